@@ -1,0 +1,35 @@
+# Two commands for everybody: `make demo` and `make test`. The others are their parts.
+
+PYTHON ?= python3
+VENV ?= .venv
+# What to install beside the project, e.g. PACKAGES="Django~=5.2.0 wagtail~=7.4.0".
+PACKAGES ?=
+
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/installed
+
+.PHONY: demo test test-quick lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/python scripts/demo.py
+
+test: lint
+	$(BIN)/python scripts/test.py
+
+test-quick: $(INSTALLED)
+	$(BIN)/python scripts/test.py --quick
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/site/manage.py makemigrations --check --dry-run
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' $(PACKAGES)
+	touch $@
+
+clean:
+	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

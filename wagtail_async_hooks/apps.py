@@ -1,0 +1,17 @@
+"""The Django app: everything that is connected at start-up is named here."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class WagtailAsyncHooksConfig(AppConfig):
+    """Background tasks for Wagtail."""
+
+    name = "wagtail_async_hooks"
+    label = "wagtail_async_hooks"
+    verbose_name = "Background tasks"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from wagtail_async_hooks import arguments, checks  # noqa: F401  (they register themselves)

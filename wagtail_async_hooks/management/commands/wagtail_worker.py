@@ -1,0 +1,174 @@
+"""``wagtail_worker``: run background tasks, until stopped or until none is left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
+from django.utils.module_loading import autodiscover_modules
+from wagtail.hooks import search_for_hooks
+
+from wagtail_async_hooks import conf, dispatch
+from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.queue import background
+
+logger = logging.getLogger("wagtail_async_hooks.worker")
+
+
+class Command(BaseCommand):
+    """Run background tasks."""
+
+    help = (
+        "Runs background tasks until it is stopped by SIGTERM or SIGINT (Ctrl-C). "
+        "With --drain it runs what is due and ends, for cron."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--threads",
+            type=_at_least_one,
+            help='how many tasks to run at once (default: WAGTAIL_TASKS["WORKER"]["threads"], 4)',
+        )
+        parser.add_argument(
+            "--drain", action="store_true", help="run what is due, then end; for cron"
+        )
+        parser.add_argument(
+            "--max-seconds",
+            type=_positive,
+            metavar="S",
+            help="end after S seconds, once the running tasks have finished",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings = self._usable_settings()
+        _log_to_stderr(options["verbosity"])
+        search_for_hooks()
+        autodiscover_modules("tasks")
+        # Not above: the worker needs its tables, and what is wrong is told first.
+        from wagtail_async_hooks.worker import WorkerProcess
+
+        worker = WorkerProcess(
+            background,
+            threads=options["threads"] or settings.worker.threads,
+            drain=options["drain"],
+            max_seconds=options["max_seconds"],
+            shutdown_timeout=settings.worker.shutdown_timeout,
+        )
+        self._introduce(settings, worker.row.threads, drain=options["drain"])
+        worker.run()
+        logger.info("Worker stopped.")
+        if worker.is_alive():
+            # What these threads run was handed back; waiting for them is what nobody wants now.
+            logging.shutdown()
+            os._exit(0)
+
+    def _usable_settings(self) -> conf.Settings:
+        """Return the settings, or end with a sentence that says why no worker can run."""
+        try:
+            settings = conf.require()
+            if not settings.backend:
+                raise ConfigurationError(
+                    'WAGTAIL_TASKS["BACKEND"] is blank, so that hooks run in the request and there '
+                    'is nothing for a worker to do; set it to "database" or "redis".'
+                )
+            bell = getattr(background.storage, "bell", None)
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from error
+        self._find_tables()
+        if bell is not None:
+            self._find_bell(settings.backend, bell)
+        return settings
+
+    def _find_tables(self) -> None:
+        try:
+            from wagtail_async_hooks import ledger
+
+            alias = ledger.database()
+            tables = connections[alias].introspection.table_names()
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database {alias!r} of DATABASES does not answer: {_one_line(error)}"
+            ) from error
+        missing = {
+            model._meta.db_table for model in _models() if model._meta.db_table not in tables
+        }
+        if missing:
+            raise CommandError(
+                f'The database {alias!r} lacks the tables of wagtail_async_hooks; run "manage.py '
+                'migrate wagtail_async_hooks".'
+            )
+
+    def _find_bell(self, backend: str, bell: Any) -> None:
+        try:
+            bell.queue_size()
+        except Exception as error:
+            self.stderr.write(
+                f'WAGTAIL_TASKS["BACKEND"] is {backend!r}, which does not answer ({error}); start '
+                'it, or correct WAGTAIL_TASKS["BACKEND_OPTIONS"]. Until it answers, this worker '
+                "finds tasks in the database."
+            )
+
+    def _introduce(self, settings: conf.Settings, threads: int, *, drain: bool) -> None:
+        from wagtail_async_hooks import ledger
+
+        connection = connections[ledger.database()]
+        logger.info(
+            "Worker %d started with %d thread%s%s.",
+            os.getpid(),
+            threads,
+            "" if threads == 1 else "s",
+            ", to drain what is due" if drain else "",
+        )
+        logger.info(
+            "Backend: %s. Database: %s, %s. Queues: all.",
+            settings.backend,
+            connection.display_name,
+            connection.settings_dict["NAME"],
+        )
+        names = sorted({hook for hook, _ in dispatch.registry})
+        logger.info(
+            "Background hooks: %d functions for %d hooks%s",
+            len(dispatch.registry),
+            len(names),
+            f" ({', '.join(names)})." if names else ".",
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _models() -> Any:
+    from django.apps import apps
+
+    return apps.get_app_config("wagtail_async_hooks").get_models()
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    """Show the worker's lines, unless the site's LOGGING already says where they go."""
+    ours = logging.getLogger("wagtail_async_hooks")
+    if not ours.hasHandlers():
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        ours.addHandler(handler)
+    if ours.level == logging.NOTSET:
+        ours.setLevel([logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG][verbosity])
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if number <= 0:
+        raise ValueError
+    return number

@@ -1,0 +1,311 @@
+"""Huey's messages and results as signed JSON, and the registry of codecs for what JSON lacks.
+
+JSON's own types stand for themselves. Everything else is an object with the one key ``$``, which
+names the codec, and ``v``, what that codec made of the value. Some codecs are *lazy*: in a message
+their values stay :class:`Reference` objects until the task runs, so that listing the queue or
+handing a task on to another worker needs no database.
+
+Messages are signed with ``SECRET_KEY`` (``SECRET_KEY_FALLBACKS`` are honoured), and a name in
+a message is looked up, never imported: who can write to the storage cannot run code.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import uuid
+import zoneinfo
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.signing import BadSignature, Signer
+from django.utils.safestring import SafeString
+from huey.registry import Message
+from huey.serializer import Serializer
+from huey.utils import SKIPPED, Error
+
+from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
+
+VERSION: Final = 1
+"""Version of the format, in every message."""
+
+_TAG: Final = "$"
+_SALT: Final = "wagtail_async_hooks.message"
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: the payload need not be hashable
+class Reference:
+    """A value that a lazy codec carries, until it is resolved.
+
+    :param kind: name of the codec.
+    :param payload: what the codec made of the value, decoded but for nested references.
+    """
+
+    kind: str
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How values of one type are carried.
+
+    :param kind: the name in messages; it must never change its meaning.
+    :param type: values of this type, and of subclasses if ``subclasses`` is set.
+    :param encode: makes of a value something JSON-like, which may contain other known types.
+    :param decode: makes the value again.
+    :param lazy: decode only when the task runs.
+    :param subclasses: carry values of subclasses as well.
+    :param many: name of the codec that carries a whole list of such values.
+    """
+
+    kind: str
+    type: type
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+    lazy: bool = False
+    subclasses: bool = False
+    many: str = ""
+
+
+_by_kind: dict[str, Codec] = {}
+_by_type: dict[type, Codec] = {}
+
+
+def register(codec: Codec) -> None:
+    """Make a codec known; one for the same type or of the same name is replaced."""
+    _by_kind[codec.kind] = codec
+    _by_type[codec.type] = codec
+
+
+def _codec_for(kind: type) -> Codec | None:
+    """Return the codec of a type, or that of its nearest base class which accepts subclasses."""
+    if kind in _by_type:
+        return _by_type[kind]
+    for base in kind.__mro__[1:]:
+        codec = _by_type.get(base)
+        if codec is not None and codec.subclasses:
+            return codec
+    return None
+
+
+def encode(value: Any) -> Any:
+    """Turn a value into what :mod:`json` can write.
+
+    :raises CannotSerialize: naming the type and where it stands inside the value.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is int:
+        # Longer ones are beyond what int() reads back by default (4300 digits).
+        return value if abs(value) < 2**63 else {_TAG: "int", "v": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {_TAG: "float", "v": repr(value)}
+    if kind is list:
+        return _encode_list(value)
+    if kind is dict:
+        return _encode_dict(value)
+    if kind in (tuple, set, frozenset):
+        return {_TAG: kind.__name__, "v": _encode_items(value)}
+    if kind is Reference:
+        return {_TAG: value.kind, "v": encode(value.payload)}
+    codec = _codec_for(kind)
+    if codec is None:
+        raise CannotSerialize(
+            f"{kind.__module__}.{kind.__qualname__} cannot be carried to the worker; "
+            "pass its key, or plain values made of it."
+        )
+    return {_TAG: codec.kind, "v": encode(codec.encode(value))}
+
+
+def _encode_list(items: list[Any]) -> Any:
+    codec = _codec_for(type(items[0])) if items else None
+    if codec is None or not codec.many or not all(isinstance(i, codec.type) for i in items):
+        return _encode_items(items)
+    return {_TAG: codec.many, "v": encode(_by_kind[codec.many].encode(items))}
+
+
+def _encode_items(items: Iterable[Any]) -> list[Any]:
+    encoded: list[Any] = []
+    try:
+        for item in items:
+            encoded.append(encode(item))
+    except CannotSerialize as error:
+        raise error.within(f"[{len(encoded)}]") from None
+    return encoded
+
+
+def _encode_dict(value: dict[Any, Any]) -> Any:
+    if not all(type(key) is str for key in value) or _TAG in value:
+        return {_TAG: "dict", "v": [[encode(k), _encode_at(k, v)] for k, v in value.items()]}
+    return {key: _encode_at(key, item) for key, item in value.items()}
+
+
+def _encode_at(key: Any, item: Any) -> Any:
+    try:
+        return encode(item)
+    except CannotSerialize as error:
+        raise error.within(f"[{key!r}]") from None
+
+
+def decode(value: Any, *, lazily: bool = False) -> Any:
+    """Turn what :func:`encode` returned into the value again.
+
+    :param lazily: leave the values of lazy codecs as :class:`Reference`.
+    :raises MessageRefused: if a codec is not known here.
+    """
+    if type(value) is list:
+        return [decode(item, lazily=lazily) for item in value]
+    if type(value) is not dict:
+        return value
+    if _TAG not in value:
+        return {key: decode(item, lazily=lazily) for key, item in value.items()}
+    kind = value[_TAG]
+    codec = _by_kind.get(kind)
+    if codec is None:
+        raise MessageRefused(f'no codec "{kind}" is registered in this process.')
+    payload = decode(value.get("v"), lazily=lazily)
+    if codec.lazy and lazily:
+        return Reference(kind, payload)
+    return codec.decode(payload)
+
+
+def resolve(value: Any) -> Any:
+    """Replace every :class:`Reference` inside a value by what it refers to."""
+    kind = type(value)
+    if kind is Reference:
+        return _by_kind[value.kind].decode(resolve(value.payload))
+    if kind in (list, tuple, set, frozenset):
+        return kind(resolve(item) for item in value)
+    if kind is dict:
+        return {key: resolve(item) for key, item in value.items()}
+    return value
+
+
+class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no types
+    """Serializer for a Huey instance: JSON with a signature, never pickle."""
+
+    def _serialize(self, data: Any) -> bytes:
+        try:
+            document = {"v": VERSION, "d": encode(data)}
+        except RecursionError:
+            raise CannotSerialize(
+                "the value is nested too deeply or contains itself; pass a flat value."
+            ) from None
+        # ASCII only: a lone surrogate or a NUL survives in every database's text and blob types.
+        return Signer(salt=_SALT).sign(json.dumps(document, separators=(",", ":"))).encode()
+
+    def _deserialize(self, data: bytes | memoryview) -> Any:
+        document = _read(bytes(data))
+        is_message = type(document) is dict and document.get(_TAG) == "message"
+        return decode(document, lazily=is_message)
+
+
+def _read(data: bytes) -> Any:
+    try:
+        text = Signer(salt=_SALT).unsign(data.decode("ascii"))
+        document = json.loads(text)
+        version = document["v"]
+    except (BadSignature, UnicodeDecodeError) as error:
+        raise MessageRefused(
+            "the message was altered, or signed with another SECRET_KEY (add the former one to "
+            "SECRET_KEY_FALLBACKS)."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise MessageRefused(f"the message is not one of this package: {error}.") from error
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise MessageRefused(
+            f"the message has version {version!r}, this release reads up to {VERSION}: it was "
+            "written by a newer release."
+        )
+    return document["d"]
+
+
+# Huey's own types ---------------------------------------------------------------------------
+
+
+def _encode_message(message: Message) -> dict[str, Any]:
+    fields = {k: v for k, v in message._asdict().items() if v is not None}
+    if type(fields.get("args")) is tuple:
+        fields["args"] = list(fields["args"])
+    return fields
+
+
+def _decode_message(fields: dict[str, Any]) -> Message:
+    try:
+        return Message(**{**fields, "args": tuple(fields["args"])})
+    except (TypeError, KeyError) as error:
+        raise MessageRefused(f"the message lacks a field or has one too many: {error}.") from error
+
+
+# Python's types -----------------------------------------------------------------------------
+
+
+def _encode_zone(zone: datetime.tzinfo | None) -> Any:
+    if zone is None:
+        return None
+    if isinstance(zone, zoneinfo.ZoneInfo):
+        if zone.key is None:
+            raise CannotSerialize("a time zone without a name cannot be carried; use a named one.")
+        return zone.key
+    if isinstance(zone, datetime.timezone):
+        offset = zone.utcoffset(None)
+        return [offset.days, offset.seconds, offset.microseconds]
+    raise CannotSerialize(
+        f"a time zone of the class {type(zone).__qualname__} cannot be carried; use zoneinfo."
+    )
+
+
+def _decode_zone(zone: Any) -> datetime.tzinfo | None:
+    if zone is None:
+        return None
+    if isinstance(zone, str):
+        return zoneinfo.ZoneInfo(zone)
+    return datetime.timezone(datetime.timedelta(*zone))
+
+
+def _encode_moment(value: datetime.datetime | datetime.time) -> list[Any]:
+    return [value.replace(tzinfo=None).isoformat(), value.fold, _encode_zone(value.tzinfo)]
+
+
+def _decode_moment(kind: type[datetime.datetime] | type[datetime.time]) -> Callable[[Any], Any]:
+    def decode_moment(payload: list[Any]) -> Any:
+        text, fold, zone = payload
+        return kind.fromisoformat(text).replace(fold=fold, tzinfo=_decode_zone(zone))
+
+    return decode_moment
+
+
+def _built_by_encode(value: Any) -> Any:
+    raise AssertionError("encode() writes this type by itself")
+
+
+for _codec in (
+    Codec("int", int, _built_by_encode, lambda payload: int(payload, 16)),
+    Codec("float", float, _built_by_encode, float),
+    Codec("tuple", tuple, _built_by_encode, tuple),
+    Codec("set", set, _built_by_encode, set),
+    Codec("frozenset", frozenset, _built_by_encode, frozenset),
+    Codec("dict", dict, _built_by_encode, dict),
+    Codec("safe", SafeString, str, SafeString),
+    Codec("bytes", bytes, lambda value: base64.b64encode(value).decode("ascii"), base64.b64decode),
+    Codec("decimal", decimal.Decimal, str, decimal.Decimal),
+    Codec("uuid", uuid.UUID, lambda value: value.hex, uuid.UUID),
+    Codec("date", datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    Codec("time", datetime.time, _encode_moment, _decode_moment(datetime.time)),
+    Codec("datetime", datetime.datetime, _encode_moment, _decode_moment(datetime.datetime)),
+    Codec(
+        "timedelta",
+        datetime.timedelta,
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda payload: datetime.timedelta(*payload),
+    ),
+    Codec("message", Message, _encode_message, _decode_message),
+    Codec("error", Error, lambda error: error.metadata, Error),
+    Codec("skipped", type(SKIPPED), lambda value: None, lambda payload: SKIPPED),
+):
+    register(_codec)

@@ -1,0 +1,259 @@
+"""A Huey storage on Django's ORM: the queue and the schedule are the ledger's rows.
+
+It is a complete storage in its own right, also for messages that are not ours. What
+:class:`~wagtail_async_hooks.queue.TaskQueue` enqueues is an :class:`Envelope`, which carries the
+row to record beside the message. ``name`` keeps the values and counters of several storages
+in one database apart.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from huey.constants import EmptyData
+from huey.storage import BaseStorage
+
+from wagtail_async_hooks import signals
+from wagtail_async_hooks.storage.waiting import Waiter, waiter_for
+
+if TYPE_CHECKING:
+    from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue
+
+
+class Envelope(bytes):
+    """A message with the ledger's row that goes with it."""
+
+    row: BackgroundTask
+
+    @classmethod
+    def around(cls, message: bytes, row: BackgroundTask) -> Envelope:
+        """Put a message and its row together."""
+        envelope = cls(message)
+        envelope.row = row
+        return envelope
+
+
+class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
+    """Huey storage in the database of Wagtail's pages.
+
+    :param name: of the Huey instance.
+    """
+
+    def __init__(self, name: str = "huey") -> None:
+        super().__init__(name)
+
+    # The models are loaded when first needed: an instance is made while Django's apps still load.
+
+    @cached_property
+    def ledger(self) -> ModuleType:
+        """The module that changes tasks' states."""
+        from wagtail_async_hooks import ledger
+
+        return ledger
+
+    @property
+    def tasks(self) -> models.QuerySet[BackgroundTask]:
+        """All rows of the ledger."""
+        return self._objects("BackgroundTask")
+
+    @property
+    def values(self) -> models.QuerySet[StoredValue]:
+        """What is kept by key and has not expired."""
+        alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self._objects("StoredValue").filter(alive, storage=self.name)
+
+    @property
+    def counters(self) -> models.QuerySet[Counter]:
+        """What is counted by key."""
+        return self._objects("Counter").filter(storage=self.name)
+
+    def _objects(self, model: str) -> models.QuerySet[Any]:
+        manager: models.Manager[Any] = apps.get_model("wagtail_async_hooks", model)._default_manager
+        return manager.using(self.ledger.database())
+
+    # What TaskQueue and its worker need beyond Huey's interface ------------------------------
+
+    def hint(self) -> int | None:
+        """Return the primary key of the row to claim next; ``None`` leaves it to the ledger."""
+        return None
+
+    def waiter(self) -> Waiter:
+        """Return what tells a worker's threads that a task may be waiting."""
+        return waiter_for(self.ledger.database())
+
+    def announce(self, due: Iterable[tuple[int, int]]) -> None:
+        """Tell workers that scheduled tasks (primary key, priority) wait from now on."""
+
+    # Huey's queue ---------------------------------------------------------------------------
+
+    def enqueue(self, data: bytes, priority: int | None = None) -> None:
+        self._insert(_row(data, state="waiting", priority=priority or 0))
+
+    def _insert(self, row: BackgroundTask) -> BackgroundTask:
+        task = self.ledger.info(self.ledger.insert(row))
+        signals.announce(signals.enqueued, task.sender, task=task)
+        return row
+
+    def dequeue(self) -> bytes | None:
+        """Remove the next message; whoever calls this answers for it from now on."""
+        with transaction.atomic(using=self.ledger.database()):
+            _, claim = self.ledger.step(None, worker=None)
+            if claim is None:
+                return None
+            self.tasks.filter(pk=claim.pk).delete()
+        return bytes(claim.message)
+
+    @property
+    def _waiting(self) -> models.QuerySet[BackgroundTask]:
+        return self.tasks.filter(state="waiting").order_by("-priority", "pk")
+
+    def queue_size(self) -> int:
+        return self._waiting.count()
+
+    def enqueued_items(self, limit: int | None = None) -> list[bytes]:
+        return _messages(self._waiting, limit)
+
+    def flush_queue(self) -> None:
+        """Cancel what waits; the rows stay, as the history of every other task does."""
+        self._waiting.order_by().update(state="cancelled", error="the queue was flushed")
+
+    # Huey's schedule ------------------------------------------------------------------------
+
+    def add_to_schedule(self, data: bytes, ts: datetime.datetime) -> None:
+        self._insert(_row(data, state="scheduled", run_at=_aware(ts)))
+
+    @property
+    def _scheduled(self) -> models.QuerySet[BackgroundTask]:
+        return self.tasks.filter(state="scheduled").order_by("run_at", "pk")
+
+    def read_schedule(self, ts: datetime.datetime) -> list[bytes]:
+        """Remove the messages that are due; whoever calls this answers for them from now on."""
+        with transaction.atomic(using=self.ledger.database()):
+            due = self._scheduled.filter(run_at__lte=_aware(ts)).select_for_update()
+            rows = list(due.values_list("pk", "message"))
+            self.tasks.filter(pk__in=[pk for pk, _ in rows]).delete()
+        return [bytes(message) for _, message in rows]
+
+    def schedule_size(self) -> int:
+        return self._scheduled.count()
+
+    def scheduled_items(self, limit: int | None = None) -> list[bytes]:
+        return _messages(self._scheduled, limit)
+
+    def flush_schedule(self) -> None:
+        """Cancel what is scheduled; the rows stay, as the history of every other task does."""
+        self._scheduled.order_by().update(state="cancelled", error="the schedule was flushed")
+
+    # Huey's values by key -------------------------------------------------------------------
+
+    def put_data(self, key: str | bytes, value: bytes, is_result: bool = False) -> None:
+        while True:
+            stored = self._objects("StoredValue").filter(storage=self.name, key=_text(key))
+            if stored.update(value=value, expires_at=None) or self._create_value(key, value):
+                return
+
+    def _create_value(self, key: str | bytes, value: bytes, ttl: float | None = None) -> bool:
+        """Write a value; ``False`` if another process was quicker."""
+        expires_at = ttl and timezone.now() + datetime.timedelta(seconds=ttl)
+        try:
+            with transaction.atomic(using=self.ledger.database()):
+                self._objects("StoredValue").create(
+                    storage=self.name, key=_text(key), value=value, expires_at=expires_at or None
+                )
+        except IntegrityError:
+            return False
+        return True
+
+    def peek_data(self, key: str | bytes) -> Any:
+        found = self.values.filter(key=_text(key)).values_list("value", flat=True).first()
+        return EmptyData if found is None else bytes(found)
+
+    def peek_many(self, keys: Iterable[str | bytes]) -> dict[str | bytes, bytes]:
+        asked = {_text(key): key for key in keys}
+        found = self.values.filter(key__in=asked).values_list("key", "value")
+        return {asked[key]: bytes(value) for key, value in found}
+
+    def pop_data(self, key: str | bytes) -> Any:
+        with transaction.atomic(using=self.ledger.database()):
+            row = self.values.filter(key=_text(key)).select_for_update().first()
+            if row is None or not self.values.filter(pk=row.pk).delete()[0]:
+                return EmptyData
+        return bytes(row.value)
+
+    def delete_data(self, key: str | bytes) -> bool:
+        return self.values.filter(key=_text(key)).delete()[0] > 0
+
+    def has_data_for_key(self, key: str | bytes) -> bool:
+        """Tell whether there is a value, or a task of that id has ended and left its result."""
+        name = _text(key)
+        return self.values.filter(key=name).exists() or self.ledger.ended(name) is not None
+
+    def put_if_empty(self, key: str | bytes, value: bytes, ttl: float | None = None) -> bool:
+        expired = self._objects("StoredValue").filter(
+            storage=self.name, key=_text(key), expires_at__lte=timezone.now()
+        )
+        expired.delete()
+        return self._create_value(key, value, ttl)
+
+    def result_store_size(self) -> int:
+        return self.values.count()
+
+    def result_items(self) -> dict[str, bytes]:
+        return {key: bytes(value) for key, value in self.values.values_list("key", "value")}
+
+    def flush_results(self) -> None:
+        self._objects("StoredValue").filter(storage=self.name).delete()
+
+    # Huey's counters ------------------------------------------------------------------------
+
+    def incr(self, key: str | bytes, amount: int = 1) -> int:
+        name = _text(key)
+        while True:
+            with transaction.atomic(using=self.ledger.database()):
+                # The update comes first: it locks the row, so that what is read is ours.
+                counter = self.counters.filter(key=name)
+                if counter.update(value=F("value") + amount):
+                    return counter.values_list("value", flat=True).get()
+            try:
+                with transaction.atomic(using=self.ledger.database()):
+                    self.counters.create(storage=self.name, key=name, value=amount)
+                return amount
+            except IntegrityError:
+                continue  # another process created it meanwhile: add to that one
+
+    def delete_counter(self, key: str | bytes) -> None:
+        self.counters.filter(key=_text(key)).delete()
+
+    def flush_counters(self) -> None:
+        self.counters.delete()
+
+
+def _row(data: bytes, **columns: Any) -> BackgroundTask:
+    """Return the row of an envelope, or a row for a message of somebody else's Huey."""
+    if isinstance(data, Envelope):
+        return data.row
+    model = apps.get_model("wagtail_async_hooks", "BackgroundTask")
+    return model(message=data, enqueued_at=timezone.now(), **columns)
+
+
+def _messages(rows: models.QuerySet[BackgroundTask], limit: int | None) -> list[bytes]:
+    messages = rows.values_list("message", flat=True)
+    return [bytes(message) for message in (messages[:limit] if limit else messages)]
+
+
+def _text(key: str | bytes) -> str:
+    return key.decode() if isinstance(key, bytes) else key
+
+
+def _aware(moment: datetime.datetime) -> datetime.datetime:
+    """Huey's times are naive, Django's follow ``USE_TZ``; what comes here is taken for UTC."""
+    return timezone.make_aware(moment, datetime.UTC) if settings.USE_TZ else moment

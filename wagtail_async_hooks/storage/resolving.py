@@ -1,0 +1,114 @@
+"""From ``WAGTAIL_TASKS["BACKEND"]`` to a storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from django.utils.module_loading import import_string
+from huey import Huey
+from huey.exceptions import ConfigurationError as HueyConfigurationError
+from huey.storage import BaseStorage, PriorityRedisStorage
+
+from wagtail_async_hooks.conf import Settings
+from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.storage.bell import BellStorage
+from wagtail_async_hooks.storage.database import DatabaseStorage
+
+REDIS_CONNECT_TIMEOUT: Final = 1.0
+"""Seconds that a publish waits at most for a Redis that does not answer."""
+
+
+def resolve(settings: Settings, name: str) -> DatabaseStorage:
+    """Return the storage that the settings name; it connects when it is first used.
+
+    :param name: of the Huey instance.
+    """
+    if settings.backend == "database":
+        return DatabaseStorage(name)
+    return BellStorage(name, partial(make_bell, settings, name))
+
+
+def make_bell(settings: Settings, name: str) -> BaseStorage:
+    """Make the storage that rings.
+
+    :raises ConfigurationError: if it does not exist, or its library is not installed, or it does
+        not take the options.
+    """
+    options = dict(settings.backend_options)
+    if settings.backend == "redis":
+        make: Any = partial(PriorityRedisStorage, name)
+        options = _redis_options(options)
+    else:
+        make = partial(_storage_of(find_class(settings.backend)), name)
+    try:
+        return make(**options)
+    except (TypeError, ValueError, ImportError, HueyConfigurationError) as error:
+        raise ConfigurationError(
+            f'WAGTAIL_TASKS["BACKEND"] {settings.backend!r} does not work with '
+            f'WAGTAIL_TASKS["BACKEND_OPTIONS"]: {error}.'
+        ) from error
+
+
+def find_class(path: str) -> type:
+    """Return the Huey or storage class of a dotted path.
+
+    :raises ConfigurationError: if there is none.
+    """
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f'WAGTAIL_TASKS["BACKEND"] is {path!r}, which cannot be imported ({error}); use '
+            '"database", "redis", the dotted path of a Huey storage or Huey class, or "" for '
+            "immediate mode."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BaseStorage | Huey)):
+        raise ConfigurationError(
+            f'WAGTAIL_TASKS["BACKEND"] is {path!r}, which is neither a Huey storage nor a Huey '
+            "class."
+        )
+    return found
+
+
+def _storage_of(found: type) -> Any:
+    """Return what makes a storage: the class itself, or the storage of a Huey class."""
+    if issubclass(found, BaseStorage):
+        return found
+    return lambda name, **options: found(name, **options).storage
+
+
+def _redis_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a short connect timeout and no retries, so that a dead Redis never holds an editor up.
+
+    redis-py retries with a backoff of seconds by default; the ledger makes that needless.
+    """
+    try:
+        from redis import ConnectionPool
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError as error:
+        raise ConfigurationError(
+            'WAGTAIL_TASKS["BACKEND"] is "redis", but the Python package "redis" is not '
+            'installed: run "pip install wagtail-async-hooks[redis]".'
+        ) from error
+    own = {
+        key: options[key]
+        for key in ("blocking", "read_timeout", "client_name", "clean_name")
+        if key in options
+    }
+    if "connection_pool" in options:
+        return dict(options)
+    defaults = {
+        "socket_connect_timeout": REDIS_CONNECT_TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    given = {key: value for key, value in options.items() if key not in own}
+    url = given.pop("url", None)
+    pool = (
+        ConnectionPool.from_url(url, **{**defaults, **given})
+        if url
+        else ConnectionPool(**{**defaults, **given})
+    )
+    return {**own, "connection_pool": pool}

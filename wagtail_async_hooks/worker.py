@@ -1,0 +1,351 @@
+"""The worker: Huey's consumer, with the ledger's claim, a heartbeat, rescue, drain and a calm stop.
+
+A worker process runs some threads that claim and run tasks, and one that keeps the ledger tidy:
+it says every few seconds that the process is alive, lets what is due wait, and takes back what
+dead workers held.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from huey.api import Task
+from huey.consumer import Consumer, Scheduler
+from huey.consumer import Worker as HueyWorker
+
+from wagtail_async_hooks import __version__, ledger, logs, signals
+from wagtail_async_hooks.models import Worker
+from wagtail_async_hooks.queue import TaskQueue
+from wagtail_async_hooks.storage.waiting import Waiter
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_INTERVAL: Final = 5.0
+"""Seconds between two heartbeats of a worker, and between two looks for dead ones."""
+
+HEARTBEAT_TIMEOUT: Final = 20.0
+"""Seconds without a heartbeat after which a worker is given up for dead: with the interval above,
+its tasks wait for another one within 30 seconds of its death."""
+
+MAX_DEATHS: Final = 3
+"""So many workers may die while they run the same task; then the task fails."""
+
+DUE_INTERVAL: Final = 1
+"""Seconds between two looks for scheduled tasks that are due."""
+
+IDLE_INTERVAL: Final = 1.0
+"""Seconds after which an idle thread looks into the ledger even if nothing has woken it."""
+
+OUTAGE_INTERVAL: Final = 1.0
+"""Seconds between two attempts while the database does not answer."""
+
+
+class Activity:
+    """Counts the threads that claim or run a task, so that a drain knows when all is done."""
+
+    def __init__(self, threads: int) -> None:
+        self._lock = threading.Lock()
+        self._busy = threads
+
+    @contextmanager
+    def idle(self) -> Any:
+        """While a thread has nothing to do."""
+        with self._lock:
+            self._busy -= 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy += 1
+
+    def is_over(self) -> bool:
+        """Tell whether no thread claims or runs anything at this moment."""
+        with self._lock:
+            return self._busy == 0
+
+
+class Outage:
+    """Logs once when the database goes away, and once when it is back, for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None
+
+    def begin(self, error: Exception) -> None:
+        """The database did not answer."""
+        with self._lock:
+            first, self._since = self._since is None, self._since or time.monotonic()
+        if first:
+            logger.warning("The database does not answer, waiting for it: %s", error)
+        for connection in connections.all(initialized_only=True):
+            with suppress(DatabaseError, InterfaceError):
+                connection.close()
+
+    def end(self) -> None:
+        """The database answered."""
+        if self._since is None:
+            return
+        with self._lock:
+            since, self._since = self._since, None
+        if since is not None:
+            logger.info("The database answers again, after %.0f s.", time.monotonic() - since)
+
+
+class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
+    """A thread that claims and runs tasks, one after the other."""
+
+    huey: TaskQueue
+
+    def __init__(
+        self, *, worker: int, waiter: Waiter, activity: Activity, outage: Outage, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._worker = worker
+        self._waiter = waiter
+        self._activity = activity
+        self._outage = outage
+
+    def loop(self, now: Any = None) -> None:
+        """Record how the last task ended, claim the next one and run it, or wait for one."""
+        mark = self._waiter.mark()
+        try:
+            task = self.huey.next(self._worker)
+        except (DatabaseError, InterfaceError) as error:
+            self._outage.begin(error)
+            self.stop_flag.wait(OUTAGE_INTERVAL)
+            return
+        self._outage.end()
+        if task is None:
+            with self._activity.idle():
+                self._waiter.wait(mark, IDLE_INTERVAL)
+        else:
+            self._run(task)
+
+    def _run(self, task: Task) -> None:
+        """Run a task as a request would be: with connections that are neither old nor broken."""
+        close_old_connections()
+        try:
+            self.huey.attempt(task)
+        finally:
+            close_old_connections()
+
+    def shutdown(self) -> None:
+        """Record how the last task ended, even if the database is away for a while."""
+        super().shutdown()
+        deadline = time.monotonic() + HEARTBEAT_TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                self.huey.settle()
+                break
+            except (DatabaseError, InterfaceError) as error:
+                self._outage.begin(error)
+                time.sleep(OUTAGE_INTERVAL)
+        connections.close_all()
+
+
+class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
+    """The thread that keeps the ledger tidy."""
+
+    huey: TaskQueue
+
+    def __init__(self, *, worker: int, outage: Outage, **options: Any) -> None:
+        super().__init__(**options)
+        self._worker = worker
+        self._outage = outage
+        self._last_beat = float("-inf")
+
+    def loop(self, now: Any = None) -> None:
+        """Say that the process is alive, rescue what dead workers held, wake what is due."""
+        begun = time.monotonic()
+        try:
+            if begun - self._last_beat >= HEARTBEAT_INTERVAL:
+                ledger.beat(self._worker)
+                self._last_beat = begun
+                rescue(self.huey, ledger.silent_workers(HEARTBEAT_TIMEOUT))
+            self.huey.read_schedule()
+            self._outage.end()
+        except (DatabaseError, InterfaceError) as error:
+            self._outage.begin(error)
+        self.sleep_for_interval(begun, self.interval)
+
+    def shutdown(self) -> None:
+        """Close this thread's connections."""
+        connections.close_all()
+
+
+def rescue(queue: TaskQueue, dead: list[int]) -> None:
+    """Let the tasks of dead workers wait again, and say so."""
+    if not dead:
+        return
+    rescued = ledger.rescue(dead, MAX_DEATHS)
+    queue.storage.announce((task.pk, task.priority) for task, waits in rescued if waits)
+    for task, waits in rescued:
+        signals.announce(signals.rescued, task.sender, task=task, waits=waits)
+
+
+class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
+    """A worker process.
+
+    :param queue: whose tasks it runs.
+    :param threads: how many tasks it runs at once.
+    :param drain: run what is due and end, rather than run until stopped.
+    :param max_seconds: end, calmly, after so many seconds.
+    :param shutdown_timeout: seconds that running tasks get to finish when the worker ends; what
+        has not finished by then is handed back.
+    """
+
+    huey: TaskQueue
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        *,
+        threads: int,
+        drain: bool = False,
+        max_seconds: float | None = None,
+        shutdown_timeout: float = 30.0,
+    ) -> None:
+        self.row = ledger.register_worker(
+            Worker(
+                host=socket.gethostname(),
+                process_space=process_space(),
+                pid=os.getpid(),
+                threads=threads,
+                release=__version__,
+            )
+        )
+        self.drain = drain
+        self.max_seconds = max_seconds
+        self.activity = Activity(threads)
+        self.waiter = queue.storage.waiter()
+        self._stop_asked = threading.Event()
+        outage = Outage()
+        # Huey's consumer makes its threads with these, see Consumer.worker_class.
+        self.worker_class: Callable[..., TaskThread] = partial(
+            TaskThread,
+            worker=self.row.pk,
+            waiter=self.waiter,
+            activity=self.activity,
+            outage=outage,
+        )
+        self.scheduler_class: Callable[..., Keeper] = partial(
+            Keeper, worker=self.row.pk, outage=outage
+        )
+        super().__init__(
+            queue,
+            workers=threads,
+            periodic=False,
+            scheduler_interval=DUE_INTERVAL,
+            shutdown_timeout=shutdown_timeout,
+        )
+
+    def run(self) -> None:
+        """Work until asked to stop, until nothing is left to drain, or until time is up."""
+        _keep_connections_open()
+        logs.connect()
+        rescue(self.huey, dead_neighbours(self.row))
+        if self.drain:
+            self.huey.read_schedule()
+        self.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signals.announce(signals.worker_started, self.row.host, worker=self.row)
+        try:
+            self._work()
+        finally:
+            self._end()
+
+    def ask_to_stop(self) -> None:
+        """Have :meth:`run` come to its end, from any thread."""
+        self._stop_asked.set()
+
+    def is_alive(self) -> bool:
+        """Tell whether a thread is still running a task, after :meth:`run` has returned."""
+        return any(self.environment.is_alive(thread) for _, thread in self.worker_threads)
+
+    def _work(self) -> None:
+        deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
+        checked = time.monotonic()
+        while not self._stop_asked.wait(0.05):
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                logger.info("%g seconds are over.", self.max_seconds)
+                return
+            if self.drain and self.activity.is_over() and not self._anything_due():
+                return
+            if now - checked >= HEARTBEAT_INTERVAL:
+                self.check_worker_health()
+                checked = now
+
+    def _anything_due(self) -> bool:
+        due = ledger.promote_due()
+        self.huey.storage.announce(due)
+        return bool(due)
+
+    def _end(self) -> None:
+        self.waiter.close()
+        self.stop(graceful=True)
+        handed_back = ledger.stop_worker(self.row.pk)
+        if handed_back:
+            logger.warning("%d unfinished tasks were handed back.", handed_back)
+        signals.announce(signals.worker_stopped, self.row.host, worker=self.row)
+        logs.disconnect()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop_asked.is_set():
+            raise KeyboardInterrupt  # a second one: do not wait for what runs
+        logger.info("Received %s, stopping.", signal.Signals(number).name)
+        self._stop_asked.set()
+
+
+def process_space() -> str:
+    """Return where process numbers mean something: the boot of a machine, or a container on it.
+
+    Blank where the system does not say; then only heartbeats tell who is dead.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def dead_neighbours(worker: Worker) -> list[int]:
+    """Return the workers of this host whose processes are gone; no need to wait for those."""
+    if not worker.process_space:
+        return []
+    beside = ledger.workers_beside(worker.host, worker.process_space)
+    return [pk for pk, pid in beside.items() if pk != worker.pk and not _is_running(pid)]
+
+
+def _is_running(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # the number was given to us: the one who had it before is gone
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _keep_connections_open() -> None:
+    """Keep each thread's connection to the ledger, as long as it works.
+
+    Every task begins with a claim over that connection, so that one which is broken is noticed
+    there, and replaced, before the task.
+    """
+    connections.settings[ledger.database()]["CONN_MAX_AGE"] = None
