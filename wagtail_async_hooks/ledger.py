@@ -82,10 +82,10 @@ def _transaction(alias: str, *, needed: bool) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _updates_return(connection: Any) -> bool:
+def _updates_return(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether there is ``UPDATE … RETURNING``; SQLite got it together with INSERT's (3.35)."""
     returns = bool(connection.features.can_return_columns_from_insert)
-    return returns and str(connection.vendor) in ("postgresql", "sqlite")
+    return returns and connection.vendor in ("postgresql", "sqlite")
 
 
 def _finish(alias: str, outcome: Outcome) -> bool:
@@ -109,7 +109,7 @@ def _finish(alias: str, outcome: Outcome) -> bool:
             f"UPDATE {_TABLE} SET {assignments} WHERE id = %s AND attempt = %s AND state = %s",
             [*columns.values(), claim.pk, claim.attempt, State.RUNNING.value],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def _claim(connection: BaseDatabaseWrapper, worker: int | None, pk: int | None) -> Claim | None:

@@ -1,0 +1,26 @@
+"""Huey's own tests, which ship in its wheel.
+
+Their package's ``__init__`` imports all of them, and one configures Django's settings for itself.
+So their folder is given to Python as a package without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import huey
+
+os.environ["HUEY_SLOW_TESTS"] = "1"  # read when they are imported
+
+
+def load(name: str) -> ModuleType:
+    """Return one module of Huey's tests."""
+    if "huey.tests" not in sys.modules:
+        package = ModuleType("huey.tests")
+        package.__path__ = [str(Path(huey.__file__).parent / "tests")]
+        sys.modules["huey.tests"] = package
+    return import_module(f"huey.tests.{name}")

@@ -1,0 +1,447 @@
+"""The task queue: Huey's public API on it, and how tasks that cannot be run are kept."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import override_settings
+from django.utils import timezone
+from huey.api import chord, group
+from huey.exceptions import CancelExecution, ResultTimeout, TaskException
+
+from tests.work import tasks
+from wagtail_async_hooks import background, signals
+from wagtail_async_hooks.exceptions import CannotSerialize, RemoteError
+from wagtail_async_hooks.models import BackgroundTask, StoredValue
+from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.records import State
+
+
+def run_all() -> list[Any]:
+    """Run what waits, in this process; return what each returned."""
+    values = []
+    while (task := background.dequeue()) is not None:
+        values.append(background.execute(task))
+    return values
+
+
+@pytest.fixture
+def task_of() -> Any:
+    """Register functions as tasks for the time of a test."""
+    wrappers = []
+
+    def register(function: Any, **options: Any) -> Any:
+        wrappers.append(background.task(**options)(function))
+        return wrappers[-1]
+
+    yield register
+    for wrapper in wrappers:
+        wrapper.unregister()
+
+
+# Enqueue ------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_call__records_a_row_and_its_result() -> None:
+    result = tasks.add(2, 3)
+    row = BackgroundTask.objects.get()
+    assert (row.task_id, row.state, row.priority) == (result.id, State.WAITING, 0)
+    assert row.name == row.function == "tests.work.tasks.add"
+    assert run_all() == [5]
+    assert result.get() == 5
+    row.refresh_from_db()
+    assert (row.state, row.attempt) == (State.SUCCEEDED, 1)
+    assert row.enqueued_at <= row.started_at <= row.finished_at
+
+
+@pytest.mark.django_db
+def test_call__takes_one_query(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        tasks.add(1, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_call__rolled_back_never_existed() -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        tasks.add(1, 2)
+        raise RuntimeError
+    assert not BackgroundTask.objects.exists()
+    assert background.dequeue() is None
+
+
+@pytest.mark.django_db
+def test_call__what_cannot_be_carried_is_refused() -> None:
+    with pytest.raises(CannotSerialize, match=r"\['args'\]\[0\]\['a'\]: builtins.object cannot"):
+        tasks.show({"a": object()})
+    assert not BackgroundTask.objects.exists()
+
+
+@pytest.mark.django_db
+def test_coroutine__runs_to_its_end() -> None:
+    tasks.add_slowly(1, 2)
+    assert run_all() == [3]
+
+
+@pytest.mark.django_db
+def test_schedule__waits_for_its_time() -> None:
+    tasks.add.schedule((1, 2), delay=60)
+    row = BackgroundTask.objects.get()
+    assert row.state == State.SCHEDULED
+    assert 50 < (row.run_at - timezone.now()).total_seconds() <= 60
+    assert run_all() == []
+    BackgroundTask.objects.update(run_at=timezone.now())
+    assert background.read_schedule() == []
+    assert run_all() == [3]
+
+
+@pytest.mark.django_db
+def test_introspection__counts_and_lists_what_waits() -> None:
+    tasks.add(1, 2)
+    tasks.add.schedule((3, 4), delay=60)
+    assert len(background) == background.pending_count() == background.scheduled_count() == 1
+    assert [task.args for task in background.pending()] == [(1, 2)]
+    assert [task.args for task in background.scheduled()] == [(3, 4)]
+
+
+# Claim and finish ---------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_next__records_the_last_outcome_with_the_next_claim(
+    django_assert_num_queries: Any,
+) -> None:
+    tasks.add(1, 2)
+    tasks.add(3, 4)
+    background.attempt(background.next())
+    assert not BackgroundTask.objects.filter(state=State.SUCCEEDED).exists()
+    # Finish and claim, in a transaction that is a savepoint here.
+    with django_assert_num_queries(_STEP_QUERIES[_vendor()]):
+        task = background.next()
+    assert task.args == (3, 4)
+    background.attempt(task)
+    background.settle()
+    assert BackgroundTask.objects.filter(state=State.SUCCEEDED).count() == 2
+
+
+_STEP_QUERIES = {"sqlite": 4, "postgresql": 4, "mysql": 5}
+
+
+def _vendor() -> str:
+    from django.db import connection
+
+    return connection.vendor
+
+
+@pytest.mark.django_db
+def test_outcome__of_an_attempt_that_was_given_away_does_not_count() -> None:
+    tasks.add(1, 2)
+    task = background.next()
+    BackgroundTask.objects.update(state=State.WAITING)  # given up for dead, and rescued
+    successor = background.next()
+    background.attempt(task)
+    background.settle()
+    assert BackgroundTask.objects.get().state == State.RUNNING
+    background.execute(successor)
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.attempt) == (State.SUCCEEDED, 2)
+
+
+@pytest.mark.django_db
+def test_unknown_task__waits_for_a_worker_that_knows_it(task_of: Any) -> None:
+    def of_the_next_release() -> str:
+        return "done"
+
+    task = task_of(of_the_next_release)
+    result = task()
+    task.unregister()
+    for tries, delay in enumerate(UNKNOWN_TASK_DELAYS, start=1):
+        assert background.dequeue() is None
+        row = BackgroundTask.objects.get()
+        assert (row.state, row.attempt) == (State.SCHEDULED, tries)
+        assert delay - 5 < (row.run_at - timezone.now()).total_seconds() <= delay
+        BackgroundTask.objects.update(state=State.WAITING)
+    again = task_of(of_the_next_release)
+    assert again.task_class.__name__ == "of_the_next_release"
+    assert run_all() == ["done"]
+    assert result.get() == "done"
+
+
+@pytest.mark.django_db
+def test_unknown_task__fails_in_the_end(task_of: Any) -> None:
+    task = task_of(lambda: None, name="gone")
+    task()
+    task.unregister()
+    for _ in UNKNOWN_TASK_DELAYS:
+        assert background.dequeue() is None
+        BackgroundTask.objects.update(state=State.WAITING)
+    assert background.dequeue() is None
+    row = BackgroundTask.objects.get()
+    assert row.state == State.FAILED
+    assert "gone not found in TaskRegistry" in row.error
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("message", [b"", b"\x80\x04pickled", b'{"v":1}:forged', b"x" * 1_000_000])
+def test_unreadable_message__fails_and_the_next_one_runs(message: bytes) -> None:
+    tasks.add(1, 1)
+    tasks.add(2, 2)
+    BackgroundTask.objects.filter(pk=BackgroundTask.objects.first().pk).update(message=message)
+    assert run_all() == [4]
+    failed = BackgroundTask.objects.order_by("pk").first()
+    assert (failed.state, failed.error_type) == (
+        State.FAILED,
+        "wagtail_async_hooks.exceptions.MessageRefused",
+    )
+
+
+# Errors and retries -------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_error__is_kept_and_raised_by_the_result() -> None:
+    result = tasks.fail("no paint")
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.error, row.error_type) == (
+        State.FAILED,
+        "no paint",
+        "builtins.ValueError",
+    )
+    with pytest.raises(TaskException, match="no paint"):
+        result.get()
+
+
+@pytest.mark.django_db
+def test_retry__runs_again_under_the_same_row(tmp_path: Any) -> None:
+    result = tasks.fail_twice(str(tmp_path / "trace"))
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.attempt, row.error, row.traceback) == (State.SUCCEEDED, 3, "", "")
+    assert result.get() == "at last"
+
+
+@pytest.mark.django_db
+def test_retry__with_a_delay_and_backoff_is_scheduled(task_of: Any) -> None:
+    def stumble() -> None:
+        raise ValueError("not yet")
+
+    task_of(stumble, retries=2, retry_delay=10, retry_backoff=3)()
+    for delay in (10, 30):
+        run_all()
+        row = BackgroundTask.objects.get()
+        assert (row.state, row.error) == (State.SCHEDULED, "not yet")
+        assert delay - 5 < (row.run_at - timezone.now()).total_seconds() <= delay
+        BackgroundTask.objects.update(state=State.WAITING, run_at=timezone.now())
+        BackgroundTask.objects.update(message=_due(row))
+    run_all()
+    assert BackgroundTask.objects.get().state == State.FAILED
+
+
+def _due(row: BackgroundTask) -> bytes:
+    """Return a row's message with its time in the past."""
+    task = background.deserialize_task(bytes(row.message))
+    task.eta = datetime.datetime(2000, 1, 1)
+    return background.serialize_task(task)
+
+
+@pytest.mark.django_db
+def test_sys_exit__fails_the_task_and_not_the_worker() -> None:
+    tasks.leave()
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.error, row.error_type) == (
+        State.FAILED,
+        "goodbye",
+        "builtins.SystemExit",
+    )
+
+
+@pytest.mark.django_db
+def test_cancel_execution__cancels(task_of: Any) -> None:
+    def change_of_mind() -> None:
+        raise CancelExecution("not needed any more")
+
+    result = task_of(change_of_mind)()
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.error) == (State.CANCELLED, "not needed any more")
+    with pytest.raises(TaskException, match="not needed any more"):
+        result.get()
+
+
+@pytest.mark.django_db
+def test_revoke__keeps_a_task_from_running() -> None:
+    result = tasks.add(1, 2)
+    result.revoke()
+    assert result.is_revoked()
+    assert run_all() == [None]
+    assert BackgroundTask.objects.get().state == State.CANCELLED
+
+
+@pytest.mark.django_db
+def test_restore__lets_a_revoked_task_run() -> None:
+    result = tasks.add(1, 2)
+    result.revoke()
+    assert result.restore()
+    assert run_all() == [3]
+
+
+@pytest.mark.django_db
+def test_revoke__all_tasks_of_a_function() -> None:
+    tasks.add.revoke()
+    tasks.add(1, 2)
+    assert run_all() == [None]
+    tasks.add.restore()
+    tasks.add(1, 2)
+    assert run_all() == [3]
+
+
+@pytest.mark.django_db
+def test_expires__a_task_that_comes_too_late_does_not_run() -> None:
+    tasks.add.schedule((1, 2), delay=0, expires=datetime.datetime(2000, 1, 1))
+    assert run_all() == [None]
+    assert BackgroundTask.objects.get().state == State.EXPIRED
+
+
+# Results, pipelines, groups, chords, locks --------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("value", [None, 0, "text", [1, {"a": (1, 2)}], datetime.date(2026, 1, 2)])
+def test_result__any_value_can_be_read_more_than_once(task_of: Any, value: Any) -> None:
+    def give() -> Any:
+        return value
+
+    result = task_of(give)()
+    assert not result.is_ready()
+    run_all()
+    assert result.is_ready()
+    assert background.result(result.id) == background.result(result.id) == value
+
+
+@pytest.mark.django_db
+def test_result__that_cannot_be_kept_does_not_fail_the_task(task_of: Any, caplog: Any) -> None:
+    def give() -> Any:
+        return object()
+
+    task_of(give)()
+    run_all()
+    assert BackgroundTask.objects.get().state == State.SUCCEEDED
+    assert "is not kept: builtins.object cannot be carried" in caplog.text
+
+
+@pytest.mark.django_db
+def test_result__a_wait_ends() -> None:
+    with pytest.raises(ResultTimeout):
+        tasks.add(1, 2).get(blocking=True, timeout=0.05)
+
+
+@pytest.mark.django_db
+def test_pipeline__what_follows_is_recorded_with_the_outcome() -> None:
+    results = background.enqueue(tasks.add.s(1, 2).then(tasks.add, 10).then(tasks.add, 100))
+    assert run_all() == [3, 13, 113]
+    assert results.get() == [3, 13, 113]
+
+
+@pytest.mark.django_db
+def test_pipeline__of_an_attempt_that_was_given_away_does_not_go_on() -> None:
+    background.enqueue(tasks.add.s(1, 2).then(tasks.add, 10))
+    task = background.next()
+    BackgroundTask.objects.update(state=State.WAITING)
+    successor = background.next()
+    background.execute(task)
+    assert BackgroundTask.objects.count() == 1
+    background.execute(successor)
+    assert run_all() == [13]
+
+
+@pytest.mark.django_db
+def test_on_error__gets_the_exception_as_text() -> None:
+    background.enqueue(tasks.fail.s("no paint").error(tasks.show))
+    shown = run_all()[-1]
+    assert shown == f"{RemoteError.__name__}: builtins.ValueError: no paint"
+
+
+@pytest.mark.django_db
+def test_group_and_chord__give_all_results() -> None:
+    some = group([tasks.add.s(1, 1), tasks.add.s(2, 2)])
+    assert len(background.enqueue(some)) == 2
+    run_all()
+    result = background.enqueue(chord([tasks.add.s(n, n) for n in range(4)], tasks.total.s()))
+    run_all()
+    assert result.get() == 12
+    assert result.results.get() == [0, 2, 4, 6]
+
+
+@pytest.mark.django_db
+def test_lock__a_held_lock_fails_the_task(task_of: Any) -> None:
+    locked = background.lock_task("press")
+
+    @locked
+    def print_page() -> str:
+        return "printed"
+
+    task = task_of(print_page)
+    with locked:
+        task()
+        run_all()
+    task()
+    assert run_all() == ["printed"]
+    states = list(BackgroundTask.objects.order_by("pk").values_list("state", flat=True))
+    assert states == [State.FAILED, State.SUCCEEDED]
+    assert not StoredValue.objects.exists()
+
+
+# Immediate mode -----------------------------------------------------------------------------
+
+
+def test_immediate__runs_at_once_without_a_database(immediate: None) -> None:
+    assert tasks.add(1, 2).get() == 3
+
+
+def test_immediate__delays_and_retries_run_at_once(immediate: None, tmp_path: Any) -> None:
+    assert tasks.add.schedule((1, 2), delay=3600).get() == 3
+    assert tasks.fail_twice(str(tmp_path / "trace")).get() == "at last"
+
+
+def test_immediate__arguments_make_the_round_trip(immediate: None) -> None:
+    given = {"when": datetime.date(2026, 1, 2), "what": (1, 2)}
+    assert tasks.show(given).get() == f"dict: {given}"
+    with pytest.raises(CannotSerialize):
+        tasks.show(object())
+
+
+def test_immediate__errors_are_logged(immediate: None, caplog: Any) -> None:
+    tasks.fail("no paint")
+    assert "Unhandled exception in task" in caplog.text
+
+
+def test_settings__a_change_is_noticed() -> None:
+    assert not background.immediate
+    with override_settings(WAGTAIL_TASKS={"BACKEND": ""}):
+        assert background.immediate
+    assert not background.immediate
+
+
+# Signals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_signals__each_step_is_announced(tmp_path: Any) -> None:
+    heard: list[tuple[str, str]] = []
+    receivers = {
+        name: (lambda sender, name=name, **arguments: heard.append((name, sender)))
+        for name in ("enqueued", "started", "succeeded", "failed", "retrying")
+    }
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver)
+    tasks.fail_twice(str(tmp_path / "trace"))
+    run_all()
+    assert [name for name, _ in heard] == [
+        *("enqueued", "started", "retrying", "started", "retrying", "started", "succeeded")
+    ]
+    assert {sender for _, sender in heard} == {"tests.work.tasks.fail_twice"}

@@ -1,0 +1,191 @@
+"""Real worker processes on a real database: what they run, in which order, and how they end."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+
+from tests.processes import Process, wait_until
+from tests.work import tasks
+from wagtail_async_hooks.models import BackgroundTask, Worker
+from wagtail_async_hooks.records import State
+
+pytestmark = pytest.mark.slow
+
+Start = Callable[..., Process]
+Backend = dict[str, str]
+
+
+def words(trace_file: Path) -> list[str]:
+    """Return the first word of every trace."""
+    return [line.split()[0] for line in trace_file.read_text().splitlines()]
+
+
+def states() -> Counter[str]:
+    """Return how many tasks are in each state."""
+    return Counter(BackgroundTask.objects.values_list("state", flat=True))
+
+
+def test_drain__two_at_once_run_each_task_once(
+    start: Start, backend: Backend, trace_file: Path
+) -> None:
+    with transaction.atomic():
+        for number in range(500):
+            tasks.trace(str(trace_file), number)
+    workers = [start("wagtail_worker", "--drain", **backend) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert Counter(words(trace_file)) == Counter(str(number) for number in range(500))
+    assert states() == {State.SUCCEEDED: 500}
+    assert set(BackgroundTask.objects.values_list("attempt", flat=True)) == {1}
+
+
+def test_priority__what_was_submitted_last_runs_first(
+    start: Start, backend: Backend, trace_file: Path
+) -> None:
+    for number in range(100):
+        tasks.trace(str(trace_file), number, priority=1)
+    tasks.trace(str(trace_file), "urgent", priority=2)
+    tasks.trace(str(trace_file), "negative", priority=-1)
+    tasks.trace(str(trace_file), "ordinary")
+    assert start("wagtail_worker", "--drain", "--threads", "1", **backend).wait() == 0
+    in_order = [str(number) for number in range(100)]
+    assert words(trace_file) == ["urgent", *in_order, "ordinary", "negative"]
+
+
+def test_running_worker__picks_up_what_is_enqueued_later(
+    start: Start, backend: Backend, trace_file: Path
+) -> None:
+    worker = start("wagtail_worker", **backend)
+    worker.wait_for("Background hooks")
+    for number in range(5):
+        tasks.trace(str(trace_file), number)
+        wait_until(lambda n=number: str(n) in words(trace_file), f"task {number} has run")
+    result = tasks.trace(str(trace_file), "last")
+    assert result.get(blocking=True, timeout=20) == worker.pid
+    assert "[task" in worker.said()
+
+
+def test_scheduled_task__runs_when_it_is_due(
+    start: Start, backend: Backend, trace_file: Path
+) -> None:
+    worker = start("wagtail_worker", **backend)
+    worker.wait_for("Background hooks")
+    result = tasks.trace.schedule((str(trace_file), "later"), delay=1)
+    assert BackgroundTask.objects.get().state == State.SCHEDULED
+    assert result.get(blocking=True, timeout=20) == worker.pid
+
+
+def test_drain__leaves_what_is_not_due(start: Start, backend: Backend, trace_file: Path) -> None:
+    tasks.trace.schedule((str(trace_file), "later"), delay=3600)
+    tasks.trace(str(trace_file), "now")
+    assert start("wagtail_worker", "--drain", **backend).wait() == 0
+    assert words(trace_file) == ["now"]
+    assert states() == {State.SUCCEEDED: 1, State.SCHEDULED: 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal__a_running_task_ends_and_no_other_begins(
+    start: Start, backend: Backend, trace_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    gate = tmp_path / "gate"
+    worker = start("wagtail_worker", "--threads", "1", **backend)
+    tasks.wait_for(str(trace_file), str(gate))
+    wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
+    tasks.trace(str(trace_file), "next")
+    worker.send(number)
+    worker.wait_for("stopping")
+    gate.touch()
+    assert worker.wait() == 0
+    assert words(trace_file) == ["began", "ended"]
+    assert states() == {State.SUCCEEDED: 1, State.WAITING: 1}
+    assert Worker.objects.get().stopped_at is not None
+
+
+def test_second_signal__ends_at_once_and_hands_back(
+    start: Start, backend: Backend, trace_file: Path, tmp_path: Path
+) -> None:
+    worker = start("wagtail_worker", "--threads", "1", **backend)
+    tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
+    wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
+    worker.send(signal.SIGTERM)
+    worker.wait_for("stopping")
+    worker.send(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.worker_id, row.deaths) == (State.WAITING, None, 0)
+    assert "handed back" in worker.said()
+
+
+def test_max_seconds__ends_by_itself(start: Start, backend: Backend) -> None:
+    worker = start("wagtail_worker", "--max-seconds", "0.5", **backend)
+    assert worker.wait() == 0
+    assert "0.5 seconds are over" in worker.said()
+
+
+def test_failures__are_kept_with_their_tracebacks(start: Start, committed_db: None) -> None:
+    tasks.fail("out of paint")
+    tasks.leave()
+    assert start("wagtail_worker", "--drain").wait() == 0
+    failed, left = BackgroundTask.objects.order_by("pk")
+    assert (failed.state, failed.error_type) == (State.FAILED, "builtins.ValueError")
+    assert failed.error == "out of paint"
+    assert "raise ValueError(text)\nValueError: out of paint" in failed.traceback
+    assert (left.state, left.error_type) == (State.FAILED, "builtins.SystemExit")
+
+
+def test_log__one_line_at_the_start_and_one_at_the_end(
+    start: Start, committed_db: None, trace_file: Path
+) -> None:
+    tasks.trace(str(trace_file), "x")
+    worker = start("wagtail_worker", "--drain")
+    assert worker.wait() == 0
+    lines = [line for line in worker.said().splitlines() if "[task" in line]
+    assert len(lines) == 2
+    assert "tests.work.tasks.trace" in lines[0]
+    assert lines[0].endswith("started")
+    assert "succeeded after" in lines[1]
+
+
+def test_introduction__says_what_it_serves(start: Start, backend: Backend) -> None:
+    worker = start("wagtail_worker", "--drain", **backend)
+    assert worker.wait() == 0
+    said = worker.said()
+    assert f"Backend: {backend['SITE_BACKEND']}." in said
+    assert "Queues: all." in said
+    assert "Background hooks: 8 functions for 5 hooks (after_delete_page" in said
+
+
+def test_death__another_worker_takes_over(
+    start: Start, committed_db: None, trace_file: Path, tmp_path: Path
+) -> None:
+    """The worker that starts beside a dead one takes back at once what that one held."""
+    gate = tmp_path / "gate"
+    tasks.wait_for(str(trace_file), str(gate))
+    victim = start("wagtail_worker", "--threads", "1")
+    wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
+    victim.send(signal.SIGKILL)
+    victim.wait()
+    gate.touch()
+    heir = start("wagtail_worker", "--drain")
+    assert heir.wait() == 0
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.attempt, row.deaths) == (State.SUCCEEDED, 2, 1)
+    assert words(trace_file) == ["began", "began", "ended"]
+    assert "held by a worker that died, and waits again" in heir.said()
+
+
+def test_death__a_task_that_kills_its_workers_fails(
+    start: Start, committed_db: None, trace_file: Path
+) -> None:
+    tasks.die(str(trace_file))
+    for _ in range(3):
+        assert start("wagtail_worker", "--drain", "--threads", "1").wait() == 9
+    assert start("wagtail_worker", "--drain").wait() == 0
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.error) == (State.FAILED, "its worker died 3 times")
+    assert words(trace_file) == ["died"] * 3

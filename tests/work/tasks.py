@@ -1,0 +1,90 @@
+"""Tasks that leave a trace which a test can read: a line in a file, written by one system call."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from wagtail_async_hooks import background
+
+
+def leave_trace(path: str, *words: object) -> None:
+    """Append one line to a file; lines of several processes do not mix."""
+    line = " ".join(map(str, words)) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+@background.task()
+def trace(path: str, word: object) -> int:
+    """Leave a trace; return which process did it."""
+    leave_trace(path, word, os.getpid())
+    return os.getpid()
+
+
+@background.task()
+def add(a: int, b: int) -> int:
+    """Return a sum."""
+    return a + b
+
+
+@background.task()
+def total(numbers: list[int]) -> int:
+    """Return the sum of a list."""
+    return sum(numbers)
+
+
+@background.task()
+def fail(text: str = "no luck") -> None:
+    """Raise an error."""
+    raise ValueError(text)
+
+
+@background.task(retries=2)
+def fail_twice(path: str) -> str:
+    """Succeed at the third attempt."""
+    leave_trace(path, "attempt")
+    if len(Path(path).read_text().splitlines()) < 3:
+        raise ValueError("not yet")
+    return "at last"
+
+
+@background.task()
+def leave() -> None:
+    """Call ``sys.exit()``, as no task should."""
+    sys.exit("goodbye")
+
+
+@background.task()
+def wait_for(path: str, gate: str) -> None:
+    """Say that the task has begun, then run until a file appears."""
+    leave_trace(path, "began", os.getpid(), threading.get_ident())
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    leave_trace(path, "ended", os.getpid())
+
+
+@background.task()
+def die(path: str) -> None:
+    """End the worker process at once, as a lack of memory would."""
+    leave_trace(path, "died", os.getpid())
+    os._exit(9)
+
+
+@background.task()
+def show(value: Any) -> str:
+    """Return what the task was given, as text."""
+    return f"{type(value).__name__}: {value}"
+
+
+@background.task()
+async def add_slowly(a: int, b: int) -> int:
+    """Return a sum, from a coroutine."""
+    return a + b
