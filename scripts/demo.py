@@ -1,0 +1,222 @@
+"""
+Runs the demo: a Wagtail site, its worker and a webhook receiver, until Ctrl-C.
+
+The environment variable PORT says where the site answers (8000); SITE_DATA, where it keeps its
+data (.demo); SITE_HOOK_DELAY, how many seconds longer a share image takes (3). Everything else
+that tests/site/settings.py reads is handed on as it is.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from threading import Thread
+from typing import NoReturn
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MANAGE = [sys.executable, str(REPOSITORY / "tests" / "site" / "manage.py")]
+HOST = "127.0.0.1"
+START_SECONDS = 60
+STOP_SECONDS = 35
+"""A little more than the 30 seconds that the worker gives its running tasks."""
+
+WELCOME = """
+The site is up: {url}/admin/
+Log in as admin, editor or moderator; the password of each is "demo".
+
+Publish a page, and see how soon you have it back: the worker's lines follow below, and what it
+made is at the foot of the page's public side. Everything published is also sent to a webhook.
+
+Ctrl-C stops it all; your changes are kept in {data}.
+"""
+
+
+class DemoError(Exception):
+    """Something that ends the demo; its text tells the user what."""
+
+
+class Child:
+    """A process whose output is shown line by line, each with the child's name before it."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Ctrl-C in the terminal is for this script alone, which then stops its children.
+            start_new_session=True,
+        )
+        self.reader = Thread(target=self.show_output, daemon=True)
+        self.reader.start()
+
+    def show_output(self) -> None:
+        """Pass every line on until the process closes its output."""
+        for line in self.process.stdout or ():
+            # The newline is part of the text: two threads' lines cannot run into each other.
+            print(f"{self.name:>7} | {line.rstrip()}\n", end="", flush=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self.process.poll() is None
+
+    def check_running(self) -> None:
+        """Raise DemoError if the process has ended."""
+        if not self.running:
+            raise DemoError(f"{self.name} ended by itself, exit code {self.process.returncode}.")
+
+
+class Demo:
+    """The children of one demo, and what they share."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.children: list[Child] = []
+        self.interrupted = False
+        self.receiver_port = free_port()
+        self.data = Path(os.environ.get("SITE_DATA", REPOSITORY / ".demo")).resolve()
+        self.environment = {
+            "SITE_HOOK_DELAY": "3",
+            "SITE_WEBHOOK_URL": f"http://{HOST}:{self.receiver_port}/",
+            **os.environ,
+            "SITE_DATA": str(self.data),
+            "SITE_URL": self.url,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def run(self) -> NoReturn:
+        """Prepare the site and keep it up; only a DemoError or KeyboardInterrupt ends it."""
+        check_port(self.port)
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.prepare("migrate", "--verbosity=0")
+        self.prepare("seed")
+        log = self.data / "deliveries.jsonl"
+        receiver = ["-m", "tests.site.receiver", f"--port={self.receiver_port}", f"--log={log}"]
+        self.start("webhook", [sys.executable, *receiver])
+        self.start("web", [*MANAGE, "runserver", "--noreload", f"{HOST}:{self.port}"])
+        self.start("worker", [*MANAGE, "wagtail_worker"])
+        self.wait_for_web()
+        print(WELCOME.format(url=self.url, data=self.data), flush=True)
+        while True:
+            self.watch()
+
+    def start(self, name: str, command: list[str]) -> Child:
+        """Start a child that `stop` will end, if nothing else has."""
+        child = Child(name, command, self.environment)
+        self.children.append(child)
+        return child
+
+    def prepare(self, command: str, *options: str) -> None:
+        """Run one of Django's commands to its end."""
+        child = self.start(command, [*MANAGE, command, *options])
+        while child.running:
+            self.pause()
+        if child.process.returncode:
+            raise DemoError(f"{command} failed with exit code {child.process.returncode}.")
+        self.children.remove(child)
+
+    def wait_for_web(self) -> None:
+        """Return once the site answers; raise DemoError if it does not."""
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(self.port):
+            self.watch()
+            if time.monotonic() > deadline:
+                raise DemoError(f"The site has not answered for {START_SECONDS} seconds.")
+
+    def watch(self) -> None:
+        """Wait a moment, and raise DemoError if a child has ended."""
+        self.pause()
+        for child in self.children:
+            child.check_running()
+
+    def pause(self) -> None:
+        """Wait a moment, and raise KeyboardInterrupt if a signal has come."""
+        time.sleep(0.1)
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    def interrupt(self, *_: object) -> None:
+        """Take note of a signal: raised here, it could part a child from the list."""
+        self.interrupted = True
+
+    def stop(self) -> None:
+        """End all children: with a request first, by force after a while or a second signal."""
+        self.interrupted = False
+        for child in self.children:
+            child.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(child.running for child in self.children):
+            time.sleep(0.05)
+            if self.interrupted or time.monotonic() > deadline:
+                for child in self.children:
+                    child.process.kill()
+        for child in self.children:
+            child.reader.join(timeout=5)
+
+
+def answers(port: int) -> bool:
+    """Return whether the site shows its log-in page."""
+    connection = HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request("GET", "/admin/login/")
+        response = connection.getresponse()
+        response.read()
+        return response.status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def check_port(port: int) -> None:
+    """Raise DemoError if the port is taken."""
+    with socket.socket() as listener:
+        # As runserver does: connections of an earlier demo that are still closing do not count.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise DemoError(
+                f"Port {port} is in use; choose another one, for example: PORT=8123 make demo"
+            ) from error
+
+
+def main() -> int:
+    """Run the demo, and return its exit code."""
+    demo = Demo(port=int(os.environ.get("PORT", "8000")))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, demo.interrupt)
+    try:
+        demo.run()
+    except DemoError as error:
+        print(error, file=sys.stderr, flush=True)
+        code = 1
+    except KeyboardInterrupt:
+        print("\nStopping ...", flush=True)
+        code = 0
+    finally:
+        demo.stop()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Fills the demo site with content."""

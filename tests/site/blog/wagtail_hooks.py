@@ -1,0 +1,50 @@
+"""The blog's hooks: all of them run in the background, after the editor has the page back."""
+
+from django.http import HttpRequest
+from wagtail.models import DraftStateMixin, Page
+
+from wagtail_async_hooks import hooks
+
+from . import digest, share_image, static_copy, webhook
+from .models import BlogPage
+
+
+@hooks.register("after_publish_page", background=True)
+def draw_share_image(request: HttpRequest, page: Page) -> None:
+    """Draw the picture that social media show for the page."""
+    share_image.draw(page, drawn_for=request.user.get_username())
+
+
+@hooks.register("after_publish_page", background=True)
+def write_static_copy(request: HttpRequest, page: Page) -> None:
+    """Keep a plain file for the time when the site itself is down."""
+    static_copy.write(page)
+
+
+@hooks.register("after_unpublish_page", background=True)
+@hooks.register("after_delete_page", background=True)
+def remove_static_copy(request: HttpRequest, page: Page) -> None:
+    """Take the plain file of a page away together with the page."""
+    static_copy.remove(page.pk)
+
+
+@hooks.register("after_publish_page", background=True)
+@hooks.register("after_edit_page", background=True)
+def keep_text_digest(request: HttpRequest, page: Page) -> None:
+    """Count the words of a post, for its reading time."""
+    if isinstance(page, BlogPage):
+        digest.keep(page)
+
+
+@hooks.register("after_publish_page", background=True)
+def announce_page(request: HttpRequest, page: Page) -> None:
+    """Tell the webhook about the page, unless it is only scheduled to go live later."""
+    if page.live:
+        webhook.announce("page_published", page, username=request.user.get_username())
+
+
+@hooks.register("after_publish", background=True)
+def announce_snippet(request: HttpRequest, instance: DraftStateMixin) -> None:
+    """Tell the webhook about the snippet, unless it is only scheduled to go live later."""
+    if instance.live:
+        webhook.announce("snippet_published", instance, username=request.user.get_username())

@@ -1,0 +1,135 @@
+"""How quickly a waiting thread hears of a task, and that it never misses one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from tests.processes import wait_until
+from tests.work import tasks
+from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.storage import waiting
+from wagtail_async_hooks.storage.waiting import DatabaseWaiter
+
+pytestmark = pytest.mark.slow
+
+LONG = 30.0
+"""Seconds that no wait in these tests should last."""
+
+
+@pytest.fixture
+def waiter(committed_db: None) -> Iterator[DatabaseWaiter]:
+    waiter = DatabaseWaiter("default")
+    settle(waiter)
+    yield waiter
+    waiter.close()
+
+
+def settle(waiter: DatabaseWaiter) -> None:
+    """Wait until the waiter has begun to watch, and has nothing more to tell."""
+    waiter.wait(waiter.mark(), LONG)
+    while True:
+        mark = waiter.mark()
+        waiter.wait(mark, 1.5)
+        if waiter.mark() == mark:
+            return
+
+
+def waited(waiter: DatabaseWaiter, mark: int, timeout: float) -> float:
+    """Return how long a wait lasted, in seconds."""
+    begun = time.monotonic()
+    waiter.wait(mark, timeout)
+    return time.monotonic() - begun
+
+
+def test_wait__ends_when_a_task_is_committed(waiter: DatabaseWaiter) -> None:
+    mark = waiter.mark()
+    with transaction.atomic():
+        tasks.add(1, 2)
+    assert waited(waiter, mark, LONG) < LONG
+
+
+def test_wait__ends_when_a_task_is_retried(waiter: DatabaseWaiter) -> None:
+    tasks.add.schedule((1, 2), delay=60)
+    settle(waiter)
+    mark = waiter.mark()
+    BackgroundTask.objects.update(state="waiting")
+    assert waited(waiter, mark, LONG) < LONG
+
+
+def test_wait__what_came_between_mark_and_wait_is_not_missed(waiter: DatabaseWaiter) -> None:
+    mark = waiter.mark()
+    tasks.add(1, 2)
+    wait_until(lambda: waited(waiter, mark, 5.0) < 5.0, "the wait ends early")
+
+
+def test_wait__wakes_all_threads(waiter: DatabaseWaiter) -> None:
+    woken: list[float] = []
+    mark = waiter.mark()
+
+    def wait() -> None:
+        woken.append(waited(waiter, mark, LONG))
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    tasks.add(1, 2)
+    for thread in threads:
+        thread.join()
+    assert max(woken) < LONG
+
+
+def test_wait__ends_after_its_timeout(waiter: DatabaseWaiter) -> None:
+    assert 0.2 <= waited(waiter, waiter.mark(), 0.2) < LONG
+
+
+def test_close__wakes_who_waits(committed_db: None) -> None:
+    waiter = DatabaseWaiter("default")
+    thread = threading.Thread(target=waiter.wait, args=(waiter.mark() + 1_000_000, LONG))
+    waiter.close()
+    thread.start()
+    thread.join(LONG / 2)
+    assert not thread.is_alive()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own way")
+class TestPostgres:
+    def test_listens(self, committed_db: None) -> None:
+        assert isinstance(waiting.look_at("default"), waiting.PostgresLook)
+
+    def test_a_pooled_connection_is_polled(
+        self, committed_db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+        assert isinstance(waiting.look_at("default"), waiting.PollingLook)
+
+    def test_notifications_that_do_not_arrive_lead_to_polling(
+        self, committed_db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As behind a proxy that hands each statement to another connection."""
+
+        def unlisten(look: Any) -> bool:
+            with connection.cursor() as cursor:
+                cursor.execute(f"UNLISTEN {waiting.CHANNEL}")
+            return False
+
+        monkeypatch.setattr(waiting.PostgresLook, "__call__", unlisten)
+        monkeypatch.setattr(waiting, "PROBE_TIMEOUT", 0.1)
+        assert isinstance(waiting.look_at("default"), waiting.PollingLook)
+
+    def test_a_lost_connection_is_replaced(self, waiter: DatabaseWaiter) -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+            )
+            assert cursor.fetchone() == (1,)
+        settle(waiter)
+        mark = waiter.mark()
+        tasks.add(1, 2)
+        assert waited(waiter, mark, LONG) < LONG
