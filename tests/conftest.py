@@ -14,11 +14,33 @@ from django.contrib.auth import get_user_model
 from django.db import connections
 from django.http import HttpRequest
 from django.test import RequestFactory
+from django.test.utils import setup_databases, teardown_databases
 
 from tests.processes import Process
 
 REDIS_DATABASE = 9
 """Number of the Redis database that belongs to the tests."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None,
+    django_db_blocker: Any,
+    django_db_keepdb: bool,
+    django_db_createdb: bool,
+) -> Iterator[None]:
+    """Make the tests' database, whichever tests are run.
+
+    pytest-django's own fixture leaves it out where it sees no test that is marked with
+    ``django_db``, and those with :func:`committed_db` are not: they would run on the demo's.
+    """
+    keep = django_db_keepdb and not django_db_createdb
+    with django_db_blocker.unblock():
+        config = setup_databases(verbosity=0, interactive=False, keepdb=keep)
+    yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(config, verbosity=0)
 
 
 @pytest.fixture

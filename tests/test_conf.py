@@ -36,8 +36,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "a key that is no text": (
         {7: 1},
-        'WAGTAIL_TASKS has an unknown key "7"; '
-        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER.",
+        'WAGTAIL_TASKS has an unknown key "7"; known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER.',
     ),
     "BACKEND as a None": (
         {"BACKEND": None},
@@ -213,7 +212,10 @@ def test_parse__what_is_wrong_counts_as_not_given() -> None:
 
     assert len(settings.problems) == 2
     assert settings.backend == "database"
-    assert settings.hooks == {"after_edit_page": HookOptions(), "after_publish_page": HookOptions(1)}
+    assert settings.hooks == {
+        "after_edit_page": HookOptions(),
+        "after_publish_page": HookOptions(1),
+    }
     assert settings.worker == WorkerOptions(threads=4, shutdown_timeout=5.0)
 
 

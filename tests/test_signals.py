@@ -1,6 +1,5 @@
 """Tests of the signals: whom they reach, and that a receiver cannot do harm."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,8 +22,8 @@ class Receiver:
 
 
 @pytest.fixture
-def signal() -> Iterator[NamedSignal]:
-    yield NamedSignal("tested")
+def signal() -> NamedSignal:
+    return NamedSignal("tested")
 
 
 def test_announce__reaches_every_receiver(signal: NamedSignal) -> None:

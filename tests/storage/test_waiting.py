@@ -31,13 +31,11 @@ def waiter(committed_db: None) -> Iterator[DatabaseWaiter]:
 
 
 def settle(waiter: DatabaseWaiter) -> None:
-    """Wait until the waiter has begun to watch, and has nothing more to tell."""
-    waiter.wait(waiter.mark(), LONG)
-    while True:
+    """Wait until the waiter has nothing more to tell."""
+    mark = -1
+    while waiter.mark() != mark:
         mark = waiter.mark()
-        waiter.wait(mark, 1.5)
-        if waiter.mark() == mark:
-            return
+        waiter.wait(mark, 0.5)
 
 
 def waited(waiter: DatabaseWaiter, mark: int, timeout: float) -> float:

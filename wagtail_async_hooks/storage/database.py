@@ -23,7 +23,7 @@ from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
 from wagtail_async_hooks import signals
-from wagtail_async_hooks.storage.waiting import Waiter, waiter_for
+from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue
@@ -88,7 +88,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def waiter(self) -> Waiter:
         """Return what tells a worker's threads that a task may be waiting."""
-        return waiter_for(self.ledger.database())
+        return DatabaseWaiter(self.ledger.database())
 
     def announce(self, due: Iterable[tuple[int, int]]) -> None:
         """Tell workers that scheduled tasks (primary key, priority) wait from now on."""

@@ -1,0 +1,173 @@
+"""The demo, as somebody who has just cloned the project uses it: by HTTP, with a real worker."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.db import connection
+
+from tests.processes import Process, wait_until
+from tests.site.blog.models import BlogPage
+from tests.site.editing import form_data
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="the demo's database is SQLite"),
+]
+
+HOOK_DELAY = 3
+"""Seconds that the share image's hook takes: long enough for a response to come before."""
+
+
+class Demo:
+    """A running demo, and somebody who is logged in to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = Process(
+            [sys.executable, "scripts/demo.py"],
+            folder / f"output-{self.port}.txt",
+            PORT=str(self.port),
+            SITE_DATA=str(folder),
+            SITE_DATABASE="sqlite",
+            SITE_DATABASE_NAME=str(folder / "site.sqlite3"),
+            SITE_HOOK_DELAY=str(HOOK_DELAY),
+            DJANGO_SETTINGS_MODULE="tests.site.settings",
+        )
+        self.session = requests.Session()
+
+    def log_in(self, username: str) -> None:
+        """Log in to Wagtail's admin."""
+        self.post("/admin/login/", {"username": username, "password": "demo"})
+
+    def post(self, path: str, data: dict[str, str]) -> requests.Response:
+        """Post a form as a browser would, after its page was loaded; follow no redirect."""
+        self.session.get(self.url + path, timeout=30).raise_for_status()
+        token = self.session.cookies["csrftoken"]
+        data = {**data, "csrfmiddlewaretoken": token}
+        response = self.session.post(self.url + path, data, allow_redirects=False, timeout=30)
+        assert response.status_code == 302, f"{path}: {response.status_code}"
+        return response
+
+    def row(self, query: str, *parameters: Any) -> dict[str, Any] | None:
+        """Return the first row that a query finds in the demo's database."""
+        with sqlite3.connect(f"file:{self.folder / 'site.sqlite3'}?mode=ro", uri=True) as database:
+            database.row_factory = sqlite3.Row
+            row = database.execute(query, parameters).fetchone()
+        database.close()
+        return None if row is None else dict(row)
+
+    def task(self, function: str) -> dict[str, Any] | None:
+        """Return the row of the newest task of a hook function of the demo's."""
+        return self.row(
+            "SELECT task.*, user.username, type.model FROM wagtail_async_hooks_backgroundtask task "
+            "LEFT JOIN auth_user user ON user.id = task.user_id "
+            "LEFT JOIN django_content_type type ON type.id = task.subject_type_id "
+            "WHERE function = ? ORDER BY task.id DESC",
+            f"tests.site.blog.wagtail_hooks.{function}",
+        )
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    demo.process.wait_for("The site is up")
+    demo.log_in("moderator")
+    yield demo
+    demo.process.stop()
+
+
+@pytest.mark.django_db
+def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo) -> None:
+    home = demo.row("SELECT page_ptr_id AS pk FROM blog_homepage")
+    assert home is not None
+    draft = BlogPage(title="Tide tables", slug="tide-tables", introduction="When to be there.")
+    created = demo.post(f"/admin/pages/add/blog/blogpage/{home['pk']}/", form_data(draft))
+    found = re.search(r"/pages/(\d+)/edit/", created.headers["Location"])
+    assert found is not None
+    pk = int(found[1])
+    assert demo.task("draw_share_image") is None, "nothing is published yet"
+
+    published = demo.post(
+        f"/admin/pages/{pk}/edit/", form_data(draft, publish=True, title="Tide tables, corrected")
+    )
+
+    task = demo.task("draw_share_image")
+    assert task is not None
+    assert task["state"] in ("waiting", "running")
+    assert task["finished_at"] is None, "the response came before the hook ended"
+    assert published.elapsed.total_seconds() < HOOK_DELAY
+    assert (task["hook"], task["username"]) == ("after_publish_page", "moderator")
+    assert (task["model"], task["subject_id"]) == ("blogpage", str(pk))
+
+    wait_until(lambda: demo.task("draw_share_image")["state"] == "succeeded", "the hook succeeded")
+    image = demo.row("SELECT * FROM blog_shareimage WHERE page_id = ?", pk)
+    worker = demo.row("SELECT pid FROM wagtail_async_hooks_worker")
+    assert image is not None
+    assert worker is not None
+    assert image["drawn_by_pid"] == worker["pid"]
+    assert re.search(r"web \| .*POST /admin/pages", demo.process.said())
+    assert (image["page_class"], image["drawn_for"]) == ("BlogPage", "moderator")
+    assert (demo.folder / "media" / image["file"]).stat().st_size > 0
+    wait_until(lambda: demo.task("write_static_copy")["state"] == "succeeded", "the copy is there")
+    assert "Tide tables, corrected" in (demo.folder / "static_copies" / f"{pk}.html").read_text()
+    wait_until(lambda: demo.task("announce_page")["state"] == "succeeded", "the webhook was called")
+    assert "Tide tables, corrected" in (demo.folder / "deliveries.jsonl").read_text()
+
+
+def test_delete__the_hook_gets_the_page_that_is_gone(demo: Demo) -> None:
+    page = demo.row("SELECT id FROM wagtailcore_page WHERE depth > 3 OR slug LIKE 'forty-%'")
+    assert page is not None
+    copy = demo.folder / "static_copies" / f"{page['id']}.html"
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_text("an old copy")
+    demo.post(f"/admin/pages/{page['id']}/delete/", {})
+    wait_until(lambda: not copy.exists(), "the copy was removed")
+
+
+def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
+    demo.process.send(signal.SIGTERM)
+    assert demo.process.wait() == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(demo.url, timeout=5)
+    again = Demo(demo.folder)
+    try:
+        again.process.wait_for("The site is up")
+        assert again.row("SELECT 1 FROM wagtailcore_page WHERE slug = 'tide-tables'")
+    finally:
+        again.process.stop()
+
+
+def test_port__in_use_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        process = Process(
+            [sys.executable, "scripts/demo.py"],
+            tmp_path / "output.txt",
+            PORT=port,
+            SITE_DATA=str(tmp_path),
+        )
+        assert process.wait() == 1
+    assert process.said() == (
+        f"Port {port} is in use; choose another one, for example: PORT=8123 make demo\n"
+    )
