@@ -32,6 +32,9 @@ class WorkerOptions:
     threads: int = 4
     """How many tasks a worker process runs at once."""
 
+    processes: int = 1
+    """How many processes one ``wagtail_worker`` runs."""
+
     shutdown_timeout: float = 30.0
     """Seconds that running tasks get to finish when the worker is asked to stop."""
 
@@ -161,7 +164,11 @@ def _hooks(name: str, value: Any, problems: list[str]) -> dict[str, HookOptions]
 
 
 def _worker(name: str, value: Any, problems: list[str]) -> WorkerOptions:
-    readers = {"threads": _positive_integer, "shutdown_timeout": _seconds}
+    readers = {
+        "threads": _positive_integer,
+        "processes": _positive_integer,
+        "shutdown_timeout": _seconds,
+    }
     assert set(readers) == {f.name for f in fields(WorkerOptions)}
     return WorkerOptions(**_options(name, _mapping(name, value, problems), readers, problems))
 

@@ -48,6 +48,9 @@ DUE_INTERVAL: Final = 1
 IDLE_INTERVAL: Final = 1.0
 """Seconds after which an idle thread looks into the ledger even if nothing has woken it."""
 
+STOP_INTERVAL: Final = 0.05
+"""Seconds between two looks whether the process should end."""
+
 OUTAGE_INTERVAL: Final = 1.0
 """Seconds between two attempts while the database does not answer."""
 
@@ -204,6 +207,8 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
     :param max_seconds: end, calmly, after so many seconds.
     :param shutdown_timeout: seconds that running tasks get to finish when the worker ends; what
         has not finished by then is handed back.
+    :param parent: number of the parent process, if there is one: the worker ends when that one
+        does, and leaves Ctrl-C to it.
     """
 
     huey: TaskQueue
@@ -216,7 +221,9 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         drain: bool = False,
         max_seconds: float | None = None,
         shutdown_timeout: float = 30.0,
+        parent: int | None = None,
     ) -> None:
+        self.parent = parent
         self.row = ledger.register_worker(
             Worker(
                 host=socket.gethostname(),
@@ -258,9 +265,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         rescue(self.huey, dead_neighbours(self.row))
         if self.drain:
             self.huey.read_schedule()
-        self.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self.start()  # sets Huey's signal handlers, which are replaced here
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        if self.parent is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         signals.announce(signals.worker_started, self.row.host, worker=self.row)
         try:
             self._work()
@@ -278,8 +287,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
     def _work(self) -> None:
         deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
         checked = time.monotonic()
-        while not self._stop_asked.wait(0.05):
+        while not self._stop_asked.wait(STOP_INTERVAL):
             now = time.monotonic()
+            if self.parent is not None and os.getppid() != self.parent:
+                logger.warning("The parent process is gone, stopping.")
+                return
             if deadline is not None and now >= deadline:
                 logger.info("%g seconds are over.", self.max_seconds)
                 return

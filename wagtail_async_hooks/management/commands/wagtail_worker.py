@@ -16,6 +16,7 @@ from wagtail.hooks import search_for_hooks
 from wagtail_async_hooks import conf, dispatch
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.supervisor import Supervisor
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -35,6 +36,12 @@ class Command(BaseCommand):
             help='how many tasks to run at once (default: WAGTAIL_TASKS["WORKER"]["threads"], 4)',
         )
         parser.add_argument(
+            "--processes",
+            type=_at_least_one,
+            help="how many processes to run, each with that many threads; those that die are "
+            'replaced (default: WAGTAIL_TASKS["WORKER"]["processes"], 1)',
+        )
+        parser.add_argument(
             "--drain", action="store_true", help="run what is due, then end; for cron"
         )
         parser.add_argument(
@@ -49,23 +56,38 @@ class Command(BaseCommand):
         _log_to_stderr(options["verbosity"])
         search_for_hooks()
         autodiscover_modules("tasks")
-        # Not above: the worker needs its tables, and what is wrong is told first.
-        from wagtail_async_hooks.worker import WorkerProcess
+        threads = options["threads"] or settings.worker.threads
+        processes = options["processes"] or settings.worker.processes
+        self._introduce(settings, threads, processes, drain=options["drain"])
 
-        worker = WorkerProcess(
-            background,
-            threads=options["threads"] or settings.worker.threads,
-            drain=options["drain"],
-            max_seconds=options["max_seconds"],
-            shutdown_timeout=settings.worker.shutdown_timeout,
-        )
-        self._introduce(settings, worker.row.threads, drain=options["drain"])
-        worker.run()
-        logger.info("Worker stopped.")
-        if worker.is_alive():
-            # What these threads run was handed back; waiting for them is what nobody wants now.
-            logging.shutdown()
-            os._exit(0)
+        parent = os.getpid() if processes > 1 else None
+
+        def work() -> int:
+            # Not above: it needs the app's tables, and what is wrong with them is told first.
+            from wagtail_async_hooks.worker import WorkerProcess
+
+            worker = WorkerProcess(
+                background,
+                threads=threads,
+                drain=options["drain"],
+                max_seconds=options["max_seconds"],
+                shutdown_timeout=settings.worker.shutdown_timeout,
+                parent=parent,
+            )
+            worker.run()
+            logger.info("Worker %d stopped.", os.getpid())
+            if worker.is_alive():
+                # What these threads run was handed back; nobody wants to wait for them now.
+                logging.shutdown()
+                os._exit(0)
+            return 0
+
+        if processes == 1:
+            work()
+        else:
+            connections.close_all()
+            background.storage = background.create_storage()
+            Supervisor(processes, work, settings.worker.shutdown_timeout).run()
 
     def _usable_settings(self) -> conf.Settings:
         """Return the settings, or end with a sentence that says why no worker can run."""
@@ -113,15 +135,18 @@ class Command(BaseCommand):
                 "finds tasks in the database."
             )
 
-    def _introduce(self, settings: conf.Settings, threads: int, *, drain: bool) -> None:
+    def _introduce(
+        self, settings: conf.Settings, threads: int, processes: int, *, drain: bool
+    ) -> None:
         from wagtail_async_hooks import ledger
 
         connection = connections[ledger.database()]
         logger.info(
-            "Worker %d started with %d thread%s%s.",
+            "Worker %d starts %s%s.",
             os.getpid(),
-            threads,
-            "" if threads == 1 else "s",
+            _counted(threads, "thread")
+            if processes == 1
+            else f"{processes} processes of {_counted(threads, 'thread')} each",
             ", to drain what is due" if drain else "",
         )
         logger.info(
@@ -137,6 +162,10 @@ class Command(BaseCommand):
             len(names),
             f" ({', '.join(names)})." if names else ".",
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _one_line(error: Exception) -> str:
