@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 """Seconds after which a condition that does not come true is a failure."""
 
 

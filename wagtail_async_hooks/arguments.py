@@ -6,6 +6,7 @@ runs, so that the function sees the object as it is then.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -279,12 +280,25 @@ def _encode_exception(error: BaseException) -> list[str]:
     return [path, str(error), "".join(traceback.format_exception(error))]
 
 
-def _decode_exception(payload: list[str]) -> RemoteError:
+def _decode_exception(payload: list[str]) -> BaseException:
     path, message, *notes = payload
-    error = RemoteError(path, message)
+    error = _same_exception(path, message) or RemoteError(path, message)
     for note in notes:
         error.add_note(note)
     return error
+
+
+def _same_exception(path: str, message: str) -> BaseException | None:
+    """Return an exception of the same class, if that is loaded here and made of one text."""
+    module, _, name = path.rpartition(".")
+    found = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, Exception)):
+        return None
+    try:
+        error = found(message)
+    except Exception:
+        return None
+    return error if str(error) == message else None
 
 
 _TRANSLATORS: Final[dict[str, Callable[..., Any]]] = {

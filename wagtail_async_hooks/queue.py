@@ -105,7 +105,7 @@ class Execution:
         self.claim = claim
         self.signal = ""
         self.exception: BaseException | None = None
-        self.result: Any = None
+        self.result: Any = EmptyData
         self.again_at: datetime.datetime | None = None
         self.runs_again = False
         self.has_returned = False
@@ -131,8 +131,7 @@ class Execution:
         if self.exception is not None:
             describe(self.exception, outcome)
         if self.runs_again:
-            later = self.again_at is not None and self.again_at > utcnow()
-            outcome.state = State.SCHEDULED if later else State.WAITING
+            outcome.state = State.SCHEDULED if _is_later(self.again_at) else State.WAITING
             outcome.run_at = _aware(self.again_at)
         return outcome
 
@@ -189,8 +188,12 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             task = self.deserialize_task(self.serialize_task(task))
             task.eta = None  # delays and retries run at once
         elif execution is not None and task is execution.task:
-            return execution.again()
-        return super().enqueue(task)
+            execution.again()
+            return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
+        result = super().enqueue(task)
+        if not self.immediate and _is_later(task.eta):
+            self._emit(huey_signals.SIGNAL_SCHEDULED, task)
+        return result
 
     def add_schedule(self, task: Task) -> None:
         """Record a task for its time."""
@@ -199,6 +202,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             self.enqueue(task)
         elif execution is not None and task is execution.task:
             execution.again()
+            self._emit(huey_signals.SIGNAL_SCHEDULED, task)
         else:
             super().add_schedule(task)
 
@@ -207,7 +211,6 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         message = super().serialize_task(task)
         if self.immediate:
             return Envelope(message)
-        later = task.eta is not None and task.eta > utcnow()
         row = apps.get_model("wagtail_async_hooks", "BackgroundTask")(
             task_id=task.id,
             name=f"{type(task).__module__}.{type(task).__name__}",
@@ -215,7 +218,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             function=task.function,
             message=message,
             priority=task.priority or 0,
-            state=State.SCHEDULED if later else State.WAITING,
+            state=State.SCHEDULED if _is_later(task.eta) else State.WAITING,
             run_at=_aware(task.eta),
             enqueued_at=timezone.now(),
             user_id=_user_key(task),
@@ -332,7 +335,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     def _conclude(self, execution: Execution, duration: float) -> None:
         outcome = execution.outcome(duration)
-        if outcome.state is State.SUCCEEDED:
+        if outcome.state.is_final:
             outcome.result = self._packed(execution)
         elif not outcome.state.is_final and execution.runs_again:
             outcome.message = super().serialize_task(execution.task)
@@ -359,10 +362,13 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         _announce(outcome, kept)
 
     def _packed(self, execution: Execution) -> bytes | None:
-        if execution.claim.hook:
-            return None  # as in Wagtail, what these hooks return is for nobody
+        result = execution.result
+        if execution.claim.hook or result is EmptyData:
+            return None  # what these hooks return is for nobody, as in Wagtail
+        if isinstance(result, Error):
+            result = Error({k: v for k, v in result.metadata.items() if k != "traceback"})
         try:
-            packed: bytes = self.serializer.serialize(execution.result)
+            packed: bytes = self.serializer.serialize(result)
         except CannotSerialize as error:
             logger.warning("The result of %s is not kept: %s", execution.claim, error)
             return None
@@ -379,8 +385,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def put_result(self, key: str, data: Any) -> Any:
         execution = self._thread.execution
         if execution is not None and key == execution.task.id:
-            if not isinstance(data, Error):  # an error is in columns of its own
-                execution.result = data
+            execution.result = data
             return None
         try:
             return super().put_result(key, data)
@@ -388,17 +393,20 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             logger.warning("The result of the task %s is not kept: %s", key, error)
 
     def get_raw(self, key: str, peek: bool = False) -> Any:
+        execution = self._thread.execution
+        if execution is not None and key == execution.task.id:
+            result = execution.result
+            return result if result is EmptyData else self.serializer.serialize(result)
         data = super().get_raw(key, peek)
         if data is not EmptyData or self.immediate:
             return data
         row = self.storage.ledger.ended(key)
-        if row is None:
+        if row is None or row.result is None:
             return EmptyData
         if row.state == State.SUCCEEDED:
-            return EmptyData if row.result is None else bytes(row.result)
-        return self.serializer.serialize(
-            Error({"error": row.error, "traceback": row.traceback, "task_id": key, "retries": 0})
-        )
+            return bytes(row.result)
+        error = self.serializer.deserialize(row.result)
+        return self.serializer.serialize(Error({**error.metadata, "traceback": row.traceback}))
 
     def delete(self, key: str) -> Any:
         execution = self._thread.execution
@@ -464,6 +472,11 @@ def _announce(outcome: Outcome, kept: bool) -> None:
     signals.announce(signal, claim.sender, **arguments, error=outcome.error)
 
 
+def _is_later(moment: datetime.datetime | None) -> bool:
+    """Tell whether one of Huey's times is still to come."""
+    return moment is not None and moment > utcnow()
+
+
 def _aware(moment: datetime.datetime | None) -> datetime.datetime | None:
     """Huey's times are naive and in UTC; Django's follow ``USE_TZ``."""
     if moment is None:
@@ -472,9 +485,14 @@ def _aware(moment: datetime.datetime | None) -> datetime.datetime | None:
     return aware if settings.USE_TZ else timezone.make_naive(aware)
 
 
+def _arguments(task: Task) -> tuple[Any, ...]:
+    """Return all arguments; Huey notices only when the task runs that they are no tuple."""
+    return (*task.args, *task.kwargs.values()) if isinstance(task.args, tuple) else ()
+
+
 def _subject(task: Task) -> dict[str, Any]:
     """Return the columns that say which object a task is about: its first model argument."""
-    for value in (*task.args, *task.kwargs.values()):
+    for value in _arguments(task):
         found = value[0] if isinstance(value, list | tuple) and value else value
         if not isinstance(found, Model):
             found = getattr(found, "instance", None)  # a snapshot of a deleted object
@@ -492,7 +510,7 @@ def _content_type(instance: Model) -> Model:
 
 def _user_key(task: Task) -> Any:
     """Return the key of who triggered a task: the request's user, else Wagtail's log context's."""
-    for value in (*task.args, *task.kwargs.values()):
+    for value in _arguments(task):
         if isinstance(value, HttpRequest):
             return getattr(getattr(value, "user", None), "pk", None)
     return getattr(get_active_log_context().user, "pk", None)
