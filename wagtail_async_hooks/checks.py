@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import router
+from django.db import connections, router
 from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import catalogue, conf, dispatch
@@ -64,6 +65,31 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
             "is lost if the process dies between the two commits.",
             hint="Let DATABASE_ROUTERS send the app wagtail_async_hooks where pages go.",
             id="wagtail_async_hooks.W001",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
+    """An SQLite database on which an editor's save and a worker would get in each other's way."""
+    if not conf.current().backend:
+        return []
+    alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
+    if connections[alias].vendor != "sqlite":
+        return []
+    options = connections[alias].settings_dict["OPTIONS"]
+    immediate = str(options.get("transaction_mode", "")).upper() == "IMMEDIATE"
+    wal = re.search(r"journal_mode\s*=\s*wal", str(options.get("init_command", "")), re.IGNORECASE)
+    if immediate and wal:
+        return []
+    return [
+        checks.Warning(
+            f"The SQLite database {alias!r} is not set up for a worker beside the site: an editor "
+            'may see "database is locked".',
+            hint=f'Put this into DATABASES["{alias}"]: "OPTIONS": {{"transaction_mode": '
+            '"IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL; PRAGMA '
+            'synchronous=NORMAL;"}',
+            id="wagtail_async_hooks.W005",
         )
     ]
 

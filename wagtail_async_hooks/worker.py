@@ -51,6 +51,9 @@ IDLE_INTERVAL: Final = 1.0
 STOP_INTERVAL: Final = 0.05
 """Seconds between two looks whether the process should end."""
 
+CONTENTION_INTERVAL: Final = 0.05
+"""Seconds before a claim is tried again that another transaction was in the way of."""
+
 OUTAGE_INTERVAL: Final = 1.0
 """Seconds between two attempts while the database does not answer."""
 
@@ -126,8 +129,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         try:
             task = self.huey.next(self._worker)
         except (DatabaseError, InterfaceError) as error:
-            self._outage.begin(error)
-            self.stop_flag.wait(OUTAGE_INTERVAL)
+            self._cope(error)
             return
         self._outage.end()
         if task is None:
@@ -135,6 +137,15 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
                 self._waiter.wait(mark, IDLE_INTERVAL)
         else:
             self._run(task)
+
+    def _cope(self, error: Exception) -> None:
+        """Wait before the next attempt: briefly if another transaction was in the way."""
+        if is_contention(error):
+            logger.debug("Another transaction was in the way, trying again: %s", error)
+            self.stop_flag.wait(CONTENTION_INTERVAL)
+        else:
+            self._outage.begin(error)
+            self.stop_flag.wait(OUTAGE_INTERVAL)
 
     def _run(self, task: Task) -> None:
         """Run a task as a request would be: with connections that are neither old nor broken."""
@@ -186,6 +197,17 @@ class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
     def shutdown(self) -> None:
         """Close this thread's connections."""
         connections.close_all()
+
+
+def is_contention(error: Exception) -> bool:
+    """Tell whether a statement failed only because another transaction was in the way.
+
+    SQLite says so in words; PostgreSQL by SQLSTATE (serialization failure, deadlock, lock not
+    available), MySQL and MariaDB by error number (lock wait timeout, deadlock).
+    """
+    cause = error.__cause__ or error
+    code = getattr(cause, "sqlstate", None) or (cause.args[0] if cause.args else None)
+    return "locked" in str(error) or code in ("40001", "40P01", "55P03", 1205, 1213)
 
 
 def rescue(queue: TaskQueue, dead: list[int]) -> None:

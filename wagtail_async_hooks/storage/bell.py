@@ -30,19 +30,31 @@ LEDGER_INTERVAL: Final = 5.0
 POLL_INTERVAL: Final = 0.02
 """Seconds between two looks at a storage that cannot block."""
 
+OUTAGE_INTERVAL: Final = 5.0
+"""Seconds for which a storage that did not answer is left alone, so that an editor who saves
+several times waits for it once; and between two attempts of a worker."""
+
 
 class BellStorage(DatabaseStorage):
     """The ledger's storage, with another one that rings.
 
     :param name: of the Huey instance.
-    :param make: makes the other storage; called when it is first needed.
+    :param make: makes the other storage, for what must not block; called when first needed.
+    :param make_listener: makes it once more, for workers that wait for it.
     """
 
-    def __init__(self, name: str, make: Callable[[], BaseStorage]) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], BaseStorage],
+        make_listener: Callable[[], BaseStorage],
+    ) -> None:
         super().__init__(name)
         self._make = make
+        self._make_listener = make_listener
         self._thread = _ThreadState()
-        self._unreachable = False
+        self._lock = threading.Lock()
+        self._lost_at: float | None = None
 
     @cached_property
     def bell(self) -> BaseStorage:
@@ -54,7 +66,7 @@ class BellStorage(DatabaseStorage):
     @cached_property
     def listener(self) -> BaseStorage:
         """The other storage once more, to wait for it."""
-        return self._make()
+        return self._make_listener()
 
     def enqueue(self, data: bytes, priority: int | None = None) -> None:
         """Record a message, and ring once the caller's transaction has committed."""
@@ -72,12 +84,14 @@ class BellStorage(DatabaseStorage):
 
     def ring(self, pk: int, priority: int) -> None:
         """Tell workers of one row. A bell that does not ring delays the task, and no more."""
+        if self._is_left_alone():
+            return
         try:
             self.bell.enqueue(b"%d" % pk, priority if self.bell.priority else None)
         except Exception as error:
-            self._lost(error)
+            self._lose(error)
         else:
-            self._unreachable = False
+            self._find()
 
     def hint(self) -> int | None:
         """Return the key that was rung for next; now and then ``None``, to find lost ones."""
@@ -95,12 +109,14 @@ class BellStorage(DatabaseStorage):
 
     def pop(self, storage: BaseStorage) -> int | None:
         """Take the next key out of the other storage; ``None`` when there is none, or no answer."""
+        if self._is_left_alone():
+            return None
         try:
             data = storage.dequeue()
         except Exception as error:
-            self._lost(error)
+            self._lose(error)
             return None
-        self._unreachable = False
+        self._find()
         return _key(data)
 
     def listen(self, timeout: float, closed: threading.Event) -> None:
@@ -110,17 +126,32 @@ class BellStorage(DatabaseStorage):
             self._thread.heard = self.pop(self.listener)
             if self._thread.heard is not None:
                 return
-            if self._unreachable or not self.listener.blocking:
+            if self._is_left_alone():
+                closed.wait(deadline - time.monotonic())
+            elif not self.listener.blocking:
                 closed.wait(POLL_INTERVAL)
 
-    def _lost(self, error: Exception) -> None:
-        if not self._unreachable:
+    def _is_left_alone(self) -> bool:
+        lost_at = self._lost_at
+        return lost_at is not None and time.monotonic() - lost_at < OUTAGE_INTERVAL
+
+    def _lose(self, error: Exception) -> None:
+        with self._lock:
+            first, self._lost_at = self._lost_at is None, time.monotonic()
+        if first:
             logger.warning(
-                'The storage of WAGTAIL_TASKS["BACKEND"] cannot be reached, tasks are found in '
+                'The storage of WAGTAIL_TASKS["BACKEND"] cannot be reached, so tasks are found in '
                 "the ledger until it answers: %s",
                 error,
             )
-        self._unreachable = True
+
+    def _find(self) -> None:
+        if self._lost_at is None:
+            return
+        with self._lock:
+            lost, self._lost_at = self._lost_at is not None, None
+        if lost:
+            logger.info('The storage of WAGTAIL_TASKS["BACKEND"] answers again.')
 
 
 class _ThreadState(threading.local):

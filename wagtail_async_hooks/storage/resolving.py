@@ -16,8 +16,12 @@ from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.storage.bell import BellStorage
 from wagtail_async_hooks.storage.database import DatabaseStorage
 
-REDIS_CONNECT_TIMEOUT: Final = 1.0
-"""Seconds that a publish waits at most for a Redis that does not answer."""
+REDIS_TIMEOUT: Final = 1.0
+"""Seconds that an editor's request waits at most for a Redis that does not answer; the options
+``socket_connect_timeout`` and ``socket_timeout`` overrule it."""
+
+REDIS_LISTEN_TIMEOUT: Final = 5.0
+"""Seconds after which a waiting worker takes Redis for dead; longer than Huey's blocking read."""
 
 
 def resolve(settings: Settings, name: str) -> DatabaseStorage:
@@ -27,23 +31,24 @@ def resolve(settings: Settings, name: str) -> DatabaseStorage:
     """
     if settings.backend == "database":
         return DatabaseStorage(name)
-    return BellStorage(name, partial(make_bell, settings, name))
+    return BellStorage(
+        name, partial(make_bell, settings, name), partial(make_bell, settings, name, listens=True)
+    )
 
 
-def make_bell(settings: Settings, name: str) -> BaseStorage:
+def make_bell(settings: Settings, name: str, *, listens: bool = False) -> BaseStorage:
     """Make the storage that rings.
+
+    :param listens: it is for a worker that waits, rather than for what must be quick.
 
     :raises ConfigurationError: if it does not exist, or its library is not installed, or it does
         not take the options.
     """
     options = dict(settings.backend_options)
-    if settings.backend == "redis":
-        make: Any = partial(PriorityRedisStorage, name)
-        options = _redis_options(options)
-    else:
-        make = partial(_storage_of(find_class(settings.backend)), name)
     try:
-        return make(**options)
+        if settings.backend == "redis":
+            return PriorityRedisStorage(name, **_redis_options(options, listens))
+        return _storage_of(find_class(settings.backend))(name, **options)
     except (TypeError, ValueError, ImportError, HueyConfigurationError) as error:
         raise ConfigurationError(
             f'WAGTAIL_TASKS["BACKEND"] {settings.backend!r} does not work with '
@@ -79,8 +84,8 @@ def _storage_of(found: type) -> Any:
     return lambda name, **options: found(name, **options).storage
 
 
-def _redis_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a short connect timeout and no retries, so that a dead Redis never holds an editor up.
+def _redis_options(options: Mapping[str, Any], listens: bool) -> dict[str, Any]:
+    """Add short timeouts and no retries, so that a dead Redis never holds an editor up.
 
     redis-py retries with a backoff of seconds by default; the ledger makes that needless.
     """
@@ -94,14 +99,13 @@ def _redis_options(options: Mapping[str, Any]) -> dict[str, Any]:
             'installed: run "pip install wagtail-async-hooks[redis]".'
         ) from error
     own = {
-        key: options[key]
-        for key in ("blocking", "read_timeout", "client_name", "clean_name")
-        if key in options
+        key: options[key] for key in ("blocking", "read_timeout", "clean_name") if key in options
     }
     if "connection_pool" in options:
         return dict(options)
     defaults = {
-        "socket_connect_timeout": REDIS_CONNECT_TIMEOUT,
+        "socket_connect_timeout": REDIS_TIMEOUT,
+        "socket_timeout": REDIS_LISTEN_TIMEOUT if listens else REDIS_TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
     }
     given = {key: value for key, value in options.items() if key not in own}

@@ -49,11 +49,11 @@ def test_backend__that_does_not_exist(settings: Any) -> None:
 def test_backend__whose_options_do_not_fit(settings: Any) -> None:
     settings.WAGTAIL_TASKS = {
         "BACKEND": "huey.storage.FileStorage",
-        "BACKEND_OPTIONS": {"path": "tasks", "colour": "red"},
+        "BACKEND_OPTIONS": {"levels": 3},
     }
     said = refusal()
     assert "'huey.storage.FileStorage' does not work with WAGTAIL_TASKS" in said
-    assert "colour" in said
+    assert "missing 1 required positional argument: 'path'" in said
 
 
 def test_redis__package_missing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,168 @@
+"""A storage beside the ledger: what it carries, and what happens without it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import transaction
+from huey.storage import MemoryStorage
+
+from tests.work import tasks
+from wagtail_async_hooks import background
+from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.records import State
+from wagtail_async_hooks.storage import bell
+from wagtail_async_hooks.storage.bell import BellStorage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Fragile(MemoryStorage):  # type: ignore[misc]  # Huey has no types
+    """A storage of Huey's that can be made to fail, and counts how often it was asked."""
+
+    def __init__(self, name: str = "fragile") -> None:
+        super().__init__(name)
+        self.broken = False
+        self.asked = 0
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.broken:
+            raise ConnectionError("the wire is cut")
+
+    def enqueue(self, data: bytes, priority: int | None = None) -> None:
+        self._ask()
+        super().enqueue(data, priority)
+
+    def dequeue(self) -> Any:
+        self._ask()
+        return super().dequeue()
+
+
+@pytest.fixture
+def fragile(monkeypatch: pytest.MonkeyPatch) -> Fragile:
+    """The storage that rings for the task queue."""
+    fragile = Fragile()
+    storage = BellStorage("tests", lambda: fragile, lambda: fragile)
+    monkeypatch.setattr(background, "storage", storage)
+    return fragile
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a storage again at once after it did not answer."""
+    monkeypatch.setattr(bell, "OUTAGE_INTERVAL", 0)
+
+
+def run_all() -> int:
+    """Run what waits; return how many."""
+    number = 0
+    while (task := background.dequeue()) is not None:
+        background.execute(task)
+        number += 1
+    return number
+
+
+def test_ring__carries_the_key_and_nothing_else(fragile: Fragile) -> None:
+    tasks.add(1, 2)
+    assert fragile.enqueued_items() == [b"%d" % BackgroundTask.objects.get().pk]
+
+
+def test_ring__comes_with_the_commit(fragile: Fragile) -> None:
+    with transaction.atomic():
+        tasks.add(1, 2)
+        assert fragile.enqueued_items() == []
+    assert len(fragile.enqueued_items()) == 1
+
+
+def test_ring__not_for_a_task_that_was_rolled_back(fragile: Fragile) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012  # both are the point
+        tasks.add(1, 2)
+        raise RuntimeError
+    assert fragile.enqueued_items() == []
+
+
+def test_ring__for_a_scheduled_task_when_it_is_due(fragile: Fragile) -> None:
+    tasks.add.schedule((1, 2), delay=0.001)
+    assert fragile.enqueued_items() == []
+    while BackgroundTask.objects.filter(state=State.SCHEDULED).exists():
+        background.read_schedule()
+    assert len(fragile.enqueued_items()) == 1
+
+
+def test_lost_rings__are_made_up_for_from_the_ledger(fragile: Fragile) -> None:
+    for _ in range(3):
+        tasks.add(1, 2)
+    fragile.flush_all()
+    assert run_all() == 3
+
+
+def test_false_rings__are_dropped(fragile: Fragile, caplog: Any) -> None:
+    for false in (b"999999", b"not a number", b"\xff"):
+        fragile.enqueue(false)
+    tasks.add(1, 2)
+    fragile.enqueue(b"%d" % BackgroundTask.objects.get().pk)  # rings twice
+    assert run_all() == 1
+    assert run_all() == 0
+    assert "A message that is not ours was dropped" in caplog.text
+
+
+def test_outage__tasks_are_recorded_and_found(fragile: Fragile, caplog: Any) -> None:
+    fragile.broken = True
+    for _ in range(3):
+        tasks.add(1, 2)
+    assert run_all() == 3
+    assert caplog.text.count("cannot be reached") == 1
+    assert caplog.text.count("the wire is cut") == 1
+
+
+def test_outage__is_waited_for_once(fragile: Fragile) -> None:
+    fragile.broken = True
+    for _ in range(5):
+        tasks.add(1, 2)
+    assert fragile.asked == 1
+
+
+def test_outage__the_end_is_told(fragile: Fragile, no_pause: None, caplog: Any) -> None:
+    caplog.set_level("INFO")
+    fragile.broken = True
+    tasks.add(1, 2)
+    fragile.broken = False
+    tasks.add(3, 4)
+    assert caplog.text.count("answers again") == 1
+    assert run_all() == 2
+
+
+def test_wait__ends_when_it_rings(fragile: Fragile) -> None:
+    waiter = background.storage.waiter()
+    tasks.add(1, 2)
+    waiter.wait(waiter.mark(), 30)
+    assert background.storage.hint() is None  # each thread looks into the ledger first
+    waiter.wait(waiter.mark(), 0.05)
+    assert run_all() == 1
+
+
+def test_wait__of_a_storage_that_is_away_ends_after_its_timeout(fragile: Fragile) -> None:
+    fragile.broken = True
+    waiter = background.storage.waiter()
+    begun = time.monotonic()
+    waiter.wait(waiter.mark(), 0.2)
+    assert time.monotonic() - begun >= 0.2
+
+
+def test_close__ends_a_wait(fragile: Fragile) -> None:
+    waiter = background.storage.waiter()
+    thread = threading.Thread(target=waiter.wait, args=(0, 30.0))
+    thread.start()
+    waiter.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_storage_without_priorities__takes_none(fragile: Fragile) -> None:
+    fragile.priority = False
+    tasks.add(1, 2, priority=5)
+    assert run_all() == 1
