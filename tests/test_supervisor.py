@@ -67,7 +67,7 @@ def test_signal__all_children_end_calmly(
     tasks.wait_for(str(trace_file), str(gate))
     wait_until(lambda: lines(trace_file), "the task has begun")
     parent.send(number)
-    parent.wait_for("stopping")
+    parent.wait_for("is stopping")
     gate.touch()
     assert parent.wait() == 0
     assert [words[0] for words in lines(trace_file)] == ["began", "ended"]
@@ -82,7 +82,7 @@ def test_second_signal__children_hand_back_and_end(
     tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
     wait_until(lambda: lines(trace_file), "the task has begun")
     parent.send(signal.SIGTERM)
-    parent.wait_for("stopping")
+    parent.wait_for("is stopping")
     parent.send(signal.SIGTERM)
     assert parent.wait(20) == 0
     row = BackgroundTask.objects.get()

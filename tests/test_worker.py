@@ -98,7 +98,7 @@ def test_signal__a_running_task_ends_and_no_other_begins(
     wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
     tasks.trace(str(trace_file), "next")
     worker.send(number)
-    worker.wait_for("stopping")
+    worker.wait_for("is stopping")
     gate.touch()
     assert worker.wait() == 0
     assert words(trace_file) == ["began", "ended"]
@@ -113,7 +113,7 @@ def test_second_signal__ends_at_once_and_hands_back(
     tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
     wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
     worker.send(signal.SIGTERM)
-    worker.wait_for("stopping")
+    worker.wait_for("is stopping")
     worker.send(signal.SIGTERM)
     assert worker.wait(10) == 0
     row = BackgroundTask.objects.get()

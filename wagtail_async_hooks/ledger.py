@@ -21,11 +21,17 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from wagtail_async_hooks.models import BackgroundTask, Worker
+from wagtail_async_hooks.models import BackgroundTask, StoredValue, Worker
 from wagtail_async_hooks.records import Claim, Outcome, State, TaskInfo
 
 _TABLE: Final = BackgroundTask._meta.db_table
 _CLAIMED: Final = "id, task_id, name, hook, function, queue, priority, attempt, message"
+
+# Huey keeps revocations under keys that begin with r: (one task) and rt: (a function's tasks).
+_REVOCATIONS: Final = (
+    f"EXISTS (SELECT 1 FROM {StoredValue._meta.db_table} revocation "
+    "WHERE revocation.key >= 'r' AND revocation.key < 's')"
+)
 
 
 class DatabaseNow(Now):
@@ -127,13 +133,13 @@ def _claim(connection: BaseDatabaseWrapper, worker: int | None, pk: int | None) 
         if _updates_return(connection):
             chosen = "%s AND state = 'waiting'" if pk is not None else f"({_next(lock)})"
             parameters = [worker, started_at] if pk is None else [worker, started_at, pk]
-            cursor.execute(f"{begin}id = {chosen} RETURNING {_CLAIMED}", parameters)
+            cursor.execute(f"{begin}id = {chosen} RETURNING {_CLAIMED}, {_REVOCATIONS}", parameters)
             row = cursor.fetchone()
         else:
             row = _select_then_update(cursor, begin, [worker, started_at], pk, lock)
     if row is None:
         return None
-    columns = [*row[:-1], bytes(row[-1])]
+    columns = [*row[:-2], bytes(row[-2]), bool(row[-1])]
     return Claim(*columns)
 
 
@@ -148,11 +154,12 @@ def _select_then_update(
     cursor: Any, begin: str, parameters: list[Any], pk: int | None, lock: str
 ) -> tuple[Any, ...] | None:
     """Claim on a database without ``UPDATE … RETURNING``; the caller holds a transaction."""
+    columns = f"{_CLAIMED}, {_REVOCATIONS}"
     if pk is None:
-        cursor.execute(_next(lock, _CLAIMED))
+        cursor.execute(_next(lock, columns))
     else:
         cursor.execute(
-            f"SELECT {_CLAIMED} FROM {_TABLE} WHERE id = %s AND state = 'waiting'{lock}", [pk]
+            f"SELECT {columns} FROM {_TABLE} WHERE id = %s AND state = 'waiting'{lock}", [pk]
         )
     row = cursor.fetchone()
     if row is None:

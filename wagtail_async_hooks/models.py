@@ -146,7 +146,8 @@ class StoredValue(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["storage", "key"], name="bgtask_value_key"),
+            # The key comes first: every claim asks whether there are any revocations.
+            models.UniqueConstraint(fields=["key", "storage"], name="bgtask_value_key"),
         ]
 
     def __str__(self) -> str:

@@ -408,6 +408,15 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         error = self.serializer.deserialize(row.result)
         return self.serializer.serialize(Error({**error.metadata, "traceback": row.traceback}))
 
+    def is_revoked(
+        self, task: Any, timestamp: datetime.datetime | None = None, peek: bool = True
+    ) -> bool:
+        claim = getattr(task, "claim", None)
+        if claim is not None and not claim.revocations:
+            return False
+        revoked: bool = super().is_revoked(task, timestamp, peek)
+        return revoked
+
     def delete(self, key: str) -> Any:
         execution = self._thread.execution
         if execution is not None and execution.has_returned and key == execution.task.revoke_id:

@@ -51,9 +51,14 @@ class TaskInfo:
 
 @dataclass(frozen=True, slots=True)
 class Claim(TaskInfo):
-    """A task that this process has claimed, with the message to run."""
+    """A task that this process has claimed.
+
+    :param message: the message to run.
+    :param revocations: whether anything at all is revoked; if not, nobody need ask whether this is.
+    """
 
     message: bytes
+    revocations: bool = True
 
 
 @dataclass(slots=True)

@@ -58,6 +58,9 @@ OUTAGE_INTERVAL: Final = 1.0
 """Seconds between two attempts while the database does not answer."""
 
 
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 class Activity:
     """Counts the threads that claim or run a task, so that a drain knows when all is done."""
 
@@ -259,7 +262,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         self.max_seconds = max_seconds
         self.activity = Activity(threads)
         self.waiter = queue.storage.waiter()
-        self._stop_asked = threading.Event()
+        self._signals = 0
         outage = Outage()
         # Huey's consumer makes its threads with these, see Consumer.worker_class.
         self.worker_class: Callable[..., TaskThread] = partial(
@@ -288,19 +291,18 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         if self.drain:
             self.huey.read_schedule()
         self.start()  # sets Huey's signal handlers, which are replaced here
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         if self.parent is not None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         signals.announce(signals.worker_started, self.row.host, worker=self.row)
         try:
             self._work()
+        except KeyboardInterrupt:
+            logger.info("Not waiting for what runs.")
+            self.stop_flag.set()
         finally:
             self._end()
-
-    def ask_to_stop(self) -> None:
-        """Have :meth:`run` come to its end, from any thread."""
-        self._stop_asked.set()
 
     def is_alive(self) -> bool:
         """Tell whether a thread is still running a task, after :meth:`run` has returned."""
@@ -309,7 +311,8 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
     def _work(self) -> None:
         deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
         checked = time.monotonic()
-        while not self._stop_asked.wait(STOP_INTERVAL):
+        while not self._signals:
+            time.sleep(STOP_INTERVAL)
             now = time.monotonic()
             if self.parent is not None and os.getppid() != self.parent:
                 logger.warning("The parent process is gone, stopping.")
@@ -329,8 +332,15 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         return bool(due)
 
     def _end(self) -> None:
-        self.waiter.close()
-        self.stop(graceful=True)
+        try:
+            self.stop_flag.set()  # from here on, no thread claims another task
+            logger.info("Worker %d is stopping.", os.getpid())
+            self.waiter.close()
+            self.stop(graceful=True)
+        except KeyboardInterrupt:
+            logger.info("Not waiting for what runs.")
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         handed_back = ledger.stop_worker(self.row.pk)
         if handed_back:
             logger.warning("%d unfinished tasks were handed back.", handed_back)
@@ -338,10 +348,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         logs.disconnect()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stop_asked.is_set():
-            raise KeyboardInterrupt  # a second one: do not wait for what runs
-        logger.info("Received %s, stopping.", signal.Signals(number).name)
-        self._stop_asked.set()
+        # No locks in here (logging and threading.Event have some): the handler runs in the middle
+        # of whatever the main thread does, which may hold them.
+        self._signals += 1
+        if self._signals == 2:
+            raise KeyboardInterrupt  # do not wait for what runs
 
 
 def process_space() -> str:

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(null=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('storage', 'key'), name='bgtask_value_key')],
+                'constraints': [models.UniqueConstraint(fields=('key', 'storage'), name='bgtask_value_key')],
             },
         ),
         migrations.CreateModel(

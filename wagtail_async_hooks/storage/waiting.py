@@ -82,7 +82,7 @@ class DatabaseWaiter:
         self._closed.set()
         self._wanted.set()
         self._wake()
-        self._thread.join()
+        self._thread.join(LISTEN_INTERVAL * 4)
 
     def _wake(self) -> None:
         with self._changed:
