@@ -17,7 +17,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import DisallowedHost
-from django.db import DEFAULT_DB_ALIAS, models
+from django.db import DEFAULT_DB_ALIAS, models, router
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone, translation
 from django.utils.functional import Promise, SimpleLazyObject
@@ -42,22 +42,25 @@ def _encode_model(instance: models.Model) -> dict[str, Any]:
             f"an unsaved {type(instance).__qualname__} cannot be carried to the worker; save it "
             "first, or pass plain values."
         )
-    payload = {"model": _model_of(instance)._meta.label_lower, "pk": instance.pk}
-    if instance._state.db not in (None, DEFAULT_DB_ALIAS):
-        payload["db"] = instance._state.db
-    return payload
+    model = _model_of(instance)
+    payload = {"model": model._meta.label_lower, "pk": instance.pk}
+    # Where it is written, not where it was read: a replica may lag behind the worker.
+    alias = router.db_for_write(model, instance=instance)
+    return payload if alias == DEFAULT_DB_ALIAS else {**payload, "db": alias}
 
 
 def _model_of(instance: models.Model) -> type[models.Model]:
     """Return the model; of a page that was loaded as a plain one, its own."""
     if isinstance(instance, Page):
-        return cast(type[models.Model], instance.specific_class or type(instance))
-    return type(instance)
+        return cast(type[models.Model], instance.specific_class or instance.__class__)
+    return instance.__class__  # not type(): request.user is a lazy object
 
 
 def _decode_model(payload: dict[str, Any]) -> models.Model:
     model = apps.get_model(payload["model"])
-    rows: models.QuerySet[models.Model] = model._base_manager.using(payload.get("db"))
+    rows: models.QuerySet[models.Model] = model._base_manager.using(
+        payload.get("db", DEFAULT_DB_ALIAS)
+    )
     found = rows.filter(pk=payload["pk"]).first()
     if found is None:
         noun = "page" if issubclass(model, Page) else model._meta.verbose_name
@@ -78,9 +81,9 @@ class ModelSequence(Sequence[models.Model]):
         self._loaded: list[models.Model] | None = None
 
     def __iter__(self) -> Iterator[models.Model]:
-        if self._loaded is not None:
-            yield from self._loaded
-            return
+        return self._read() if self._loaded is None else iter(self._loaded)
+
+    def _read(self) -> Iterator[models.Model]:
         for label, alias, keys in self.runs:
             manager = apps.get_model(label)._base_manager.using(alias)
             for chunk in _chunks(keys, CHUNK):
@@ -99,7 +102,7 @@ class ModelSequence(Sequence[models.Model]):
 
     def _load(self) -> list[models.Model]:
         if self._loaded is None:
-            self._loaded = list(self)
+            self._loaded = list(self._read())
         return self._loaded
 
 

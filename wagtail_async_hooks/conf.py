@@ -195,8 +195,8 @@ def _integer(name: str, value: Any) -> int:
 
 
 def _positive_integer(name: str, value: Any) -> int:
-    if type(value) is not int or not 0 < value < 2**15:
-        raise ValueError(_expected(name, "a whole number of at least 1", value))
+    if type(value) is not int or not 1 <= value <= 1000:
+        raise ValueError(_expected(name, "a whole number from 1 to 1000", value))
     return value
 
 

@@ -112,7 +112,18 @@ def _task(hook: str, path: str, function: Hook) -> TaskWrapper:
 def _dispatch(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Have the function run in the background; whatever happens, the editor's request goes on."""
     if conf.current().runs_synchronously(entry.hook, entry.path):
-        return entry.function(*args, **kwargs)
+        return _plain(entry.function)(*args, **kwargs)
+    pages = router.db_for_write(apps.get_model("wagtailcore", "Page"))
+    if background.immediate or pages == background.storage.ledger.database():
+        _enqueue_or_run(entry, args, kwargs)
+    else:
+        # The ledger cannot share the page's transaction: the next best is right after it.
+        later = functools.partial(_enqueue_or_run, entry, args, kwargs)
+        transaction.on_commit(later, using=pages, robust=True)
+
+
+def _enqueue_or_run(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Record the call as a task; where that cannot be done, run it here: it is not lost."""
     try:
         _enqueue(entry, args, kwargs)
     except CannotSerialize as error:
@@ -133,10 +144,7 @@ def _enqueue(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any
         background.enqueue(task).get_raw_result()  # nobody asks for it: do not let it pile up
         return
     ledger = background.storage.ledger.database()
-    pages = router.db_for_write(apps.get_model("wagtailcore", "Page"))
-    if ledger != pages:
-        transaction.on_commit(functools.partial(background.enqueue, task), using=pages, robust=True)
-    elif transaction.get_connection(ledger).in_atomic_block:
+    if transaction.get_connection(ledger).in_atomic_block:
         # A savepoint, so that a table which is not there yet does not undo the editor's change.
         with transaction.atomic(using=ledger):
             background.enqueue(task)
@@ -164,12 +172,15 @@ def _carried(hook: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _run_here(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    function = entry.function
-    call = async_to_sync(function) if inspect.iscoroutinefunction(function) else function
     try:
-        call(*args, **kwargs)
+        _plain(entry.function)(*args, **kwargs)
     except Exception:
         logger.exception("%s %s failed in the request.", entry.hook, entry.path)
+
+
+def _plain(function: Hook) -> Hook:
+    """Return what calls a function to its end, also if it is a coroutine function."""
+    return async_to_sync(function) if inspect.iscoroutinefunction(function) else function
 
 
 def _refuse(entry: BackgroundHook, args: tuple[Any, ...], error: CannotSerialize) -> None:

@@ -195,6 +195,12 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
     return due
 
 
+def cancel_all(state: State, reason: str) -> int:
+    """Cancel all tasks in a state other than running; return how many."""
+    tasks = BackgroundTask.objects.using(database()).filter(state=state)
+    return tasks.update(state=State.CANCELLED, error=reason, finished_at=timezone.now())
+
+
 def ended(task_id: str) -> BackgroundTask | None:
     """Return the newest row of a task by Huey's id, if that task has come to an end."""
     row = BackgroundTask.objects.using(database()).filter(task_id=task_id).order_by("-pk").first()
@@ -208,6 +214,7 @@ def register_worker(worker: Worker) -> Worker:
     """Record a worker process; its clock is the database's."""
     worker.started_at = worker.heartbeat_at = DatabaseNow()
     worker.save(using=database(), force_insert=True)
+    worker.refresh_from_db(using=database(), fields=["started_at", "heartbeat_at"])
     return worker
 
 
@@ -254,6 +261,11 @@ def release(worker: int) -> int:
     )
 
 
+def killed(deaths: int) -> str:
+    """Say why a task failed that so many workers died of."""
+    return f"its worker died {deaths} times"
+
+
 def rescue(dead: Sequence[int], max_deaths: int) -> list[tuple[TaskInfo, bool]]:
     """Let the running tasks of dead workers wait for another one.
 
@@ -272,7 +284,7 @@ def rescue(dead: Sequence[int], max_deaths: int) -> list[tuple[TaskInfo, bool]]:
             waits = row.deaths < max_deaths
             row.state = State.WAITING if waits else State.FAILED
             if not waits:
-                row.error = f"its worker died {row.deaths} times"
+                row.error = killed(row.deaths)
                 row.finished_at = timezone.now()
             row.save(using=alias, update_fields=["deaths", "state", "error", "finished_at"])
             rescued.append((info(row), waits))

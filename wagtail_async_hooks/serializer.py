@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.signing import BadSignature, Signer
+from django.utils.functional import LazyObject
 from django.utils.safestring import SafeString
 from huey.registry import Message
 from huey.serializer import Serializer
@@ -113,7 +114,7 @@ def encode(value: Any) -> Any:
         return {_TAG: kind.__name__, "v": _encode_items(value)}
     if kind is Reference:
         return {_TAG: value.kind, "v": encode(value.payload)}
-    codec = _codec_for(kind)
+    codec = _codec_for(value.__class__ if isinstance(value, LazyObject) else kind)
     if codec is None:
         raise CannotSerialize(
             f"{kind.__module__}.{kind.__qualname__} cannot be carried to the worker; "
@@ -229,10 +230,7 @@ def _read(data: bytes) -> Any:
 
 
 def _encode_message(message: Message) -> dict[str, Any]:
-    fields = {k: v for k, v in message._asdict().items() if v is not None}
-    if type(fields.get("args")) is tuple:
-        fields["args"] = list(fields["args"])
-    return fields
+    return {k: v for k, v in message._asdict().items() if v is not None}
 
 
 def _decode_message(fields: dict[str, Any]) -> Message:

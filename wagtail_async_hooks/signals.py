@@ -15,8 +15,9 @@ signal                  sent                                         arguments b
                                                                      ``error``
 ``expired``             it was not begun before it expired           ``task``, ``duration``,
                                                                      ``error``
-``rescued``             its worker died; it waits again, or failed   ``task``
-                        because too many workers died of it
+``rescued``             its worker died; it waits again, or failed   ``task``, ``waits``
+                        because too many workers died of it (then
+                        ``failed`` follows)
 ``worker_started``      a worker process serves from now on          ``worker``
 ``worker_stopped``      a worker process has stopped                 ``worker``
 ======================  ===========================================  ==========================

@@ -118,13 +118,27 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
     huey: TaskQueue
 
     def __init__(
-        self, *, worker: int, waiter: Waiter, activity: Activity, outage: Outage, **options: Any
+        self,
+        *,
+        worker: int,
+        waiter: Waiter,
+        activity: Activity,
+        outage: Outage,
+        ready: threading.Event,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._ready = ready
         self._worker = worker
         self._waiter = waiter
         self._activity = activity
         self._outage = outage
+
+    def initialize(self) -> None:
+        """Let signals through again, so that they reach what a task starts."""
+        self._ready.wait()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        super().initialize()
 
     def loop(self, now: Any = None) -> None:
         """Record how the last task ended, claim the next one and run it, or wait for one."""
@@ -221,6 +235,9 @@ def rescue(queue: TaskQueue, dead: list[int]) -> None:
     queue.storage.announce((task.pk, task.priority) for task, waits in rescued if waits)
     for task, waits in rescued:
         signals.announce(signals.rescued, task.sender, task=task, waits=waits)
+        if not waits:
+            error = ledger.killed(MAX_DEATHS)
+            signals.announce(signals.failed, task.sender, task=task, duration=0.0, error=error)
 
 
 class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
@@ -263,6 +280,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         self.activity = Activity(threads)
         self.waiter = queue.storage.waiter()
         self._signals = 0
+        self._ready = threading.Event()
         outage = Outage()
         # Huey's consumer makes its threads with these, see Consumer.worker_class.
         self.worker_class: Callable[..., TaskThread] = partial(
@@ -271,6 +289,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             waiter=self.waiter,
             activity=self.activity,
             outage=outage,
+            ready=self._ready,
         )
         self.scheduler_class: Callable[..., Keeper] = partial(
             Keeper, worker=self.row.pk, outage=outage
@@ -290,11 +309,15 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         rescue(self.huey, dead_neighbours(self.row))
         if self.drain:
             self.huey.read_schedule()
-        self.start()  # sets Huey's signal handlers, which are replaced here
+        # Held back until Huey's signal handlers, which start() sets, are replaced by ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        self.start()
         for number in _STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         if self.parent is not None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        self._ready.set()
         signals.announce(signals.worker_started, self.row.host, worker=self.row)
         try:
             self._work()

@@ -23,6 +23,7 @@ from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
 from wagtail_async_hooks import signals
+from wagtail_async_hooks.records import State
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     # Huey's queue ---------------------------------------------------------------------------
 
     def enqueue(self, data: bytes, priority: int | None = None) -> None:
-        self._insert(_row(data, state="waiting", priority=priority or 0))
+        self._insert(_row(data, state=State.WAITING, priority=priority or 0))
 
     def _insert(self, row: BackgroundTask) -> BackgroundTask:
         task = self.ledger.info(self.ledger.insert(row))
@@ -114,7 +115,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     @property
     def _waiting(self) -> models.QuerySet[BackgroundTask]:
-        return self.tasks.filter(state="waiting").order_by("-priority", "pk")
+        return self.tasks.filter(state=State.WAITING).order_by("-priority", "pk")
 
     def queue_size(self) -> int:
         return self._waiting.count()
@@ -124,16 +125,16 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def flush_queue(self) -> None:
         """Cancel what waits; the rows stay, as the history of every other task does."""
-        self._waiting.order_by().update(state="cancelled", error="the queue was flushed")
+        self.ledger.cancel_all(State.WAITING, "the queue was flushed")
 
     # Huey's schedule ------------------------------------------------------------------------
 
     def add_to_schedule(self, data: bytes, ts: datetime.datetime) -> None:
-        self._insert(_row(data, state="scheduled", run_at=_aware(ts)))
+        self._insert(_row(data, state=State.SCHEDULED, run_at=_aware(ts)))
 
     @property
     def _scheduled(self) -> models.QuerySet[BackgroundTask]:
-        return self.tasks.filter(state="scheduled").order_by("run_at", "pk")
+        return self.tasks.filter(state=State.SCHEDULED).order_by("run_at", "pk")
 
     def read_schedule(self, ts: datetime.datetime) -> list[bytes]:
         """Remove the messages that are due; whoever calls this answers for them from now on."""
@@ -151,7 +152,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def flush_schedule(self) -> None:
         """Cancel what is scheduled; the rows stay, as the history of every other task does."""
-        self._scheduled.order_by().update(state="cancelled", error="the schedule was flushed")
+        self.ledger.cancel_all(State.SCHEDULED, "the schedule was flushed")
 
     # Huey's values by key -------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def test_settings__all_mistakes_are_told(settings: Any) -> None:
     settings.WAGTAIL_TASKS = {"BACKEND": "database", "BACKND": 1, "WORKER": {"threads": 0}}
     said = refusal()
     assert 'WAGTAIL_TASKS has an unknown key "BACKND"; did you mean "BACKEND"?' in said
-    assert 'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number of at least 1' in said
+    assert 'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number from 1 to 1000' in said
 
 
 def test_backend__that_does_not_exist(settings: Any) -> None:
