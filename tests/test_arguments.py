@@ -1,16 +1,18 @@
 """Tests of arguments: what a hook gets in a worker is what it would have got in the request."""
 
 import datetime
+import sys
+import uuid
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import DisallowedHost
 from django.db import models
 from django.http import HttpRequest
 from django.test import AsyncRequestFactory, RequestFactory
+from django.test.utils import isolate_apps
 from django.urls import reverse_lazy
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
@@ -19,7 +21,14 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from huey.registry import Message
 from wagtail.models import Page, Site
 
-from tests.site.blog.models import Advert, Author, BlogPage, HomePage, RelatedLink
+from tests.site.blog.models import (
+    Advert,
+    Author,
+    BlogPage,
+    ContactSettings,
+    HomePage,
+    RelatedLink,
+)
 from wagtail_async_hooks.arguments import (
     CHUNK,
     BulkActionInfo,
@@ -135,13 +144,20 @@ def test_model__with_a_text_for_a_key(db: None) -> None:
     assert carried(session).pk == "k€y"
 
 
-def test_model__with_a_uuid_for_a_key(db: None) -> None:
-    with_uuid = [m for m in apps.get_models() if isinstance(m._meta.pk, models.UUIDField)]
-    if not with_uuid:
-        pytest.skip("no model of the test site has a UUID for its key")
-    instance = with_uuid[0]._default_manager.create()
+@isolate_apps("tests.site.blog")
+def test_model__with_a_uuid_for_a_key() -> None:
+    class Ticket(models.Model):
+        id = models.UUIDField(primary_key=True)
 
-    assert carried(instance) == instance
+        class Meta:
+            app_label = "blog"
+
+    ticket = Ticket(pk=uuid.uuid4())
+    ticket._state.adding = False
+
+    reference = SERIALIZER.deserialize(packed(ticket)).args[1]
+
+    assert reference.payload == {"model": "blog.ticket", "pk": ticket.pk}
 
 
 def test_model__as_the_only_argument(adverts: list[Advert]) -> None:
@@ -166,6 +182,7 @@ def test_model__inside_of_other_values(adverts: list[Advert]) -> None:
     assert carried(value) == value
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("model", [Advert, HomePage])
 def test_model__unsaved_is_refused(model: type[models.Model]) -> None:
     with pytest.raises(CannotSerialize) as raised:
@@ -422,6 +439,17 @@ def test_snapshot__a_model_without_children(adverts: list[Advert]) -> None:
     arrived = unpacked(snapshot)
 
     assert (type(arrived), arrived.pk, arrived.text) == (Advert, key, "Tea")
+
+
+def test_snapshot__a_model_without_children_whose_owner_is_gone(db: None) -> None:
+    site = Site.objects.create(hostname="blue.example", root_page=Page.get_first_root_node())
+    contact = ContactSettings.objects.create(site=site, email="desk@blue.example")
+    key, snapshot = site.pk, packed(Snapshot(contact))
+    site.delete()
+
+    arrived = unpacked(snapshot)
+
+    assert (arrived.site_id, arrived.email) == (key, "desk@blue.example")
 
 
 def test_snapshot__a_user(editor: Any) -> None:
@@ -716,25 +744,79 @@ def raised(error: Exception) -> Exception:
         return caught
 
 
-def test_exception__arrives_as_text() -> None:
+def test_exception__arrives_as_one_of_its_class() -> None:
     arrived = carried(raised(SoldOut("no tea")))
 
-    assert type(arrived) is RemoteError
-    assert (arrived.type_path, arrived.message) == (f"{__name__}.SoldOut", "no tea")
+    assert (type(arrived), arrived.args) == (SoldOut, ("no tea",))
     [note] = arrived.__notes__
     assert note.startswith("Traceback (most recent call last)")
     assert "in raised" in note
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), SystemExit(2), CannotSerialize("no", "[1]")])
-def test_exception__of_any_kind(error: BaseException) -> None:
-    assert carried(error).message == str(error)
+class OutOf(Exception):
+    """An error that is made of more than its text."""
+
+    def __init__(self, what: str, left: int) -> None:
+        super().__init__(f"{left} left of {what}")
+
+
+def nested_error() -> Exception:
+    """Return an error of a class that nobody can import."""
+
+    class Nested(Exception):
+        """Defined in a function."""
+
+    return Nested("no")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOf("tea", 0),
+        nested_error(),
+        KeyError("a"),
+        SystemExit(2),
+        RemoteError("a.B", "c"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_exception__that_cannot_be_made_of_its_text_arrives_as_text(error: BaseException) -> None:
+    arrived = carried(error)
+
+    assert type(arrived) is RemoteError
+    if type(error) is not RemoteError:
+        assert arrived.type_path == f"{type(error).__module__}.{type(error).__qualname__}"
+        assert arrived.message == str(error)
+    else:
+        assert (arrived.type_path, arrived.message) == ("a.B", "c")
+
+
+def test_exception__of_a_class_that_is_not_loaded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = packed(raised(SoldOut("no tea")))
+    monkeypatch.delitem(sys.modules, __name__)
+
+    arrived = unpacked(data)
+
+    assert (type(arrived), arrived.type_path) == (RemoteError, f"{__name__}.SoldOut")
+
+
+def test_exception__a_name_that_is_no_exception_is_not_called() -> None:
+    data = packed(RemoteError("builtins.print", "called"))
+
+    assert type(unpacked(data)) is RemoteError
+
+
+def test_exception__as_text_can_be_passed_on() -> None:
+    data = packed(raised(OutOf("tea", 0)))
+
+    assert packed(unpacked(data)) == data
 
 
 def test_exception__can_be_passed_on() -> None:
-    data = packed(raised(SoldOut("no tea")))
+    arrived = carried(carried(raised(SoldOut("no tea"))))
 
-    assert packed(unpacked(data)) == data
+    assert (type(arrived), arrived.args) == (SoldOut, ("no tea",))
+    assert "in raised" in "".join(arrived.__notes__)
 
 
 def test_promise__is_translated_where_it_is_read() -> None:
@@ -765,5 +847,20 @@ def test_promise__can_be_passed_on() -> None:
     assert packed(unpacked(data)) == data
 
 
-def test_reference__is_what_a_message_holds_until_it_runs(adverts: list[Advert]) -> None:
-    assert type(SERIALIZER.deserialize(packed(adverts[0])).args[1]) is Reference
+@pytest.mark.parametrize(
+    "kind", ["page", "list", "queryset", "sequence", "snapshot", "request", "bulk action"]
+)
+def test_reference__is_what_a_message_holds_until_it_runs(
+    page: BlogPage, adverts: list[Advert], rf: RequestFactory, kind: str
+) -> None:
+    value = {
+        "page": page,
+        "list": adverts,
+        "queryset": Advert.objects.all(),
+        "sequence": ModelSequence([("blog.advert", "default", [1])]),
+        "snapshot": Snapshot(page),
+        "request": rf.get("/"),
+        "bulk action": BulkActionInfo("publish", "wagtailcore.page", "x", {"chooser": page}),
+    }[kind]
+
+    assert type(SERIALIZER.deserialize(packed(value)).args[1]) is Reference

@@ -98,11 +98,19 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "no threads": (
         {"WORKER": {"threads": 0}},
-        'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number of at least 1, but is 0.',
+        'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number from 1 to 1000, but is 0.',
     ),
     "half a thread": (
         {"WORKER": {"threads": 0.5}},
-        'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number of at least 1, but is 0.5.',
+        'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number from 1 to 1000, but is 0.5.',
+    ),
+    "too many threads": (
+        {"WORKER": {"threads": 1001}},
+        'WAGTAIL_TASKS["WORKER"]["threads"] should be a whole number from 1 to 1000, but is 1001.',
+    ),
+    "no processes": (
+        {"WORKER": {"processes": 0}},
+        'WAGTAIL_TASKS["WORKER"]["processes"] should be a whole number from 1 to 1000, but is 0.',
     ),
     "a timeout below zero": (
         {"WORKER": {"shutdown_timeout": -1}},
@@ -149,7 +157,7 @@ def test_parse__empty_gives_the_defaults() -> None:
         backend="",
         backend_options={},
         hooks={},
-        worker=WorkerOptions(threads=4, shutdown_timeout=30.0),
+        worker=WorkerOptions(threads=4, processes=1, shutdown_timeout=30.0),
         sync_hooks=frozenset(),
         problems=(),
     )
@@ -165,7 +173,7 @@ def test_parse__everything_given() -> None:
                 "shop.hooks.count": {"priority": -(2**31)},
                 "after_edit_page": {},
             },
-            "WORKER": {"threads": 8, "shutdown_timeout": 0},
+            "WORKER": {"threads": 8, "processes": 2, "shutdown_timeout": 0},
         },
         ["after_delete_page", "shop.hooks.stock"],
     )
@@ -178,9 +186,17 @@ def test_parse__everything_given() -> None:
             "shop.hooks.count": HookOptions(priority=-(2**31)),
             "after_edit_page": HookOptions(priority=None),
         },
-        worker=WorkerOptions(threads=8, shutdown_timeout=0.0),
+        worker=WorkerOptions(threads=8, processes=2, shutdown_timeout=0.0),
         sync_hooks=frozenset({"after_delete_page", "shop.hooks.stock"}),
     )
+
+
+@pytest.mark.parametrize("number", [1, 1000])
+def test_parse__fewest_and_most_threads(number: int) -> None:
+    settings = parse({"WORKER": {"threads": number, "processes": number}})
+
+    assert settings.problems == ()
+    assert (settings.worker.threads, settings.worker.processes) == (number, number)
 
 
 @pytest.mark.parametrize("names", [["a", "b"], ("a", "b"), {"a", "b"}, iter(["a", "b", "a"])])

@@ -64,8 +64,7 @@ def test_call__takes_one_query(django_assert_num_queries: Any) -> None:
         tasks.add(1, 2)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_call__rolled_back_never_existed() -> None:
+def test_call__rolled_back_never_existed(committed_db: None) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012  # both are the point
         tasks.add(1, 2)
         raise RuntimeError

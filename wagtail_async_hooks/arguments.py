@@ -37,6 +37,11 @@ CHUNK: Final = 500
 
 
 def _encode_model(instance: models.Model) -> dict[str, Any]:
+    if not isinstance(instance, models.Model):  # of a queryset's values()
+        raise CannotSerialize(
+            f"a queryset that yields {type(instance).__qualname__} rather than objects cannot be "
+            "carried to the worker; pass list(…) of it."
+        )
     if instance.pk is None or instance._state.adding:
         raise CannotSerialize(
             f"an unsaved {type(instance).__qualname__} cannot be carried to the worker; save it "
@@ -81,7 +86,8 @@ class ModelSequence(Sequence[models.Model]):
         self._loaded: list[models.Model] | None = None
 
     def __iter__(self) -> Iterator[models.Model]:
-        return self._read() if self._loaded is None else iter(self._loaded)
+        # Decided at the first step: list() asks for an iterator first, for the length then.
+        yield from self._read() if self._loaded is None else self._loaded
 
     def _read(self) -> Iterator[models.Model]:
         for label, alias, keys in self.runs:
@@ -113,7 +119,12 @@ def _chunks(keys: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _encode_models(instances: Iterable[models.Model]) -> list[Any]:
-    references = [_encode_model(instance) for instance in instances]
+    references: list[dict[str, Any]] = []
+    try:
+        for instance in instances:
+            references.append(_encode_model(instance))
+    except CannotSerialize as error:
+        raise error.within(f"[{len(references)}]") from None
     runs = groupby(references, key=lambda r: (r["model"], r.get("db", DEFAULT_DB_ALIAS)))
     return [[label, alias, [r["pk"] for r in run]] for (label, alias), run in runs]
 
@@ -335,6 +346,7 @@ for _codec in (
         BulkActionInfo,
         lambda info: [info.action_type, info.model, info.view, info.cleaned_data],
         lambda payload: BulkActionInfo(*payload),
+        lazy=True,
     ),
     Codec("exception", BaseException, _encode_exception, _decode_exception, subclasses=True),
     Codec("promise", Promise, _encode_promise, _decode_promise, subclasses=True),

@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -67,7 +68,8 @@ def in_background(hook: str, function: Hook, *, priority: int | None = None) -> 
     if reason:
         in_catalogue = catalogue.is_background_safe(hook)
         kept_synchronous.append(KeptSynchronous(hook, function, reason, in_catalogue))
-        return function
+        # Wagtail would call a coroutine function, and leave the coroutine at that.
+        return _plain(function) if in_catalogue else function
     path = dotted_path(function)
     entry = BackgroundHook(hook, function, path, priority, _task(hook, path, function))
     registry[hook, path] = entry
@@ -104,9 +106,18 @@ def _task(hook: str, path: str, function: Hook) -> TaskWrapper:
     previous = registry.get((hook, path))
     if previous is not None:
         previous.task.unregister()
-    return background.task(name=f"{function.__qualname__}@{hook}", hook=hook, function=path)(
-        function
-    )
+    name = f"{function.__qualname__}@{hook}"
+    return background.task(name=name, hook=hook, function=path)(_for_nobody(function))
+
+
+def _for_nobody(function: Hook) -> Hook:
+    """Return what calls a function and drops its answer, as Wagtail does with most of them."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> None:
+        _plain(function)(*args, **kwargs)
+
+    return call
 
 
 def _dispatch(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -172,8 +183,12 @@ def _carried(hook: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _run_here(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    pages = router.db_for_write(apps.get_model("wagtailcore", "Page"))
+    inside = transaction.get_connection(pages).in_atomic_block
     try:
-        _plain(entry.function)(*args, **kwargs)
+        # A savepoint, so that an error does not undo the editor's change.
+        with transaction.atomic(using=pages) if inside else nullcontext():
+            _plain(entry.function)(*args, **kwargs)
     except Exception:
         logger.exception("%s %s failed in the request.", entry.hook, entry.path)
 

@@ -37,8 +37,7 @@ def register(
     :returns: the function itself.
     :raises TypeError: if ``priority`` is given without ``background=True``.
     """
-    if priority is not None and not background:
-        raise TypeError(f'register("{hook_name}", priority=…) needs background=True as well.')
+    _check_options(f'register("{hook_name}"', background, priority)
     if fn is None:
 
         def decorator(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,11 +61,18 @@ def register_temporarily(
     """Register one function, or a list of ``(hook_name, fn)``, for the time of a test.
 
     :returns: a context manager, which is a decorator as well.
+    :raises TypeError: if ``priority`` is given without ``background=True``.
     """
+    _check_options("register_temporarily(…", background, priority)
     given = hook_name_or_hooks if fn is None else [(hook_name_or_hooks, fn)]
     if background:
         given = [(name, dispatch.in_background(name, f, priority=priority)) for name, f in given]
     return wagtail_hooks.register_temporarily(given, order=order)
+
+
+def _check_options(call: str, background: bool, priority: int | None) -> None:
+    if priority is not None and not background:
+        raise TypeError(f"{call}, priority=…) needs background=True as well.")
 
 
 def __getattr__(name: str) -> Any:

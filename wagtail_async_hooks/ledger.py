@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -226,9 +226,15 @@ def beat(worker: int) -> None:
 
 
 def silent_workers(seconds: float) -> list[int]:
-    """Return the workers that should be alive and have not said so for some seconds."""
+    """Return the workers that should be alive and have not said so for some seconds.
+
+    Also one that was given up before, came back for long enough to claim a task, and died then.
+    """
     since = DatabaseNow() - datetime.timedelta(seconds=seconds)
-    silent = Worker.objects.using(database()).filter(stopped_at=None, heartbeat_at__lt=since)
+    holds = BackgroundTask.objects.filter(state=State.RUNNING, worker=OuterRef("pk"))
+    silent = Worker.objects.using(database()).filter(
+        Q(stopped_at=None) | Exists(holds), heartbeat_at__lt=since
+    )
     return list(silent.values_list("pk", flat=True))
 
 

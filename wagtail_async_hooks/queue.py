@@ -22,7 +22,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
@@ -331,7 +331,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     def calling(self) -> _Calling:
         """Return the context in which a task's function is called."""
-        return _Calling(self._thread.execution, self.storage)
+        return _Calling(self._thread.execution)
 
     def _conclude(self, execution: Execution, duration: float) -> None:
         outcome = execution.outcome(duration)
@@ -427,14 +427,20 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 class _Calling:
     """While a task's function runs; afterwards, what Huey does belongs to the task's outcome."""
 
-    def __init__(self, execution: Execution | None, storage: DatabaseStorage) -> None:
+    def __init__(self, execution: Execution | None) -> None:
         self._execution = execution
-        self._storage = storage
+        self._alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
+        self._savepoint: transaction.Atomic | None = None
 
     def __enter__(self) -> None:
-        pass
+        if self._execution is None and transaction.get_connection(self._alias).in_atomic_block:
+            # Immediate mode, within an editor's transaction: an error must not break that.
+            self._savepoint = transaction.atomic(using=self._alias)
+            self._savepoint.__enter__()
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
+        if self._savepoint is not None:
+            self._savepoint.__exit__(kind, exception, trace)
         execution = self._execution
         if execution is None:
             return
@@ -442,7 +448,7 @@ class _Calling:
         execution.has_returned = True
         task = execution.task
         if task.on_complete or task.on_error or task.chord_config:
-            execution.transaction = transaction.atomic(using=self._storage.ledger.database())
+            execution.transaction = transaction.atomic(using=self._alias)
             execution.transaction.__enter__()
 
 

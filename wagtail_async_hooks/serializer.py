@@ -16,6 +16,7 @@ import datetime
 import decimal
 import json
 import math
+import re
 import uuid
 import zoneinfo
 from collections.abc import Callable, Iterable
@@ -99,7 +100,9 @@ def encode(value: Any) -> Any:
     :raises CannotSerialize: naming the type and where it stands inside the value.
     """
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind is str:
+        return value if _is_plain(value) else {_TAG: "text", "v": _encode_text(value)}
+    if value is None or kind is bool:
         return value
     if kind is int:
         # Longer ones are beyond what int() reads back by default (4300 digits).
@@ -141,7 +144,7 @@ def _encode_items(items: Iterable[Any]) -> list[Any]:
 
 
 def _encode_dict(value: dict[Any, Any]) -> Any:
-    if not all(type(key) is str for key in value) or _TAG in value:
+    if not all(type(key) is str and _is_plain(key) for key in value) or _TAG in value:
         return {_TAG: "dict", "v": [[encode(k), _encode_at(k, v)] for k, v in value.items()]}
     return {key: _encode_at(key, item) for key, item in value.items()}
 
@@ -183,7 +186,7 @@ def resolve(value: Any) -> Any:
     if kind in (list, tuple, set, frozenset):
         return kind(resolve(item) for item in value)
     if kind is dict:
-        return {key: resolve(item) for key, item in value.items()}
+        return {resolve(key): resolve(item) for key, item in value.items()}
     return value
 
 
@@ -197,7 +200,7 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
             raise CannotSerialize(
                 "the value is nested too deeply or contains itself; pass a flat value."
             ) from None
-        # ASCII only: a lone surrogate or a NUL survives in every database's text and blob types.
+        # ASCII only, so that it can be read in every database and log.
         return Signer(salt=_SALT).sign(json.dumps(document, separators=(",", ":"))).encode()
 
     def _deserialize(self, data: bytes | memoryview) -> Any:
@@ -210,7 +213,7 @@ def _read(data: bytes) -> Any:
     try:
         text = Signer(salt=_SALT).unsign(data.decode("ascii"))
         document = json.loads(text)
-        version = document["v"]
+        version, content = document["v"], document["d"]
     except (BadSignature, UnicodeDecodeError) as error:
         raise MessageRefused(
             "the message was altered, or signed with another SECRET_KEY (add the former one to "
@@ -223,7 +226,7 @@ def _read(data: bytes) -> Any:
             f"the message has version {version!r}, this release reads up to {VERSION}: it was "
             "written by a newer release."
         )
-    return document["d"]
+    return content
 
 
 # Huey's own types ---------------------------------------------------------------------------
@@ -241,6 +244,22 @@ def _decode_message(fields: dict[str, Any]) -> Message:
 
 
 # Python's types -----------------------------------------------------------------------------
+
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text survives JSON; two surrogates beside each other would become one."""
+    return text.isascii() or _SURROGATES.search(text) is None
+
+
+def _encode_text(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def _decode_text(payload: str) -> str:
+    return base64.b64decode(payload).decode("utf-8", "surrogatepass")
 
 
 def _encode_zone(zone: datetime.tzinfo | None) -> Any:
@@ -289,7 +308,8 @@ for _codec in (
     Codec("set", set, _built_by_encode, set),
     Codec("frozenset", frozenset, _built_by_encode, frozenset),
     Codec("dict", dict, _built_by_encode, dict),
-    Codec("safe", SafeString, str, SafeString),
+    Codec("text", str, _built_by_encode, _decode_text),
+    Codec("safe", SafeString, str.__str__, SafeString),  # str() would return the same object
     Codec("bytes", bytes, lambda value: base64.b64encode(value).decode("ascii"), base64.b64decode),
     Codec("decimal", decimal.Decimal, str, decimal.Decimal),
     Codec("uuid", uuid.UUID, lambda value: value.hex, uuid.UUID),

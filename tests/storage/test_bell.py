@@ -17,7 +17,7 @@ from wagtail_async_hooks.records import State
 from wagtail_async_hooks.storage import bell
 from wagtail_async_hooks.storage.bell import BellStorage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 class Fragile(MemoryStorage):  # type: ignore[misc]  # Huey has no types

@@ -1,0 +1,325 @@
+"""Database servers and Redis of our own, to be stopped, frozen and filled up.
+
+Each listens on a free port of the loopback and keeps its data in a folder that goes with it.
+Servers that refuse to run as root run as the user that their package has made.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from tests.processes import wait_until
+
+HOST = "127.0.0.1"
+
+
+class BinariesAbsent(Exception):
+    """A server is not installed on this machine."""
+
+
+def find_binary(name: str) -> str:
+    """Return the path of a program, also of those that are in no folder of ``PATH``.
+
+    :raises BinariesAbsent: if it is not installed.
+    """
+    folders = [*glob.glob("/usr/lib/postgresql/*/bin"), "/usr/sbin", "/usr/local/sbin"]
+    path = os.pathsep.join([os.environ.get("PATH", ""), *sorted(folders, reverse=True)])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise BinariesAbsent(f"the program {name!r} is not installed")
+    return found
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server(ABC):
+    """A server that the tests may do anything to; a context manager that starts it, and ends it."""
+
+    title: ClassVar[str]
+    account: ClassVar[str] = ""
+    """The user it runs as when we are root; blank for no other."""
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what it needs in its folder, before the first start."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command that runs it in the foreground."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Tell whether it can be worked with."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return its version."""
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="wagtail_async_hooks-server-"))
+        try:
+            if self._account():
+                shutil.chown(self.folder, self.account)
+            self.prepare()
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        with (self.folder / "output.txt").open("ab") as sink:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                **self._account(),
+            )
+        wait_until(self._has_started, f"{self.title} answers")
+
+    def stop(self) -> None:
+        """Shut it down as an administrator would, and return once it has ended."""
+        if self._process is not None:
+            self._process.send_signal(self.stop_signal)
+            self._process.wait(60)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it with no chance to tidy up."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Have it accept connections, and never answer."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def run(self, *command: str) -> str:
+        """Run a program to its end, as the server's user; return what it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **self._account(),
+        )
+        assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}"
+        return done.stdout
+
+    def _has_started(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            said = (self.folder / "output.txt").read_text(errors="replace")
+            raise AssertionError(f"{self.title} ended by itself:\n{said}")
+        return self.answers()
+
+    def _account(self) -> dict[str, Any]:
+        if not self.account or os.geteuid() != 0:
+            return {}
+        try:
+            group = pwd.getpwnam(self.account).pw_gid
+        except KeyError:
+            raise BinariesAbsent(f"there is no user {self.account!r} to run it as") from None
+        return {"user": self.account, "group": group, "extra_groups": []}
+
+
+class DatabaseServer(Server):
+    """A database server, with one empty database."""
+
+    vendor: ClassVar[str]
+    """What ``SITE_DATABASE`` calls it."""
+    user: ClassVar[str]
+    NAME = "faults"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what differs in Django's ``DATABASES``."""
+        return {"HOST": HOST, "PORT": str(self.port), "NAME": self.NAME, "USER": self.user}
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead the test site to it."""
+        given = {f"SITE_DATABASE_{key}": value for key, value in self.settings().items()}
+        return {"SITE_DATABASE": self.vendor, **given}
+
+
+class PostgreSQL(DatabaseServer):
+    """A PostgreSQL server; :meth:`stop` cuts its clients off, as ``pg_ctl stop`` does."""
+
+    title = "PostgreSQL"
+    account = "postgres"
+    vendor = "postgres"
+    user = "postgres"
+    stop_signal = signal.SIGINT
+
+    def prepare(self) -> None:
+        """See :class:`Server`."""
+        self.run(
+            find_binary("initdb"),
+            *("--pgdata", str(self.folder / "data"), "--username", self.user),
+            *("--auth", "trust", "--encoding", "UTF8", "--no-locale"),
+        )
+
+    def command(self) -> list[str]:
+        """See :class:`Server`."""
+        return [
+            find_binary("postgres"),
+            *("-D", str(self.folder / "data"), "-p", str(self.port), "-h", HOST),
+            *("-k", str(self.folder)),
+        ]
+
+    def answers(self) -> bool:
+        """See :class:`Server`."""
+        import psycopg
+
+        where = {"host": HOST, "port": self.port, "user": self.user, "dbname": "postgres"}
+        try:
+            with psycopg.connect(**where, connect_timeout=5, autocommit=True) as connection:
+                known = connection.execute(
+                    "SELECT 1 FROM pg_database WHERE datname = %s", [self.NAME]
+                )
+                if known.fetchone() is None:
+                    connection.execute(f"CREATE DATABASE {self.NAME}")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def version(self) -> str:
+        """See :class:`Server`."""
+        return f"PostgreSQL {self.run(find_binary('postgres'), '--version').split()[2]}"
+
+
+class MariaDB(DatabaseServer):
+    """A MariaDB server."""
+
+    title = "MariaDB"
+    account = "mysql"
+    vendor = "mysql"
+    user = "root"
+
+    def prepare(self) -> None:
+        """See :class:`Server`."""
+        self.run(
+            find_binary("mariadb-install-db"),
+            *("--no-defaults", f"--datadir={self.folder / 'data'}"),
+            *("--auth-root-authentication-method=normal", "--skip-test-db"),
+        )
+
+    def command(self) -> list[str]:
+        """See :class:`Server`."""
+        return [
+            find_binary("mariadbd"),
+            *("--no-defaults", f"--datadir={self.folder / 'data'}"),
+            *(f"--port={self.port}", f"--bind-address={HOST}"),
+            *(f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}"),
+            *("--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M"),
+        ]
+
+    def answers(self) -> bool:
+        """See :class:`Server`."""
+        import pymysql
+
+        try:
+            connection = pymysql.connect(
+                host=HOST, port=self.port, user=self.user, connect_timeout=5, autocommit=True
+            )
+        except pymysql.OperationalError:
+            return False
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {self.NAME}")
+        return True
+
+    def version(self) -> str:
+        """See :class:`Server`."""
+        return f"MariaDB {self.run(find_binary('mariadbd'), '--version').split()[2].split('-')[0]}"
+
+
+class Redis(Server):
+    """A Redis that keeps nothing on disk: stopping it empties it.
+
+    :param options: of its configuration, by name.
+    """
+
+    title = "Redis"
+
+    def __init__(self, **options: str) -> None:
+        super().__init__()
+        self.options = options
+
+    def prepare(self) -> None:
+        """See :class:`Server`."""
+        find_binary("redis-server")
+
+    def command(self) -> list[str]:
+        """See :class:`Server`."""
+        given = [f"--{name.replace('_', '-')} {value}" for name, value in self.options.items()]
+        arguments = f"--port {self.port} --bind {HOST} --appendonly no {' '.join(given)}".split()
+        return [find_binary("redis-server"), *arguments, "--save", ""]
+
+    def answers(self) -> bool:
+        """See :class:`Server`."""
+        from redis.exceptions import ConnectionError as RedisConnectionError
+
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except RedisConnectionError:
+            return False
+
+    def version(self) -> str:
+        """See :class:`Server`."""
+        said = self.run(find_binary("redis-server"), "--version")
+        return f"Redis {said.split('v=')[1].split()[0]}"
+
+    def client(self) -> Any:
+        """Return a client for it."""
+        from redis import Redis as Client
+
+        return Client(host=HOST, port=self.port, socket_timeout=5)
+
+    def backend_options(self) -> dict[str, Any]:
+        """Return ``BACKEND_OPTIONS`` that lead to it."""
+        return {"url": f"redis://{HOST}:{self.port}/10"}

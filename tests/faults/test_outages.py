@@ -1,0 +1,48 @@
+"""The faults of :mod:`tests.faults.outages`, small, on servers of their own."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from tests.faults import outages
+from tests.faults.harness import Fault, Harness
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        outages.database_stopped_while_busy,
+        outages.database_stopped_while_idle,
+        outages.database_crashed,
+    ],
+)
+def test_database__loses_nothing(server_harness: Harness, fault: Fault) -> None:
+    result = fault(server_harness)
+    assert result.submitted == result.run
+    assert result.lost == 0
+
+
+def test_claim_unheard_of__waits_again(harness: Harness) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("it does not depend on the database")
+    result = outages.claim_unheard_of(harness)
+    assert (result.run, result.lost) == (result.submitted, 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        outages.redis_stopped,
+        outages.redis_frozen,
+        outages.redis_full,
+        outages.redis_flushed,
+        outages.redis_unreachable,
+    ],
+)
+def test_redis__loses_nothing(redis_harness: Harness, fault: Fault) -> None:
+    result = fault(redis_harness)
+    assert result.submitted == result.run
+    assert result.lost == 0

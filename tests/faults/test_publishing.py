@@ -1,0 +1,16 @@
+"""The fault of :mod:`tests.faults.publishing`, small."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults import publishing
+from tests.faults.harness import Harness
+
+pytestmark = pytest.mark.slow
+
+
+def test_many_editors__see_no_error(harness: Harness) -> None:
+    result = publishing.many_editors(harness)
+    assert result.submitted == result.run > 0
+    assert (result.run_twice, result.lost) == (0, 0)

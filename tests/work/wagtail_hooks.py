@@ -1,0 +1,3 @@
+"""Wagtail imports this in every process; so workers know the tasks of the faults, too."""
+
+from tests.work import fault_tasks  # noqa: F401
