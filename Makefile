@@ -8,7 +8,7 @@ PACKAGES ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 
-.PHONY: demo test test-quick lint clean
+.PHONY: demo test test-quick lint soak clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
@@ -18,6 +18,10 @@ test: lint
 
 test-quick: $(INSTALLED)
 	$(BIN)/python scripts/test.py --quick
+
+# Real faults on real servers, for some twenty minutes; writes the table of docs/reliability.md.
+soak: $(INSTALLED)
+	$(BIN)/python scripts/soak.py --write docs/reliability.md
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

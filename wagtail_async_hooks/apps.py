@@ -15,3 +15,6 @@ class WagtailAsyncHooksConfig(AppConfig):
 
     def ready(self) -> None:
         from wagtail_async_hooks import arguments, checks  # noqa: F401  (they register themselves)
+        from wagtail_async_hooks.signal_handlers import register_signal_handlers
+
+        register_signal_handlers()

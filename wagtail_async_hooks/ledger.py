@@ -201,6 +201,11 @@ def cancel_all(state: State, reason: str) -> int:
     return tasks.update(state=State.CANCELLED, error=reason, finished_at=timezone.now())
 
 
+def forget_user(key: Any) -> int:
+    """Drop the link to a user who was deleted from all tasks; return from how many."""
+    return BackgroundTask.objects.using(database()).filter(user=key).update(user=None)
+
+
 def ended(task_id: str) -> BackgroundTask | None:
     """Return the newest row of a task by Huey's id, if that task has come to an end."""
     row = BackgroundTask.objects.using(database()).filter(task_id=task_id).order_by("-pk").first()

@@ -56,7 +56,8 @@ class BackgroundTask(models.Model):
 
     Only :mod:`wagtail_async_hooks.ledger` changes rows. Foreign keys carry no constraint in the
     database: a constraint would make the editor's INSERT lock the user's row, and the history
-    must outlive what it tells about.
+    must outlive what it tells about. Deleting that does nothing here either, as Django would look
+    into this table even on a site that has not made it (see :mod:`.signal_handlers`).
     """
 
     task_id = ExactCharField(max_length=255, db_index=True, help_text=_("Huey's id of the task."))
@@ -83,7 +84,7 @@ class BackgroundTask(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
-        on_delete=models.SET_NULL,
+        on_delete=models.DO_NOTHING,
         db_constraint=False,
         related_name="+",
         help_text=_("Who triggered it."),
@@ -91,7 +92,7 @@ class BackgroundTask(models.Model):
     subject_type = models.ForeignKey(
         ContentType,
         null=True,
-        on_delete=models.SET_NULL,
+        on_delete=models.DO_NOTHING,
         db_constraint=False,
         db_index=False,
         related_name="+",

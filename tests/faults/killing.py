@@ -104,6 +104,8 @@ def poison(harness: Harness) -> Result:
         return harness.unfinished() == 0
 
     wait_until(done, "every task has ended, whoever died")
+    numbers += harness.submit(1)  # the last worker is at work
+    harness.wait_until_done()
     harness.stop_calmly(workers[-1])
     row = rows().get(function="tests.work.fault_tasks.die")
     assert (row.state, row.deaths) == ("failed", MAX_DEATHS)

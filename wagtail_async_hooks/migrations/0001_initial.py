@@ -82,8 +82,8 @@ class Migration(migrations.Migration):
                 ('error', models.TextField(blank=True, help_text='What went wrong, in one line.')),
                 ('error_type', models.CharField(blank=True, max_length=255)),
                 ('traceback', models.TextField(blank=True)),
-                ('subject_type', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='contenttypes.contenttype')),
-                ('user', models.ForeignKey(db_constraint=False, help_text='Who triggered it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('subject_type', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='contenttypes.contenttype')),
+                ('user', models.ForeignKey(db_constraint=False, help_text='Who triggered it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('worker', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='tasks', to='wagtail_async_hooks.worker')),
             ],
             options={

@@ -1,0 +1,26 @@
+"""The package installed and not used: Wagtail works as if it were not there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from tests.processes import Process
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="makes an SQLite database of its own")
+def test_blank_backend__needs_no_tables(tmp_path: Path) -> None:
+    process = Process(
+        [sys.executable, "-m", "tests.without_tables"],
+        tmp_path / "output.txt",
+        SITE_DATA=str(tmp_path),
+        SITE_DATABASE="sqlite",
+        SITE_DATABASE_NAME=str(tmp_path / "site.sqlite3"),
+        SITE_BACKEND="",
+    )
+    assert process.wait(120) == 0, process.said()
+    assert "all done" in process.said()
