@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import DisallowedHost
@@ -864,3 +865,21 @@ def test_reference__is_what_a_message_holds_until_it_runs(
     }[kind]
 
     assert type(SERIALIZER.deserialize(packed(value)).args[1]) is Reference
+
+
+@pytest.mark.django_db
+def test_snapshot__of_a_user_carries_no_password() -> None:
+    user = get_user_model().objects.create_user("leaver", password="a secret")
+    hashed = user.password
+
+    data = packed(Snapshot(user))
+
+    assert hashed.encode() not in data
+    assert hashed.rpartition("$")[2].encode() not in data
+    assert unpacked(data).get_username() == "leaver"
+
+
+@pytest.mark.django_db
+def test_snapshot__that_arrived_is_not_taken_for_a_saved_object(adverts: list[Advert]) -> None:
+    with pytest.raises(CannotSerialize, match="unsaved Advert"):
+        packed(carried(Snapshot(adverts[0])))

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import DisallowedHost
 from django.db import DEFAULT_DB_ALIAS, models, router
@@ -148,6 +149,8 @@ def _encode_snapshot(snapshot: Snapshot) -> dict[str, Any]:
     instance = snapshot.instance
     serializable = getattr(instance, "serializable_data", None)
     data = serializable() if serializable else get_serializable_data_for_fields(instance)
+    if isinstance(instance, AbstractBaseUser):
+        data["password"] = ""  # a hash is a secret; messages are kept for days
     return {"model": _model_of(instance)._meta.label_lower, "data": data}
 
 
@@ -157,6 +160,7 @@ def _decode_snapshot(payload: dict[str, Any]) -> models.Model:
         instance = model.from_serializable_data(payload["data"], check_fks=False)
     else:
         instance = model_from_serializable_data(model, payload["data"], check_fks=False)
+    instance._state.adding = True  # it is not in the database any more
     return cast(models.Model, instance)
 
 

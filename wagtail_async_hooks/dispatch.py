@@ -74,12 +74,10 @@ def in_background(hook: str, function: Hook, *, priority: int | None = None) -> 
     entry = BackgroundHook(hook, function, path, priority, _task(hook, path, function))
     registry[hook, path] = entry
 
-    @functools.wraps(function)
+    @functools.wraps(function, updated=())  # not the mark of a coroutine function
     def dispatcher(*args: Any, **kwargs: Any) -> Any:
         return _dispatch(entry, args, kwargs)
 
-    if inspect.iscoroutinefunction(dispatcher):  # the mark was copied; what is called is plain
-        dispatcher.__dict__.clear()
     return dispatcher
 
 
@@ -113,7 +111,7 @@ def _task(hook: str, path: str, function: Hook) -> TaskWrapper:
 def _for_nobody(function: Hook) -> Hook:
     """Return what calls a function and drops its answer, as Wagtail does with most of them."""
 
-    @functools.wraps(function)
+    @functools.wraps(function, updated=())  # not the mark of a coroutine function
     def call(*args: Any, **kwargs: Any) -> None:
         _plain(function)(*args, **kwargs)
 

@@ -85,7 +85,7 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
     def _resolving(self, func: Callable[..., Any]) -> Callable[..., Any]:
         call = async_to_sync(func) if inspect.iscoroutinefunction(func) else func
 
-        @functools.wraps(func)
+        @functools.wraps(func, updated=())  # not the mark of a coroutine function
         def run(*args: Any, **kwargs: Any) -> Any:
             with self.huey.calling():
                 try:
