@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.test import override_settings
 from django.utils import timezone
 from huey.api import chord, group
@@ -356,6 +356,24 @@ def test_pipeline__of_an_attempt_that_was_given_away_does_not_go_on() -> None:
     assert BackgroundTask.objects.count() == 1
     background.execute(successor)
     assert run_all() == [13]
+
+
+@pytest.mark.django_db
+def test_pipeline__that_cannot_be_recorded_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the database goes away between the function's end and the record of what follows."""
+    results = background.enqueue(tasks.add.s(1, 2).then(tasks.add, 10))
+    task = background.next()
+    with monkeypatch.context() as broken:
+        broken.setattr(background.storage, "enqueue", _lose_the_connection)
+        background.execute(task)
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.error) == (State.WAITING, "the connection is lost")
+    assert run_all() == [3, 13]
+    assert results.get() == [3, 13]
+
+
+def _lose_the_connection(*args: Any) -> None:
+    raise OperationalError("the connection is lost")
 
 
 @pytest.mark.django_db

@@ -22,7 +22,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import router, transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
@@ -108,6 +108,7 @@ class Execution:
         self.result: Any = EmptyData
         self.again_at: datetime.datetime | None = None
         self.runs_again = False
+        self.repeats = False
         self.has_returned = False
         self.transaction: transaction.Atomic | None = None
 
@@ -117,8 +118,13 @@ class Execution:
         self.again_at = self.task.eta
 
     def broke_off(self, error: BaseException) -> None:
-        """Something that Huey does not handle ended the attempt; what followed is undone."""
+        """Something that Huey does not handle ended the attempt; what followed is undone.
+
+        If the function had returned, and the database then went away, all is done once more.
+        """
         self.exception, self.signal, self.runs_again = error, huey_signals.SIGNAL_ERROR, False
+        lost = self.has_returned and isinstance(error, DatabaseError | InterfaceError)
+        self.repeats = lost and self.claim.attempt < FOLLOWUP_TRIES
         if self.transaction is not None:
             self.transaction.__exit__(type(error), error, error.__traceback__)
             self.transaction = None
@@ -133,6 +139,8 @@ class Execution:
         if self.runs_again:
             outcome.state = State.SCHEDULED if _is_later(self.again_at) else State.WAITING
             outcome.run_at = _aware(self.again_at)
+        elif self.repeats:
+            outcome.state = State.WAITING
         return outcome
 
 
@@ -279,8 +287,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         try:
             task = self.deserialize_task(claim.message)
         except Exception as error:
-            outcome = Outcome(claim, State.FAILED)
-            describe(error, outcome)
+            outcome = describe(error, Outcome(claim, State.FAILED))
             tries = claim.attempt - 1
             if isinstance(error, UnknownTask) and tries < len(UNKNOWN_TASK_DELAYS):
                 outcome.state = State.SCHEDULED
@@ -326,7 +333,11 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             execution.broke_off(error)
         finally:
             self._thread.execution = before
-        self._conclude(execution, time.monotonic() - begun)
+        try:
+            self._conclude(execution, time.monotonic() - begun)
+        except Exception as error:  # ours: let it fail the task, and not leave it running for ever
+            logger.exception("What became of %s cannot be recorded.", execution.claim)
+            self._thread.pending = describe(error, Outcome(execution.claim, State.FAILED))
         return value
 
     def calling(self) -> _Calling:
@@ -337,7 +348,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         outcome = execution.outcome(duration)
         if outcome.state.is_final:
             outcome.result = self._packed(execution)
-        elif not outcome.state.is_final and execution.runs_again:
+        elif execution.runs_again:
             outcome.message = super().serialize_task(execution.task)
         self._thread.pending = outcome
         if execution.transaction is not None:
@@ -463,11 +474,12 @@ def _entered(block: transaction.Atomic) -> Iterator[None]:
     block.__exit__(None, None, None)
 
 
-def describe(error: BaseException, outcome: Outcome) -> None:
+def describe(error: BaseException, outcome: Outcome) -> Outcome:
     """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
     outcome.error = " ".join(str(error).split()) or type(error).__name__
     outcome.error_type = f"{type(error).__module__}.{type(error).__qualname__}"
     outcome.traceback = "".join(traceback.format_exception(error))
+    return outcome
 
 
 def _announce(outcome: Outcome, kept: bool) -> None:
