@@ -4,6 +4,7 @@ import functools
 import inspect
 import logging
 import sys
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -1060,3 +1061,33 @@ def test_dispatch__immediate_with_a_site_that_wants_it_synchronous(
     assert fire(HOOK, None, page) == ["an answer"]
 
     assert calls[0][1] is page
+
+
+def test_in_background__another_function_of_the_same_name_runs_in_the_request() -> None:
+    namesake = types.FunctionType(remember_too.__code__, globals(), "remember")
+    namesake.__qualname__ = "remember"
+
+    dispatch.in_background("after_create_page", remember)
+
+    assert dispatch.in_background("after_create_page", namesake) is namesake
+    assert dispatch.kept_synchronous[-1].reason == (
+        "a worker could not tell it from another function of the same name"
+    )
+    assert dispatch.registry["after_create_page", f"{__name__}.remember"].function is remember
+
+
+@pytest.mark.parametrize("function", [remember, lambda *args: None], ids=["task", "kept"])
+def test_forget__leaves_nothing_behind(function: Callable[..., Any]) -> None:
+    tasks_before = set(background._registry._registry)
+    hooks_before = dict(dispatch.registry)
+    kept_before = list(dispatch.kept_synchronous)
+
+    with hooks.register_temporarily("after_create_page", function, background=True):
+        assert (dict(dispatch.registry), list(dispatch.kept_synchronous)) != (
+            hooks_before,
+            kept_before,
+        )
+
+    assert dispatch.registry == hooks_before
+    assert dispatch.kept_synchronous == kept_before
+    assert set(background._registry._registry) == tasks_before

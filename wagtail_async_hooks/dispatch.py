@@ -81,6 +81,17 @@ def in_background(hook: str, function: Hook, *, priority: int | None = None) -> 
     return dispatcher
 
 
+def forget(hook: str, function: Hook) -> None:
+    """Undo :func:`in_background`, for a function that was registered for the time of a test."""
+    entry = registry.get((hook, dotted_path(function))) if _has_name(function) else None
+    if entry is not None and entry.function is function:
+        del registry[hook, entry.path]
+        entry.task.unregister()
+    kept_synchronous[:] = [
+        kept for kept in kept_synchronous if (kept.hook, kept.function) != (hook, function)
+    ]
+
+
 def dotted_path(function: Hook) -> str:
     """Return the path by which settings, messages and the admin name a function."""
     return f"{function.__module__}.{function.__qualname__}"
@@ -89,21 +100,28 @@ def dotted_path(function: Hook) -> str:
 def _why_synchronous(hook: str, function: Hook) -> str:
     if not catalogue.is_background_safe(hook):
         return "the hook is not background-safe: Wagtail needs its answer, or its timing"
-    name = getattr(function, "__qualname__", None)
-    if name is None or getattr(function, "__module__", None) is None:
+    if not _has_name(function):
         return f"a worker cannot find a {type(function).__qualname__} again, it has no name"
+    name = function.__qualname__
     if "<lambda>" in name:
         return "a worker cannot find a lambda again, it has no name"
     if "<locals>" in name:
         return "a worker cannot find a function again that is defined inside another one"
+    known = registry.get((hook, dotted_path(function)))
+    if known is not None and known.function is not function:
+        return "a worker could not tell it from another function of the same name"
     return ""
 
 
+def _has_name(function: Hook) -> bool:
+    return all(getattr(function, name, None) for name in ("__module__", "__qualname__"))
+
+
 def _task(hook: str, path: str, function: Hook) -> TaskWrapper:
-    """Return the Huey task of a hook function; registering the function again replaces it."""
-    previous = registry.get((hook, path))
-    if previous is not None:
-        previous.task.unregister()
+    """Return the Huey task of a hook function, which it may have from an earlier registration."""
+    known = registry.get((hook, path))
+    if known is not None:
+        return known.task
     name = f"{function.__qualname__}@{hook}"
     return background.task(name=name, hook=hook, function=path)(_for_nobody(function))
 

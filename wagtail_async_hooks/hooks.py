@@ -66,8 +66,32 @@ def register_temporarily(
     _check_options("register_temporarily(…", background, priority)
     given = hook_name_or_hooks if fn is None else [(hook_name_or_hooks, fn)]
     if background:
-        given = [(name, dispatch.in_background(name, f, priority=priority)) for name, f in given]
+        return TemporaryBackgroundHook(given, order, priority)
     return wagtail_hooks.register_temporarily(given, order=order)
+
+
+class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail has no types
+    """Functions that run in the background for a while; afterwards, nothing knows of them."""
+
+    def __init__(
+        self, hooks: list[tuple[str, Callable[..., Any]]], order: int, priority: int | None
+    ) -> None:
+        super().__init__([], order)
+        self._given = hooks
+        self._priority = priority
+
+    def __enter__(self) -> TemporaryBackgroundHook:
+        self.hooks = [
+            (name, dispatch.in_background(name, fn, priority=self._priority))
+            for name, fn in self._given
+        ]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        for name, fn in self._given:
+            dispatch.forget(name, fn)
 
 
 def _check_options(call: str, background: bool, priority: int | None) -> None:
