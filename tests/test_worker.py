@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -119,6 +121,33 @@ def test_second_signal__ends_at_once_and_hands_back(
     row = BackgroundTask.objects.get()
     assert (row.state, row.worker_id, row.deaths) == (State.WAITING, None, 0)
     assert "handed back" in worker.said()
+
+
+def test_signal__what_does_not_end_in_time_is_handed_back(
+    start: Start, committed_db: None, trace_file: Path, tmp_path: Path
+) -> None:
+    worker = start("wagtail_worker", TEST_WORKER='{"threads": 2, "shutdown_timeout": 0.2}')
+    tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
+    wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
+    worker.send(signal.SIGTERM)
+    assert worker.wait(15) == 0
+    assert "1 unfinished task was handed back" in worker.said()
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.attempt, row.deaths) == (State.WAITING, 1, 0)
+
+
+@pytest.mark.parametrize("path", ["huey.storage.SqliteStorage", "huey.SqliteHuey"])
+def test_backend__any_storage_or_huey_class(
+    start: Start, trace_file: Path, tmp_path: Path, settings: Any, path: str
+) -> None:
+    options = {"filename": str(tmp_path / "bell.sqlite3")}
+    settings.WAGTAIL_TASKS = {"BACKEND": path, "BACKEND_OPTIONS": options}
+    worker = start("wagtail_worker", SITE_BACKEND=path, SITE_BACKEND_OPTIONS=json.dumps(options))
+    worker.wait_for("Background hooks")
+    for number in range(20):
+        tasks.trace(str(trace_file), number)
+    wait_until(lambda: states() == {State.SUCCEEDED: 20}, "all tasks have run")
+    assert Counter(words(trace_file)) == Counter(str(number) for number in range(20))
 
 
 def test_max_seconds__ends_by_itself(start: Start, backend: Backend) -> None:

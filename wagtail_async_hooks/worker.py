@@ -366,7 +366,8 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             signal.signal(number, signal.SIG_IGN)
         handed_back = ledger.stop_worker(self.row.pk)
         if handed_back:
-            logger.warning("%d unfinished tasks were handed back.", handed_back)
+            told = "task was" if handed_back == 1 else "tasks were"
+            logger.warning("%d unfinished %s handed back.", handed_back, told)
         signals.announce(signals.worker_stopped, self.row.host, worker=self.row)
         logs.disconnect()
 

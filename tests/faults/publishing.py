@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.faults.harness import Harness, Result, rows
-from tests.processes import wait_until
+from tests.processes import PATIENCE, wait_until
 
 HOOK = "after_publish_page"
 PREFIX = "fault-"
@@ -87,11 +87,12 @@ def _publish_at_once(harness: Harness) -> Result:
     ]
     hooks = 0
     for publisher in publishers:
-        told = publisher.wait_for(r"published \d+ times, (\d+) hooks")
-        assert publisher.wait() == 0, publisher.said()
-        assert "Traceback" not in publisher.said(), publisher.said()
-        assert "locked" not in publisher.said(), publisher.said()
-        hooks += int(told[1])
+        code = publisher.wait(harness.size.publishing + PATIENCE)
+        said = publisher.said()
+        assert code == 0, said
+        assert "Traceback" not in said, said
+        assert "locked" not in said, said
+        hooks += int(publisher.wait_for(r"published \d+ times, (\d+) hooks")[1])
     wait_until(lambda: rows().exclude(hook="").count() == hooks, "every hook is recorded")
     harness.wait_until_done(patience=600)
     harness.stop_calmly(worker)

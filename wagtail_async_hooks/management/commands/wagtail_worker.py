@@ -157,9 +157,9 @@ class Command(BaseCommand):
         )
         names = sorted({hook for hook, _ in dispatch.registry})
         logger.info(
-            "Background hooks: %d functions for %d hooks%s",
-            len(dispatch.registry),
-            len(names),
+            "Background hooks: %s for %s%s",
+            _counted(len(dispatch.registry), "function"),
+            _counted(len(names), "hook"),
             f" ({', '.join(names)})." if names else ".",
         )
 
