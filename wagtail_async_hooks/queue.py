@@ -7,24 +7,18 @@ how it ended is written in one transaction with the next claim.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import functools
 import inspect
 import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from asgiref.sync import async_to_sync
-from django.apps import apps
-from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import DatabaseError, InterfaceError, router, transaction
-from django.db.models import Model
-from django.http import HttpRequest
+from django.db import transaction
 from django.utils import timezone
 from huey import signals as huey_signals
 from huey.api import Huey, Task, TaskWrapper, chord, group
@@ -32,11 +26,12 @@ from huey.constants import EmptyData
 from huey.exceptions import CancelExecution, HueyException
 from huey.storage import BaseStorage
 from huey.utils import Error, utcnow
-from wagtail.log_actions import get_active_log_context
 
 from wagtail_async_hooks import conf, serializer, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, TargetGone, UnknownTask
+from wagtail_async_hooks.execution import FOLLOWUP_TRIES, Calling, Execution, describe, entered
 from wagtail_async_hooks.records import Claim, Outcome, State
+from wagtail_async_hooks.rows import is_later, make_row
 from wagtail_async_hooks.storage.database import DatabaseStorage, Envelope
 from wagtail_async_hooks.storage.resolving import resolve
 
@@ -45,24 +40,6 @@ logger = logging.getLogger(__name__)
 UNKNOWN_TASK_DELAYS: Final = (10, 60, 300, 900, 3600)
 """Seconds after which a task that no code here knows is tried again: a rolling deploy takes
 minutes, and a task that is still unknown after the last one fails."""
-
-FOLLOWUP_TRIES: Final = 3
-"""How often a task is run whose follow-ups (pipelines, chords) could not be recorded."""
-
-_STATES: Final = {
-    huey_signals.SIGNAL_COMPLETE: State.SUCCEEDED,
-    huey_signals.SIGNAL_CANCELED: State.CANCELLED,
-    huey_signals.SIGNAL_REVOKED: State.CANCELLED,
-    huey_signals.SIGNAL_EXPIRED: State.EXPIRED,
-    huey_signals.SIGNAL_INTERRUPTED: State.WAITING,
-}
-"""What Huey's signals about a task mean for its row; a task that none of them names has failed."""
-
-_REASONS: Final = {
-    huey_signals.SIGNAL_CANCELED: "it was cancelled",
-    huey_signals.SIGNAL_REVOKED: "it was revoked",
-    huey_signals.SIGNAL_EXPIRED: "it expired before a worker came to it",
-}
 
 
 class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no types
@@ -95,53 +72,6 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
                 return call(*args, **kwargs)
 
         return run
-
-
-class Execution:
-    """One attempt at a claimed task, while it goes on in this thread."""
-
-    def __init__(self, task: Task, claim: Claim) -> None:
-        self.task = task
-        self.claim = claim
-        self.signal = ""
-        self.exception: BaseException | None = None
-        self.result: Any = EmptyData
-        self.again_at: datetime.datetime | None = None
-        self.runs_again = False
-        self.repeats = False
-        self.has_returned = False
-        self.transaction: transaction.Atomic | None = None
-
-    def again(self) -> None:
-        """Huey asks to run the task once more, at its ``eta`` or as soon as possible."""
-        self.runs_again = True
-        self.again_at = self.task.eta
-
-    def broke_off(self, error: BaseException) -> None:
-        """Something that Huey does not handle ended the attempt; what followed is undone.
-
-        If the function had returned, and the database then went away, all is done once more.
-        """
-        self.exception, self.signal, self.runs_again = error, huey_signals.SIGNAL_ERROR, False
-        lost = self.has_returned and isinstance(error, DatabaseError | InterfaceError)
-        self.repeats = lost and self.claim.attempt < FOLLOWUP_TRIES
-        if self.transaction is not None:
-            self.transaction.__exit__(type(error), error, error.__traceback__)
-            self.transaction = None
-
-    def outcome(self, duration: float) -> Outcome:
-        """Return what became of the attempt, from what Huey said of it."""
-        outcome = Outcome(self.claim, _STATES.get(self.signal, State.FAILED), duration=duration)
-        if outcome.state is not State.SUCCEEDED:
-            outcome.error = _REASONS.get(self.signal, "")
-        if self.exception is not None:
-            describe(self.exception, outcome)
-        if self.runs_again:
-            outcome.state = State.SCHEDULED if _is_later(self.again_at) else State.WAITING
-            outcome.run_at = _aware(self.again_at)
-        elif self.repeats:
-            outcome.state = State.WAITING
-        return outcome
 
 
 class _ThreadState(threading.local):
@@ -199,7 +129,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             execution.again()
             return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
         result = super().enqueue(task)
-        if not self.immediate and _is_later(task.eta):
+        if not self.immediate and is_later(task.eta):
             self._emit(huey_signals.SIGNAL_SCHEDULED, task)
         return result
 
@@ -219,20 +149,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         message = super().serialize_task(task)
         if self.immediate:
             return Envelope(message)
-        row = apps.get_model("wagtail_async_hooks", "BackgroundTask")(
-            task_id=task.id,
-            name=f"{type(task).__module__}.{type(task).__name__}",
-            hook=getattr(task, "hook", ""),
-            function=task.function,
-            message=message,
-            priority=task.priority or 0,
-            state=State.SCHEDULED if _is_later(task.eta) else State.WAITING,
-            run_at=_aware(task.eta),
-            enqueued_at=timezone.now(),
-            user_id=_user_key(task),
-            **_subject(task),
-        )
-        return Envelope.around(message, row)
+        return Envelope.around(message, make_row(task, message))
 
     def deserialize_task(self, data: bytes) -> Task:
         """Return the task of a message.
@@ -340,9 +257,9 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             self._thread.pending = describe(error, Outcome(execution.claim, State.FAILED))
         return value
 
-    def calling(self) -> _Calling:
+    def calling(self) -> Calling:
         """Return the context in which a task's function is called."""
-        return _Calling(self._thread.execution)
+        return Calling(self._thread.execution)
 
     def _conclude(self, execution: Execution, duration: float) -> None:
         outcome = execution.outcome(duration)
@@ -359,7 +276,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         outcome = self._thread.pending
         assert outcome is not None
         try:
-            with _entered(followups):
+            with entered(followups):
                 kept, _ = self.storage.ledger.step(outcome, None, claim=False)
                 if not kept:  # somebody else runs it meanwhile, and will see to what follows
                     transaction.set_rollback(True, using=self.storage.ledger.database())
@@ -388,8 +305,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def _note(self, signal: str, task: Task, *args: Any) -> None:
         """Bridge from Huey's signals: remember the last one that says how the attempt ended."""
         execution = self._thread.execution
-        if execution is not None and task is execution.task and signal in _STATES:
-            execution.signal = signal
+        if execution is not None and task is execution.task:
+            execution.note(signal)
 
     # Results --------------------------------------------------------------------------------
 
@@ -435,53 +352,6 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         return super().delete(key)
 
 
-class _Calling:
-    """While a task's function runs; afterwards, what Huey does belongs to the task's outcome."""
-
-    def __init__(self, execution: Execution | None) -> None:
-        self._execution = execution
-        self._alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
-        self._savepoint: transaction.Atomic | None = None
-
-    def __enter__(self) -> None:
-        if self._execution is None and transaction.get_connection(self._alias).in_atomic_block:
-            # Immediate mode, within an editor's transaction: an error must not break that.
-            self._savepoint = transaction.atomic(using=self._alias)
-            self._savepoint.__enter__()
-
-    def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
-        if self._savepoint is not None:
-            self._savepoint.__exit__(kind, exception, trace)
-        execution = self._execution
-        if execution is None:
-            return
-        execution.exception = exception
-        execution.has_returned = True
-        task = execution.task
-        if task.on_complete or task.on_error or task.chord_config:
-            execution.transaction = transaction.atomic(using=self._alias)
-            execution.transaction.__enter__()
-
-
-@contextlib.contextmanager
-def _entered(block: transaction.Atomic) -> Iterator[None]:
-    """Leave an atomic block that was entered elsewhere, as ``with`` would."""
-    try:
-        yield
-    except BaseException as error:
-        block.__exit__(type(error), error, error.__traceback__)
-        raise
-    block.__exit__(None, None, None)
-
-
-def describe(error: BaseException, outcome: Outcome) -> Outcome:
-    """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
-    outcome.error = " ".join(str(error).split()) or type(error).__name__
-    outcome.error_type = f"{type(error).__module__}.{type(error).__qualname__}"
-    outcome.traceback = "".join(traceback.format_exception(error))
-    return outcome
-
-
 def _announce(outcome: Outcome, kept: bool) -> None:
     claim = outcome.claim
     if not kept:
@@ -497,50 +367,6 @@ def _announce(outcome: Outcome, kept: bool) -> None:
         State.EXPIRED: signals.expired,
     }.get(outcome.state, signals.retrying)
     signals.announce(signal, claim.sender, **arguments, error=outcome.error)
-
-
-def _is_later(moment: datetime.datetime | None) -> bool:
-    """Tell whether one of Huey's times is still to come."""
-    return moment is not None and moment > utcnow()
-
-
-def _aware(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """Huey's times are naive and in UTC; Django's follow ``USE_TZ``."""
-    if moment is None:
-        return None
-    aware = moment.replace(tzinfo=datetime.UTC)
-    return aware if settings.USE_TZ else timezone.make_naive(aware)
-
-
-def _arguments(task: Task) -> tuple[Any, ...]:
-    """Return all arguments; Huey notices only when the task runs that they are no tuple."""
-    return (*task.args, *task.kwargs.values()) if isinstance(task.args, tuple) else ()
-
-
-def _subject(task: Task) -> dict[str, Any]:
-    """Return the columns that say which object a task is about: its first model argument."""
-    for value in _arguments(task):
-        found = value[0] if isinstance(value, list | tuple) and value else value
-        if not isinstance(found, Model):
-            found = getattr(found, "instance", None)  # a snapshot of a deleted object
-        if isinstance(found, Model):
-            return {"subject_type": _content_type(found), "subject_id": str(found.pk or "")}
-    return {}
-
-
-def _content_type(instance: Model) -> Model:
-    """Return the content type; of a page that was loaded as a plain one, that of its own class."""
-    known: Model | None = getattr(instance, "cached_content_type", None)
-    types: Any = apps.get_model("contenttypes", "ContentType")._default_manager
-    return known or types.get_for_model(instance)
-
-
-def _user_key(task: Task) -> Any:
-    """Return the key of who triggered a task: the request's user, else Wagtail's log context's."""
-    for value in _arguments(task):
-        if isinstance(value, HttpRequest):
-            return getattr(getattr(value, "user", None), "pk", None)
-    return getattr(get_active_log_context().user, "pk", None)
 
 
 background: Final = TaskQueue()

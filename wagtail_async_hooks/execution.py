@@ -1,0 +1,135 @@
+"""One attempt at a claimed task: from what Huey says of it to what the ledger records."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.apps import apps
+from django.db import DatabaseError, InterfaceError, router, transaction
+from huey import signals as huey_signals
+from huey.api import Task
+from huey.constants import EmptyData
+
+from wagtail_async_hooks.records import Claim, Outcome, State
+from wagtail_async_hooks.rows import aware, is_later
+
+FOLLOWUP_TRIES: Final = 3
+"""How often a task is run whose follow-ups (pipelines, chords) could not be recorded."""
+
+_STATES: Final = {
+    huey_signals.SIGNAL_COMPLETE: State.SUCCEEDED,
+    huey_signals.SIGNAL_CANCELED: State.CANCELLED,
+    huey_signals.SIGNAL_REVOKED: State.CANCELLED,
+    huey_signals.SIGNAL_EXPIRED: State.EXPIRED,
+    huey_signals.SIGNAL_INTERRUPTED: State.WAITING,
+}
+"""What Huey's signals about a task mean for its row; a task that none of them names has failed."""
+
+_REASONS: Final = {
+    huey_signals.SIGNAL_CANCELED: "it was cancelled",
+    huey_signals.SIGNAL_REVOKED: "it was revoked",
+    huey_signals.SIGNAL_EXPIRED: "it expired before a worker came to it",
+}
+
+
+class Execution:
+    """One attempt at a claimed task, while it goes on in this thread."""
+
+    def __init__(self, task: Task, claim: Claim) -> None:
+        self.task = task
+        self.claim = claim
+        self.signal = ""
+        self.exception: BaseException | None = None
+        self.result: Any = EmptyData
+        self.again_at: datetime.datetime | None = None
+        self.runs_again = False
+        self.repeats = False
+        self.has_returned = False
+        self.transaction: transaction.Atomic | None = None
+
+    def note(self, signal: str) -> None:
+        """Remember the last of Huey's signals that says how the attempt ended."""
+        if signal in _STATES:
+            self.signal = signal
+
+    def again(self) -> None:
+        """Huey asks to run the task once more, at its ``eta`` or as soon as possible."""
+        self.runs_again = True
+        self.again_at = self.task.eta
+
+    def broke_off(self, error: BaseException) -> None:
+        """Something that Huey does not handle ended the attempt; what followed is undone.
+
+        If the function had returned, and the database then went away, all is done once more.
+        """
+        self.exception, self.signal, self.runs_again = error, huey_signals.SIGNAL_ERROR, False
+        lost = self.has_returned and isinstance(error, DatabaseError | InterfaceError)
+        self.repeats = lost and self.claim.attempt < FOLLOWUP_TRIES
+        if self.transaction is not None:
+            self.transaction.__exit__(type(error), error, error.__traceback__)
+            self.transaction = None
+
+    def outcome(self, duration: float) -> Outcome:
+        """Return what became of the attempt, from what Huey said of it."""
+        outcome = Outcome(self.claim, _STATES.get(self.signal, State.FAILED), duration=duration)
+        if outcome.state is not State.SUCCEEDED:
+            outcome.error = _REASONS.get(self.signal, "")
+        if self.exception is not None:
+            describe(self.exception, outcome)
+        if self.runs_again:
+            outcome.state = State.SCHEDULED if is_later(self.again_at) else State.WAITING
+            outcome.run_at = aware(self.again_at)
+        elif self.repeats:
+            outcome.state = State.WAITING
+        return outcome
+
+
+class Calling:
+    """While a task's function runs; afterwards, what Huey does belongs to the task's outcome."""
+
+    def __init__(self, execution: Execution | None) -> None:
+        self._execution = execution
+        self._alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
+        self._savepoint: transaction.Atomic | None = None
+
+    def __enter__(self) -> None:
+        if self._execution is None and transaction.get_connection(self._alias).in_atomic_block:
+            # Immediate mode, within an editor's transaction: an error must not break that.
+            self._savepoint = transaction.atomic(using=self._alias)
+            self._savepoint.__enter__()
+
+    def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
+        if self._savepoint is not None:
+            self._savepoint.__exit__(kind, exception, trace)
+        execution = self._execution
+        if execution is None:
+            return
+        execution.exception = exception
+        execution.has_returned = True
+        task = execution.task
+        if task.on_complete or task.on_error or task.chord_config:
+            execution.transaction = transaction.atomic(using=self._alias)
+            execution.transaction.__enter__()
+
+
+@contextlib.contextmanager
+def entered(block: transaction.Atomic) -> Iterator[None]:
+    """Leave an atomic block that was entered elsewhere, as ``with`` would."""
+    try:
+        yield
+    except BaseException as error:
+        block.__exit__(type(error), error, error.__traceback__)
+        raise
+    block.__exit__(None, None, None)
+
+
+def describe(error: BaseException, outcome: Outcome) -> Outcome:
+    """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
+    outcome.error = " ".join(str(error).split()) or type(error).__name__
+    outcome.error_type = f"{type(error).__module__}.{type(error).__qualname__}"
+    outcome.traceback = "".join(traceback.format_exception(error))
+    return outcome
