@@ -95,8 +95,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     demo.process.stop()
 
 
-@pytest.mark.django_db
-def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo) -> None:
+def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo, committed_db: None) -> None:
     home = demo.row("SELECT page_ptr_id AS pk FROM blog_homepage")
     assert home is not None
     draft = BlogPage(title="Tide tables", slug="tide-tables", introduction="When to be there.")

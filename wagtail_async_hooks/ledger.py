@@ -25,7 +25,7 @@ from wagtail_async_hooks.models import BackgroundTask, StoredValue, Worker
 from wagtail_async_hooks.records import Claim, Outcome, State, TaskInfo
 
 _TABLE: Final = BackgroundTask._meta.db_table
-_CLAIMED: Final = "id, task_id, name, hook, function, queue, priority, attempt, message"
+_CLAIMED: Final = "id, task_id, name, hook, function, queue, priority, attempt, deaths, message"
 
 # Huey keeps revocations under keys that begin with r: (one task) and rt: (a function's tasks).
 _REVOCATIONS: Final = (
@@ -63,7 +63,12 @@ def info(row: BackgroundTask) -> TaskInfo:
 
 
 def step(
-    outcome: Outcome | None, worker: int | None, pk: int | None = None, *, claim: bool = True
+    outcome: Outcome | None,
+    worker: int | None,
+    pk: int | None = None,
+    *,
+    claim: bool = True,
+    suspects: bool = True,
 ) -> tuple[bool, Claim | None]:
     """Record how one task ended and claim the next, in one transaction.
 
@@ -71,13 +76,14 @@ def step(
     :param worker: primary key of the worker's row, ``None`` for a process without one.
     :param pk: claim this row; ``None`` claims the next by priority, then age.
     :param claim: ``False`` to record only.
+    :param suspects: ``False`` to pass over tasks that a worker has died of.
     :returns: whether the outcome counted (it does not when the task was given to another worker
         meanwhile), and the claimed task.
     """
     alias = database()
     with _transaction(alias, needed=outcome is not None):
         kept = outcome is not None and _finish(alias, outcome)
-        claimed = _claim(connections[alias], worker, pk) if claim else None
+        claimed = _claim(connections[alias], worker, pk, suspects) if claim else None
     return kept, claimed
 
 
@@ -118,7 +124,9 @@ def _finish(alias: str, outcome: Outcome) -> bool:
         return bool(cursor.rowcount == 1)
 
 
-def _claim(connection: BaseDatabaseWrapper, worker: int | None, pk: int | None) -> Claim | None:
+def _claim(
+    connection: BaseDatabaseWrapper, worker: int | None, pk: int | None, suspects: bool
+) -> Claim | None:
     lock = ""
     if connection.features.has_select_for_update:
         lock = " FOR UPDATE"
@@ -129,38 +137,36 @@ def _claim(connection: BaseDatabaseWrapper, worker: int | None, pk: int | None) 
         f"UPDATE {_TABLE} SET state = 'running', attempt = attempt + 1, worker_id = %s, "
         "started_at = %s WHERE "
     )
+    waiting = "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
     with connection.cursor() as cursor:
         if _updates_return(connection):
-            chosen = "%s AND state = 'waiting'" if pk is not None else f"({_next(lock)})"
+            chosen = f"%s AND {waiting}" if pk is not None else f"({_next(waiting, lock)})"
             parameters = [worker, started_at] if pk is None else [worker, started_at, pk]
             cursor.execute(f"{begin}id = {chosen} RETURNING {_CLAIMED}, {_REVOCATIONS}", parameters)
             row = cursor.fetchone()
         else:
-            row = _select_then_update(cursor, begin, [worker, started_at], pk, lock)
+            row = _select_then_update(cursor, begin, [worker, started_at], pk, waiting, lock)
     if row is None:
         return None
     columns = [*row[:-2], bytes(row[-2]), bool(row[-1])]
     return Claim(*columns)
 
 
-def _next(lock: str, columns: str = "id") -> str:
+def _next(waiting: str, lock: str, columns: str = "id") -> str:
     return (
-        f"SELECT {columns} FROM {_TABLE} WHERE state = 'waiting' "
-        f"ORDER BY priority DESC, id LIMIT 1{lock}"
+        f"SELECT {columns} FROM {_TABLE} WHERE {waiting} ORDER BY priority DESC, id LIMIT 1{lock}"
     )
 
 
 def _select_then_update(
-    cursor: Any, begin: str, parameters: list[Any], pk: int | None, lock: str
+    cursor: Any, begin: str, parameters: list[Any], pk: int | None, waiting: str, lock: str
 ) -> tuple[Any, ...] | None:
     """Claim on a database without ``UPDATE … RETURNING``; the caller holds a transaction."""
     columns = f"{_CLAIMED}, {_REVOCATIONS}"
     if pk is None:
-        cursor.execute(_next(lock, columns))
+        cursor.execute(_next(waiting, lock, columns))
     else:
-        cursor.execute(
-            f"SELECT {columns} FROM {_TABLE} WHERE id = %s AND state = 'waiting'{lock}", [pk]
-        )
+        cursor.execute(f"SELECT {columns} FROM {_TABLE} WHERE id = %s AND {waiting}{lock}", [pk])
     row = cursor.fetchone()
     if row is None:
         return None
@@ -261,6 +267,20 @@ def stop_worker(worker: int) -> int:
         handed_back = release(worker)
         Worker.objects.using(alias).filter(pk=worker).update(stopped_at=DatabaseNow())
     return handed_back
+
+
+def held_by(worker: int) -> list[tuple[int, int]]:
+    """Return what runs in a worker by the ledger: primary keys with the number of the attempt."""
+    held = BackgroundTask.objects.using(database()).filter(worker=worker, state=State.RUNNING)
+    return list(held.values_list("pk", "attempt"))
+
+
+def hand_back(pk: int, attempt: int) -> bool:
+    """Let one task wait again whose attempt nobody makes; tell whether it was still that one."""
+    held = BackgroundTask.objects.using(database()).filter(
+        pk=pk, attempt=attempt, state=State.RUNNING
+    )
+    return bool(held.update(state=State.WAITING, worker=None))
 
 
 def release(worker: int) -> int:

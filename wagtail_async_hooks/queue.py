@@ -91,6 +91,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     def __init__(self, name: str = "wagtail_async_hooks") -> None:
         self._thread = _ThreadState()
+        self._held: set[tuple[int, int]] = set()
+        self._suspect = threading.Lock()
         super().__init__(
             name,
             store_none=True,  # costs nothing: the result is a column of the row that is written
@@ -178,26 +180,60 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """
         while True:
             hint = self.storage.hint()
-            claim = self._step(worker, hint, claim=True)
+            claim = self._claim(worker, hint)
             if claim is None and hint is None:
                 return None
             if claim is not None and (task := self._open(claim)) is not None:
                 return task
+
+    def holds(self, pk: int, attempt: int) -> bool:
+        """Tell whether this process makes an attempt at a task, or has yet to record its end."""
+        return (pk, attempt) in self._held
+
+    def _claim(self, worker: int | None, hint: int | None) -> Claim | None:
+        """Claim the next task; one that a worker has died of only if no such one runs here.
+
+        Otherwise those that happened to run beside a task that kills its workers would run beside
+        it again, and again, and would be taken for murderers as well.
+        """
+        suspects = self._suspect.acquire(blocking=False)
+        claim = None
+        try:
+            claim = self._step(worker, hint, claim=True, suspects=suspects)
+        finally:
+            if suspects and (claim is None or not claim.deaths):
+                self._suspect.release()
+        return claim
+
+    def _let_go(self, claim: Claim) -> None:
+        """The attempt at a task has ended."""
+        if claim.deaths and self._suspect.locked():
+            self._suspect.release()
 
     def settle(self) -> None:
         """Record how this thread's last task ended, if that is not done yet."""
         if self._thread.pending is not None:
             self._step(None, None, claim=False)
 
-    def _step(self, worker: int | None, hint: int | None, *, claim: bool) -> Claim | None:
+    def _step(
+        self, worker: int | None, hint: int | None, *, claim: bool, suspects: bool = True
+    ) -> Claim | None:
         outcome = self._thread.pending
         kept: bool
         claimed: Claim | None
-        kept, claimed = self.storage.ledger.step(outcome, worker, hint, claim=claim)
-        self._thread.pending = None
+        kept, claimed = self.storage.ledger.step(
+            outcome, worker, hint, claim=claim, suspects=suspects
+        )
+        if claimed is not None:
+            self._held.add((claimed.pk, claimed.attempt))
         if outcome is not None:
-            _announce(outcome, kept)
+            self._recorded(outcome, kept)
         return claimed
+
+    def _recorded(self, outcome: Outcome, kept: bool) -> None:
+        self._thread.pending = None
+        self._held.discard((outcome.claim.pk, outcome.claim.attempt))
+        _announce(outcome, kept)
 
     def _open(self, claim: Claim) -> Task | None:
         """Return the claimed task, or see to it that a message which cannot be run is kept."""
@@ -211,6 +247,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
                 delay = datetime.timedelta(seconds=UNKNOWN_TASK_DELAYS[tries])
                 outcome.run_at = timezone.now() + delay
             self._thread.pending = outcome
+            self._let_go(claim)
             return None
         task.claim = claim
         return task
@@ -250,6 +287,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             execution.broke_off(error)
         finally:
             self._thread.execution = before
+            self._let_go(execution.claim)
         try:
             self._conclude(execution, time.monotonic() - begun)
         except Exception as error:  # ours: let it fail the task, and not leave it running for ever
@@ -286,8 +324,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             again = outcome.claim.attempt < FOLLOWUP_TRIES
             outcome.state = State.WAITING if again else State.FAILED
             return
-        self._thread.pending = None
-        _announce(outcome, kept)
+        self._recorded(outcome, kept)
 
     def _packed(self, execution: Execution) -> bytes | None:
         result = execution.result

@@ -53,10 +53,12 @@ class TaskInfo:
 class Claim(TaskInfo):
     """A task that this process has claimed.
 
+    :param deaths: how many workers have died while they ran it.
     :param message: the message to run.
     :param revocations: whether anything at all is revoked; if not, nobody need ask whether this is.
     """
 
+    deaths: int
     message: bytes
     revocations: bool = True
 

@@ -19,6 +19,9 @@ POLL_INTERVAL: Final = 0.1
 QUICK_DEATH: Final = 5.0
 """A child that lives for less than so many seconds is replaced only after as many."""
 
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What asks a worker, or all of them, to stop."""
+
 GRACE: Final = 10.0
 """Seconds beyond ``shutdown_timeout`` after which a child that does not end is killed."""
 
@@ -49,7 +52,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Keep the children alive, until all have come to their end or a signal asks to stop."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         while len(self._children) < self._wanted:
             self._fork()
@@ -61,14 +64,19 @@ class Supervisor:
         self._stop()
 
     def _fork(self) -> None:
+        # The child gets signals only once it has handlers of its own; until then they are kept.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid = os.fork()
         if pid == 0:
             self._be_a_child()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         self._children.append(Child(pid, time.monotonic()))
 
     def _be_a_child(self) -> NoReturn:
         code = 1
         try:
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
             # Ctrl-C reaches the whole group: the parent passes it on, once.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             code = self._work()

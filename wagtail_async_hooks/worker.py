@@ -29,6 +29,7 @@ from wagtail_async_hooks import __version__, ledger, logs, signals
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.queue import TaskQueue
 from wagtail_async_hooks.storage.waiting import Waiter
+from wagtail_async_hooks.supervisor import STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +57,6 @@ CONTENTION_INTERVAL: Final = 0.05
 
 OUTAGE_INTERVAL: Final = 1.0
 """Seconds between two attempts while the database does not answer."""
-
-
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Activity:
@@ -137,7 +135,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
     def initialize(self) -> None:
         """Let signals through again, so that they reach what a task starts."""
         self._ready.wait()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         super().initialize()
 
     def loop(self, now: Any = None) -> None:
@@ -196,6 +194,7 @@ class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
         self._worker = worker
         self._outage = outage
         self._last_beat = float("-inf")
+        self._unheard: set[tuple[int, int]] = set()
 
     def loop(self, now: Any = None) -> None:
         """Say that the process is alive, rescue what dead workers held, wake what is due."""
@@ -204,12 +203,25 @@ class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
             if begun - self._last_beat >= HEARTBEAT_INTERVAL:
                 ledger.beat(self._worker)
                 self._last_beat = begun
+                self._hand_back_unheard()
                 rescue(self.huey, ledger.silent_workers(HEARTBEAT_TIMEOUT))
             self.huey.read_schedule()
             self._outage.end()
         except (DatabaseError, InterfaceError) as error:
             self._outage.begin(error)
         self.sleep_for_interval(begun, self.interval)
+
+    def _hand_back_unheard(self) -> None:
+        """Hand back what was claimed for us by a statement whose answer never arrived.
+
+        Only what two looks in succession find: between them, every claim has been answered.
+        """
+        held = ledger.held_by(self._worker)
+        unheard = {held_task for held_task in held if not self.huey.holds(*held_task)}
+        for pk, attempt in unheard & self._unheard:
+            logger.warning("Task %d was claimed without our hearing of it, handing it back.", pk)
+            ledger.hand_back(pk, attempt)
+        self._unheard = unheard
 
     def shutdown(self) -> None:
         """Close this thread's connections."""
@@ -310,13 +322,13 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         if self.drain:
             self.huey.read_schedule()
         # Held back until Huey's signal handlers, which start() sets, are replaced by ours.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self.start()
-        for number in _STOP_SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         if self.parent is not None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         self._ready.set()
         signals.announce(signals.worker_started, self.row.host, worker=self.row)
         try:
@@ -362,7 +374,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             self.stop(graceful=True)
         except KeyboardInterrupt:
             logger.info("Not waiting for what runs.")
-        for number in _STOP_SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         handed_back = ledger.stop_worker(self.row.pk)
         if handed_back:

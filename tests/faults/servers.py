@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -42,11 +43,19 @@ def find_binary(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nobody listens on.
+
+    It is not one of those that the system gives to clients: while the server is stopped, a client
+    would be given its port, and the server could not start again.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener:
+            try:
+                listener.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 class Server(ABC):
@@ -101,7 +110,7 @@ class Server(ABC):
 
     def start(self) -> None:
         """Start it, and return once it answers."""
-        with (self.folder / "output.txt").open("ab") as sink:
+        with (self.folder / "output.txt").open("wb") as sink:
             self._process = subprocess.Popen(
                 self.command(),
                 cwd=self.folder,
@@ -210,6 +219,20 @@ class PostgreSQL(DatabaseServer):
             *("-D", str(self.folder / "data"), "-p", str(self.port), "-h", HOST),
             *("-k", str(self.folder)),
         ]
+
+    def start(self) -> None:
+        """See :class:`Server`; wait for the children of one that was killed to notice."""
+
+        def started() -> bool:
+            try:
+                super(PostgreSQL, self).start()
+            except AssertionError as error:
+                if "pre-existing shared memory block" not in str(error):
+                    raise
+                return False
+            return True
+
+        wait_until(started, "what a killed PostgreSQL has left is gone")
 
     def answers(self) -> bool:
         """See :class:`Server`."""
