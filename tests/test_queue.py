@@ -150,6 +150,37 @@ def test_outcome__of_an_attempt_that_was_given_away_does_not_count() -> None:
 
 
 @pytest.mark.django_db
+def test_next__runs_one_at_a_time_of_those_that_a_worker_died_of() -> None:
+    for number in range(4):
+        tasks.add(number, 0)
+    keys = list(BackgroundTask.objects.order_by("pk").values_list("pk", flat=True))
+    BackgroundTask.objects.filter(pk__in=keys[:2]).update(deaths=1)
+
+    suspect = background.next()
+    assert [suspect.claim.pk, background.next().claim.pk, background.next().claim.pk] == [
+        keys[0],
+        *keys[2:],
+    ]
+    assert background.next() is None, "the other suspect waits for the first"
+    background.execute(suspect)
+    other = background.next()
+    assert other.claim.pk == keys[1]
+    background.execute(other)
+
+
+@pytest.mark.django_db
+def test_holds__until_the_outcome_is_recorded() -> None:
+    tasks.add(1, 2)
+    task = background.next()
+    held = (task.claim.pk, task.claim.attempt)
+    assert background.holds(*held)
+    background.attempt(task)
+    assert background.holds(*held)
+    background.settle()
+    assert not background.holds(*held)
+
+
+@pytest.mark.django_db
 def test_unknown_task__waits_for_a_worker_that_knows_it(task_of: Any) -> None:
     def of_the_next_release() -> str:
         return "done"
