@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -265,7 +265,7 @@ def test_ledger__keeps_its_promises_in_any_order(db: None) -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=150,
+            max_examples=120 if connection.vendor == "sqlite" else 60,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django.apps import apps
-from django.db import DatabaseError, InterfaceError, router, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    router,
+    transaction,
+)
 from huey import signals as huey_signals
 from huey.api import Task
 from huey.constants import EmptyData
@@ -17,8 +24,9 @@ from huey.constants import EmptyData
 from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.rows import aware, is_later
 
-FOLLOWUP_TRIES: Final = 3
-"""How often a task is run whose follow-ups (pipelines, chords) could not be recorded."""
+OUTAGE_TRIES: Final = 3
+"""How often a task is run that an outage of the database cut off, or whose follow-ups (pipelines,
+chords) could not be recorded."""
 
 _STATES: Final = {
     huey_signals.SIGNAL_COMPLETE: State.SUCCEEDED,
@@ -48,6 +56,7 @@ class Execution:
         self.again_at: datetime.datetime | None = None
         self.runs_again = False
         self.repeats = False
+        self.was_called = False
         self.has_returned = False
         self.transaction: transaction.Atomic | None = None
 
@@ -64,14 +73,19 @@ class Execution:
     def broke_off(self, error: BaseException) -> None:
         """Something that Huey does not handle ended the attempt; what followed is undone.
 
-        If the function had returned, and the database then went away, all is done once more.
+        If the database went away before the function was called, or after it had returned, all is
+        done once more.
         """
         self.exception, self.signal, self.runs_again = error, huey_signals.SIGNAL_ERROR, False
-        lost = self.has_returned and isinstance(error, DatabaseError | InterfaceError)
-        self.repeats = lost and self.claim.attempt < FOLLOWUP_TRIES
+        lost = isinstance(error, DatabaseError | InterfaceError)
+        self.repeat_if(lost and (self.has_returned or not self.was_called))
         if self.transaction is not None:
             self.transaction.__exit__(type(error), error, error.__traceback__)
             self.transaction = None
+
+    def repeat_if(self, lost: bool) -> None:
+        """Have the task run again, a few times at most, if the database was lost meanwhile."""
+        self.repeats = lost and self.claim.attempt < OUTAGE_TRIES
 
     def outcome(self, duration: float) -> Outcome:
         """Return what became of the attempt, from what Huey said of it."""
@@ -96,11 +110,17 @@ class Calling:
         self._alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
         self._savepoint: transaction.Atomic | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Calling:
         if self._execution is None and transaction.get_connection(self._alias).in_atomic_block:
             # Immediate mode, within an editor's transaction: an error must not break that.
             self._savepoint = transaction.atomic(using=self._alias)
             self._savepoint.__enter__()
+        return self
+
+    def begin(self) -> None:
+        """The arguments are there, and the function itself is called."""
+        if self._execution is not None:
+            self._execution.was_called = True
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
         if self._savepoint is not None:
@@ -110,10 +130,20 @@ class Calling:
             return
         execution.exception = exception
         execution.has_returned = True
+        if isinstance(exception, OperationalError | InterfaceError):
+            execution.repeat_if(not execution.was_called or _a_connection_is_lost())
         task = execution.task
         if task.on_complete or task.on_error or task.chord_config:
             execution.transaction = transaction.atomic(using=self._alias)
             execution.transaction.__enter__()
+
+
+def _a_connection_is_lost() -> bool:
+    """Tell whether a database that this thread has talked to does not answer any more."""
+    return any(
+        connection.connection is not None and not connection.is_usable()
+        for connection in connections.all(initialized_only=True)
+    )
 
 
 @contextlib.contextmanager

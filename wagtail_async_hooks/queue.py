@@ -29,7 +29,7 @@ from huey.utils import Error, utcnow
 
 from wagtail_async_hooks import conf, serializer, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, TargetGone, UnknownTask
-from wagtail_async_hooks.execution import FOLLOWUP_TRIES, Calling, Execution, describe, entered
+from wagtail_async_hooks.execution import OUTAGE_TRIES, Calling, Execution, describe, entered
 from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.rows import is_later, make_row
 from wagtail_async_hooks.storage.database import DatabaseStorage, Envelope
@@ -64,11 +64,12 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
 
         @functools.wraps(func, updated=())  # not the mark of a coroutine function
         def run(*args: Any, **kwargs: Any) -> Any:
-            with self.huey.calling():
+            with self.huey.calling() as calling:
                 try:
                     args, kwargs = serializer.resolve(args), serializer.resolve(kwargs)
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
+                calling.begin()
                 return call(*args, **kwargs)
 
         return run
@@ -321,7 +322,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         except Exception as error:
             logger.exception("What follows from %s could not be recorded.", outcome.claim)
             describe(error, outcome)
-            again = outcome.claim.attempt < FOLLOWUP_TRIES
+            again = outcome.claim.attempt < OUTAGE_TRIES
             outcome.state = State.WAITING if again else State.FAILED
             return
         self._recorded(outcome, kept)

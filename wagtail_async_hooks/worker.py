@@ -90,24 +90,55 @@ class Outage:
         self._lock = threading.Lock()
         self._since: float | None = None
 
-    def begin(self, error: Exception) -> None:
-        """The database did not answer."""
+    def begin(self, error: Exception) -> float:
+        """The database did not answer; return after how many seconds to try again.
+
+        A connection that was open may only be a stale one. It is closed, and what counts is
+        whether a new one can be made.
+        """
+        if _close_connections():
+            return CONTENTION_INTERVAL
         with self._lock:
             first, self._since = self._since is None, self._since or time.monotonic()
         if first:
             logger.warning("The database does not answer, waiting for it: %s", error)
-        for connection in connections.all(initialized_only=True):
-            with suppress(DatabaseError, InterfaceError):
-                connection.close()
+        return OUTAGE_INTERVAL
 
     def end(self) -> None:
         """The database answered."""
-        if self._since is None:
+        # At first, threads whose connections are still open may think so.
+        if self._since is None or time.monotonic() - self._since < OUTAGE_INTERVAL:
             return
         with self._lock:
             since, self._since = self._since, None
         if since is not None:
             logger.info("The database answers again, after %.0f s.", time.monotonic() - since)
+
+
+def _close_connections() -> bool:
+    """Close this thread's connections; tell whether any was open."""
+    was_open = False
+    for connection in connections.all(initialized_only=True):
+        was_open = was_open or connection.connection is not None
+        with suppress(DatabaseError, InterfaceError):
+            connection.close()
+    return was_open
+
+
+def persist(action: Callable[[], Any], outage: Outage, patience: float) -> Any:
+    """Do something in the database, and again while that does not answer.
+
+    :param patience: seconds after which to give up.
+    :raises DatabaseError: or ``InterfaceError``, after that time.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return action()
+        except (DatabaseError, InterfaceError) as error:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(outage.begin(error))
 
 
 class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
@@ -159,8 +190,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
             logger.debug("Another transaction was in the way, trying again: %s", error)
             self.stop_flag.wait(CONTENTION_INTERVAL)
         else:
-            self._outage.begin(error)
-            self.stop_flag.wait(OUTAGE_INTERVAL)
+            self.stop_flag.wait(self._outage.begin(error))
 
     def _run(self, task: Task) -> None:
         """Run a task as a request would be: with connections that are neither old nor broken."""
@@ -173,14 +203,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
     def shutdown(self) -> None:
         """Record how the last task ended, even if the database is away for a while."""
         super().shutdown()
-        deadline = time.monotonic() + HEARTBEAT_TIMEOUT
-        while time.monotonic() < deadline:
-            try:
-                self.huey.settle()
-                break
-            except (DatabaseError, InterfaceError) as error:
-                self._outage.begin(error)
-                time.sleep(OUTAGE_INTERVAL)
+        persist(self.huey.settle, self._outage, HEARTBEAT_TIMEOUT)
         connections.close_all()
 
 
@@ -194,6 +217,7 @@ class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
         self._worker = worker
         self._outage = outage
         self._last_beat = float("-inf")
+        self._judges_from = float("-inf")
         self._unheard: set[tuple[int, int]] = set()
 
     def loop(self, now: Any = None) -> None:
@@ -201,15 +225,25 @@ class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
         begun = time.monotonic()
         try:
             if begun - self._last_beat >= HEARTBEAT_INTERVAL:
-                ledger.beat(self._worker)
-                self._last_beat = begun
-                self._hand_back_unheard()
-                rescue(self.huey, ledger.silent_workers(HEARTBEAT_TIMEOUT))
+                self._beat(begun)
             self.huey.read_schedule()
             self._outage.end()
         except (DatabaseError, InterfaceError) as error:
             self._outage.begin(error)
         self.sleep_for_interval(begun, self.interval)
+
+    def _beat(self, now: float) -> None:
+        """Say that the process is alive, and look for those that are not.
+
+        After an outage nobody has said so for a while. Then all get the time to do it.
+        """
+        if self._worker in ledger.silent_workers(HEARTBEAT_TIMEOUT / 2):
+            self._judges_from = now + HEARTBEAT_TIMEOUT
+        ledger.beat(self._worker)
+        self._last_beat = now
+        self._hand_back_unheard()
+        if now >= self._judges_from:
+            rescue(self.huey, ledger.silent_workers(HEARTBEAT_TIMEOUT))
 
     def _hand_back_unheard(self) -> None:
         """Hand back what was claimed for us by a statement whose answer never arrived.
@@ -293,7 +327,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         self.waiter = queue.storage.waiter()
         self._signals = 0
         self._ready = threading.Event()
-        outage = Outage()
+        self._outage = outage = Outage()
         # Huey's consumer makes its threads with these, see Consumer.worker_class.
         self.worker_class: Callable[..., TaskThread] = partial(
             TaskThread,
@@ -362,7 +396,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
                 checked = now
 
     def _anything_due(self) -> bool:
-        due = ledger.promote_due()
+        due = persist(ledger.promote_due, self._outage, HEARTBEAT_TIMEOUT)
         self.huey.storage.announce(due)
         return bool(due)
 
@@ -376,7 +410,12 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             logger.info("Not waiting for what runs.")
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        handed_back = ledger.stop_worker(self.row.pk)
+        try:
+            stop = partial(ledger.stop_worker, self.row.pk)
+            handed_back = persist(stop, self._outage, OUTAGE_INTERVAL * 3)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Nothing could be handed back, heartbeats will tell: %s", error)
+            handed_back = 0
         if handed_back:
             told = "task was" if handed_back == 1 else "tasks were"
             logger.warning("%d unfinished %s handed back.", handed_back, told)

@@ -1,8 +1,8 @@
 """Fixtures of the faults: a harness on the tests' database, and servers of their own.
 
-The run on SQLite rings by the database and by Redis, and has all faults of Redis; that on
-PostgreSQL has Redis only where the bell itself is lost; those on PostgreSQL and MariaDB stop a
-server of their own. `make soak` has every fault on every storage.
+The run on SQLite has all faults of Redis, and the editors; that on PostgreSQL has Redis where
+processes are killed; those on PostgreSQL and MariaDB stop a server of their own. `make soak` has
+every fault on every storage.
 """
 
 from __future__ import annotations

@@ -136,6 +136,9 @@ def mysql() -> dict[str, Any]:
 DATABASES = {
     "default": {"sqlite": sqlite, "postgres": postgres, "mysql": mysql}[env("DATABASE", "sqlite")]()
 }
+if env("DATABASE") == "postgres":
+    INSTALLED_APPS.append("django.contrib.postgres")  # for Wagtail's search
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
