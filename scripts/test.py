@@ -56,7 +56,7 @@ def main() -> int:
             return 1
     coverage("erase")
     databases = ["sqlite", *(server for server in ("postgres", "mysql") if server in found)]
-    failed = [database for database in databases if run(database, ["--cov", *pytest_options])]
+    failed = [database for database in databases if run(database, ["--cov", "--cov-append", *pytest_options])]
     coverage("combine", "--quiet", "--append")
     too_low = coverage("report")
     if failed:

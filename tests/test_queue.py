@@ -246,6 +246,17 @@ def test_error__is_kept_and_raised_by_the_result() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("text", "stored"), [("no\0paint", "no\\x00paint"), ("no \ud800 paint", "no \\ud800 paint")]
+)
+def test_error__that_no_database_takes_as_it_is(text: str, stored: str) -> None:
+    tasks.fail(text)
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.error) == (State.FAILED, stored)
+
+
+@pytest.mark.django_db
 def test_retry__runs_again_under_the_same_row(tmp_path: Any) -> None:
     result = tasks.fail_twice(str(tmp_path / "trace"))
     run_all()

@@ -159,7 +159,12 @@ def entered(block: transaction.Atomic) -> Iterator[None]:
 
 def describe(error: BaseException, outcome: Outcome) -> Outcome:
     """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
-    outcome.error = " ".join(str(error).split()) or type(error).__name__
+    outcome.error = _storable(" ".join(str(error).split()) or type(error).__name__)
     outcome.error_type = f"{type(error).__module__}.{type(error).__qualname__}"
-    outcome.traceback = "".join(traceback.format_exception(error))
+    outcome.traceback = _storable("".join(traceback.format_exception(error)))
     return outcome
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database takes: PostgreSQL refuses NUL, and all lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
