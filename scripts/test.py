@@ -56,7 +56,8 @@ def main() -> int:
             return 1
     coverage("erase")
     databases = ["sqlite", *(server for server in ("postgres", "mysql") if server in found)]
-    failed = [database for database in databases if run(database, ["--cov", "--cov-append", *pytest_options])]
+    options_of_all = ["--cov", "--cov-append", *pytest_options]
+    failed = [database for database in databases if run(database, options_of_all)]
     coverage("combine", "--quiet", "--append")
     too_low = coverage("report")
     if failed:
