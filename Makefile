@@ -4,11 +4,15 @@ PYTHON ?= python3
 VENV ?= .venv
 # What to install beside the project, e.g. PACKAGES="Django~=5.2.0 wagtail~=7.4.0".
 PACKAGES ?=
+# What `make bench` measures (all, if blank), and whether in few and small rounds.
+MEASURES ?=
+QUICK ?=
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
+BENCHABLE = $(VENV)/benchable
 
-.PHONY: demo test test-quick lint soak clean
+.PHONY: demo test test-quick lint soak bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
@@ -23,6 +27,10 @@ test-quick: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/python scripts/soak.py --write docs/reliability.md
 
+# How fast it is, beside the alternatives, e.g. `make bench QUICK=1 MEASURES=publish`.
+bench: $(BENCHABLE)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(MEASURES)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,6 +41,10 @@ lint: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' $(PACKAGES)
+	touch $@
+
+$(BENCHABLE): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]' $(PACKAGES)
 	touch $@
 
 clean:

@@ -100,7 +100,8 @@ class Demo:
         check_port(self.port)
         self.data.mkdir(parents=True, exist_ok=True)
         self.prepare("migrate", "--verbosity=0")
-        self.prepare("seed")
+        # In immediate mode: its hundreds of index tasks would fill the screen.
+        self.prepare("seed", SITE_BACKEND="")
         log = self.data / "deliveries.jsonl"
         receiver = ["-m", "tests.site.receiver", f"--port={self.receiver_port}", f"--log={log}"]
         self.start("webhook", [sys.executable, *receiver])
@@ -111,15 +112,15 @@ class Demo:
         while True:
             self.watch()
 
-    def start(self, name: str, command: list[str]) -> Child:
+    def start(self, name: str, command: list[str], **environment: str) -> Child:
         """Start a child that `stop` will end, if nothing else has."""
-        child = Child(name, command, self.environment)
+        child = Child(name, command, {**self.environment, **environment})
         self.children.append(child)
         return child
 
-    def prepare(self, command: str, *options: str) -> None:
+    def prepare(self, command: str, *options: str, **environment: str) -> None:
         """Run one of Django's commands to its end."""
-        child = self.start(command, [*MANAGE, command, *options])
+        child = self.start(command, [*MANAGE, command, *options], **environment)
         while child.running:
             self.pause()
         if child.process.returncode:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connections
+from django.db import connection, connections
 from django.http import HttpRequest
 from django.test import RequestFactory
 from django.test.utils import setup_databases, teardown_databases
+from django.urls import get_resolver
 
 from tests.processes import Process
+
+pytest_plugins = ["wagtail_async_hooks.pytest_plugin"]
 
 REDIS_DATABASE = 9
 """Number of the Redis database that belongs to the tests."""
@@ -43,16 +47,43 @@ def django_db_setup(
             teardown_databases(config, verbosity=0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def asked_once(django_test_environment: None) -> None:
+    """Have Wagtail ask its hooks for what it asks once in a process.
+
+    Otherwise it would do so while some test has other settings, or other hooks, than the site.
+    """
+    from wagtail.admin.views.bulk_action.registry import bulk_action_registry
+
+    assert get_resolver().url_patterns
+    assert bulk_action_registry.get_bulk_actions_for_model("wagtailcore", "page")
+
+
 @pytest.fixture
 def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A database whose transactions are real; afterwards, what the package wrote is deleted.
 
     Unlike pytest-django's ``transaction=True`` it keeps what migrations have put into the tables.
     """
-    from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue, Worker
+    with real_commits(django_db_blocker):
+        yield
+
+
+@contextmanager
+def real_commits(django_db_blocker: Any) -> Iterator[None]:
+    """Do what :func:`committed_db` does, for fixtures that live longer than a test."""
+    from wagtail_async_hooks.models import (
+        BackgroundTask,
+        Counter,
+        Pause,
+        Schedule,
+        StoredValue,
+        Worker,
+    )
 
     def clean() -> None:
-        for model in (BackgroundTask, Worker, StoredValue, Counter):
+        # With the tasks go their attempts, objects and notices.
+        for model in (BackgroundTask, Worker, StoredValue, Counter, Schedule, Pause):
             model.objects.all().delete()
 
     with django_db_blocker.unblock():
@@ -63,8 +94,45 @@ def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None
 
 
 @pytest.fixture
+def no_table(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take the ledger's table away, as on a site that has not migrated yet."""
+    from tests.site.blog.models import Advert
+    from wagtail_async_hooks import recording
+    from wagtail_async_hooks.models import BackgroundTask
+
+    table = BackgroundTask._meta.db_table
+    monkeypatch.setattr(recording, "_proven", set())
+
+    def rename(old: str, new: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table}{old} RENAME TO {table}{new}")
+
+    rename("", "_away")
+    yield
+    rename("_away", "")
+    Advert.objects.all().delete()
+
+
+@pytest.fixture
+def elsewhere(committed_db: None, settings: Any) -> Iterator[None]:
+    """Put the ledger into another database: another connection to the same one will do."""
+    connections.settings["elsewhere"] = connections["default"].settings_dict.copy()
+    settings.DATABASE_ROUTERS = ["tests.oddities.routers.LedgerElsewhere"]
+    yield
+    settings.DATABASE_ROUTERS = []
+    connections["elsewhere"].close()
+    del connections["elsewhere"]
+    del connections.settings["elsewhere"]
+
+
+@pytest.fixture
 def redis_options() -> dict[str, Any]:
     """Options of a Redis that is empty; without a Redis, the test is skipped, or fails in CI."""
+    return empty_redis()
+
+
+def empty_redis() -> dict[str, Any]:
+    """Do what :func:`redis_options` does, for fixtures that live longer than a test."""
     url = os.environ.get("SITE_REDIS_URL", "redis://127.0.0.1:6379")
     from redis import Redis
     from redis.exceptions import RedisError
@@ -116,6 +184,31 @@ def trace_file(tmp_path: Path) -> Path:
     path = tmp_path / "trace.txt"
     path.touch()
     return path
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget afterwards what a test registers: here, in Wagtail and in Huey."""
+    from wagtail import hooks as wagtail_hooks
+
+    from wagtail_async_hooks import background, dispatch
+
+    wagtail_hooks.search_for_hooks()
+    copied = {name: list(found) for name, found in wagtail_hooks._hooks.items()}
+    monkeypatch.setattr(wagtail_hooks, "_hooks", copied)
+    known = (dispatch.registry, background._registry._registry)
+    before = [dict(registry) for registry in known]
+    monkeypatch.setattr(
+        background._registry, "_periodic_tasks", list(background._registry._periodic_tasks)
+    )
+    kept, refused = list(dispatch.kept_synchronous), set(dispatch._refused)
+    yield
+    for registry, contents in zip(known, before, strict=True):
+        registry.clear()
+        registry.update(contents)
+    dispatch.kept_synchronous[:] = kept
+    dispatch._refused.clear()
+    dispatch._refused.update(refused)
 
 
 @pytest.fixture

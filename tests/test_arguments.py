@@ -2,16 +2,18 @@
 
 import datetime
 import sys
+import types
 import uuid
 from typing import Any
 
 import pytest
+from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import DisallowedHost
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.test import AsyncRequestFactory, RequestFactory
 from django.test.utils import isolate_apps
 from django.urls import reverse_lazy
@@ -20,8 +22,11 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy, pgettext_lazy
 from huey.registry import Message
-from wagtail.models import Page, Site
+from modelcluster.fields import ParentalKey
+from modelcluster.models import ClusterableModel
+from wagtail.models import Page, PageViewRestriction, Site
 
+from tests.oddities.models import Place
 from tests.site.blog.models import (
     Advert,
     Author,
@@ -30,6 +35,7 @@ from tests.site.blog.models import (
     HomePage,
     RelatedLink,
 )
+from wagtail_async_hooks import serializer
 from wagtail_async_hooks.arguments import (
     CHUNK,
     BulkActionInfo,
@@ -39,6 +45,7 @@ from wagtail_async_hooks.arguments import (
 )
 from wagtail_async_hooks.exceptions import (
     CannotSerialize,
+    CodecFailed,
     NotCarried,
     RemoteError,
     TargetGone,
@@ -140,9 +147,27 @@ def test_model__the_user_of_a_request(editor: Any) -> None:
 
 
 def test_model__with_a_text_for_a_key(db: None) -> None:
+    assert carried(Place.everything.create(code="k€y")).pk == "k€y"
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda session: session,
+        lambda session: [session],
+        lambda session: {"a": (session,)},
+        lambda session: Session.objects.all(),
+        Snapshot.of,
+        lambda session: [Snapshot.of(session)],
+    ],
+    ids=["itself", "a list", "within", "a queryset", "a copy", "a list of copies"],
+)
+def test_model__a_session_is_refused(db: None, wrapped: Any) -> None:
     session = Session.objects.create(session_key="k€y", expire_date=timezone.now())
 
-    assert carried(session).pk == "k€y"
+    with pytest.raises(CannotSerialize, match="a session cannot be carried") as raised:
+        packed(wrapped(session))
+    assert "k€y" not in str(raised.value)
 
 
 @isolate_apps("tests.site.blog")
@@ -238,7 +263,7 @@ def test_model__of_another_database_names_it(adverts: list[Advert]) -> None:
 
 
 def test_model__survives_being_stored_again(page: BlogPage, adverts: list[Advert]) -> None:
-    data = packed([page, adverts, Snapshot(page), Advert.objects.all()])
+    data = packed([page, adverts, Snapshot.of(page), Advert.objects.all()])
 
     assert SERIALIZER.serialize(SERIALIZER.deserialize(data)) == data
 
@@ -400,7 +425,7 @@ def test_models__a_sequence_that_arrived_can_be_passed_on(
 
 
 def test_snapshot__a_page_with_all_that_belongs_to_it(page: BlogPage) -> None:
-    snapshot = packed(Snapshot(page))
+    snapshot = packed(Snapshot.of(page))
     Page.objects.get(pk=page.pk).delete()
 
     arrived = unpacked(snapshot)
@@ -418,13 +443,13 @@ def test_snapshot__a_page_with_all_that_belongs_to_it(page: BlogPage) -> None:
 
 
 def test_snapshot__a_page_loaded_as_a_plain_one(page: BlogPage) -> None:
-    arrived = carried(Snapshot(Page.objects.get(pk=page.pk)))
+    arrived = carried(Snapshot.of(Page.objects.get(pk=page.pk)))
 
     assert (type(arrived), arrived.pk, arrived.title) == (BlogPage, page.pk, "Tides")
 
 
 def test_snapshot__what_it_points_at_may_be_gone_as_well(page: BlogPage) -> None:
-    snapshot = packed(Snapshot(page))
+    snapshot = packed(Snapshot.of(page))
     author = page.author_id
     Page.objects.get(pk=page.pk).delete()
     Author.objects.all().delete()
@@ -434,7 +459,7 @@ def test_snapshot__what_it_points_at_may_be_gone_as_well(page: BlogPage) -> None
 
 def test_snapshot__a_model_without_children(adverts: list[Advert]) -> None:
     key = adverts[0].pk
-    snapshot = packed(Snapshot(adverts[0]))
+    snapshot = packed(Snapshot.of(adverts[0]))
     adverts[0].delete()
 
     arrived = unpacked(snapshot)
@@ -445,7 +470,7 @@ def test_snapshot__a_model_without_children(adverts: list[Advert]) -> None:
 def test_snapshot__a_model_without_children_whose_owner_is_gone(db: None) -> None:
     site = Site.objects.create(hostname="blue.example", root_page=Page.get_first_root_node())
     contact = ContactSettings.objects.create(site=site, email="desk@blue.example")
-    key, snapshot = site.pk, packed(Snapshot(contact))
+    key, snapshot = site.pk, packed(Snapshot.of(contact))
     site.delete()
 
     arrived = unpacked(snapshot)
@@ -454,7 +479,7 @@ def test_snapshot__a_model_without_children_whose_owner_is_gone(db: None) -> Non
 
 
 def test_snapshot__a_user(editor: Any) -> None:
-    snapshot = packed(Snapshot(editor))
+    snapshot = packed(Snapshot.of(editor))
     key, joined = editor.pk, editor.date_joined
     editor.delete()
 
@@ -467,7 +492,7 @@ def test_snapshot__a_user(editor: Any) -> None:
 def test_snapshot__after_the_deletion_it_has_no_key(adverts: list[Advert]) -> None:
     adverts[0].delete()
 
-    arrived = carried(Snapshot(adverts[0]))
+    arrived = carried(Snapshot.of(adverts[0]))
 
     assert (arrived.pk, arrived.text) == (None, "Tea")
 
@@ -659,6 +684,36 @@ def test_request__keeps_no_secrets(rf: RequestFactory, editor: Any) -> None:
     assert editor.password not in data
 
 
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("a=1&access_token=s3cret&b=%C3%A9+%26", "a=1&b=%C3%A9+%26"),
+        ("api%5Fkey=s3cret", ""),
+        ("Password=s3cret&", ""),
+        ("a=1&sessionid=s3cret&csrfmiddlewaretoken=s3cret&a=2", "a=1&a=2"),
+        ("a&b=&&c", "a&b=&&c"),
+    ],
+)
+def test_request__leaves_out_secrets_of_the_query(
+    rf: RequestFactory, query: str, left: str
+) -> None:
+    request = rf.get(f"/x/?{query}")
+    data = packed(request)
+    arrived = unpacked(data)
+
+    assert b"s3cret" not in data
+    assert arrived.META["QUERY_STRING"] == left
+    assert QueryDict(left) == arrived.GET
+    assert request.META["QUERY_STRING"] == query
+
+
+def test_request__leaves_out_secrets_of_a_query_that_is_set_by_hand(rf: RequestFactory) -> None:
+    request = HttpRequest()
+    request.GET = QueryDict("a=1&token=s3cret")
+
+    assert carried(request).GET.dict() == {"a": "1"}
+
+
 @pytest.mark.django_db
 def test_request__carried_once_is_carried_again_the_same(editor_request: HttpRequest) -> None:
     data = packed(editor_request)
@@ -698,7 +753,7 @@ class Action:
 
     action_type = "move"
     model = Page
-    cleaned_form: Form | None = None
+    cleaned_form: Form | forms.Form | None = None
 
 
 def test_bulk_action_info__describes_the_view() -> None:
@@ -711,6 +766,19 @@ def test_bulk_action_info__describes_the_view() -> None:
         view=f"{__name__}.Action",
         cleaned_data={"count": 2, "day": datetime.date(2026, 1, 2)},
     )
+
+
+def test_bulk_action_info__leaves_out_secrets() -> None:
+    class Login(forms.Form):
+        username = forms.CharField()
+        api_key = forms.CharField()
+        code_word = forms.CharField(widget=forms.PasswordInput)
+
+    action = Action()
+    action.cleaned_form = Login({"username": "ada", "api_key": "a", "code_word": "b"})
+    assert action.cleaned_form.is_valid()
+
+    assert BulkActionInfo.of(action).cleaned_data == {"username": "ada"}
 
 
 def test_bulk_action_info__without_a_form() -> None:
@@ -807,6 +875,61 @@ def test_exception__a_name_that_is_no_exception_is_not_called() -> None:
     assert type(unpacked(data)) is RemoteError
 
 
+class Lazy(types.ModuleType):
+    """A module that makes what it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was made")
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("exception", ["tests.lazy.SoldOut", "no tea"]),
+        ("class", "tests.lazy:SoldOut"),
+        ("class", "os:system"),
+        ("class", "subprocess:Popen.__init__.__globals__"),
+        ("class", "not loaded:X"),
+        ("class", ":"),
+    ],
+)
+def test_class__nothing_is_made_or_imported(
+    monkeypatch: pytest.MonkeyPatch, kind: str, payload: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "tests.lazy", Lazy("tests.lazy"))
+    message = {"$": kind, "v": payload}
+
+    if kind == "exception":
+        assert type(serializer.decode(message)) is RemoteError
+    else:
+        with pytest.raises(CodecFailed, match="is not loaded in this process"):
+            serializer.decode(message)
+
+
+class Shelf:
+    """A class with another one inside."""
+
+    class Board:
+        """The other one."""
+
+
+@pytest.mark.parametrize("kind", [Shelf, Shelf.Board, int, type(None)])
+def test_class__arrives_as_itself(kind: type) -> None:
+    assert carried(kind) is kind
+
+
+def test_exception__whose_text_cannot_be_made_arrives_as_text() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "Mute", Mute, raising=False)
+        arrived = serializer.decode({"$": "exception", "v": [f"{__name__}.Mute", "text"]})
+
+    assert str(arrived) == f"{__name__}.Mute: text"
+
+
 def test_exception__as_text_can_be_passed_on() -> None:
     data = packed(raised(OutOf("tea", 0)))
 
@@ -859,7 +982,7 @@ def test_reference__is_what_a_message_holds_until_it_runs(
         "list": adverts,
         "queryset": Advert.objects.all(),
         "sequence": ModelSequence([("blog.advert", "default", [1])]),
-        "snapshot": Snapshot(page),
+        "snapshot": Snapshot.of(page),
         "request": rf.get("/"),
         "bulk action": BulkActionInfo("publish", "wagtailcore.page", "x", {"chooser": page}),
     }[kind]
@@ -872,7 +995,7 @@ def test_snapshot__of_a_user_carries_no_password() -> None:
     user = get_user_model().objects.create_user("leaver", password="a secret")
     hashed = user.password
 
-    data = packed(Snapshot(user))
+    data = packed(Snapshot.of(user))
 
     assert hashed.encode() not in data
     assert hashed.rpartition("$")[2].encode() not in data
@@ -880,6 +1003,59 @@ def test_snapshot__of_a_user_carries_no_password() -> None:
 
 
 @pytest.mark.django_db
+def test_snapshot__empties_what_is_named_like_a_secret(page: BlogPage) -> None:
+    restriction = PageViewRestriction.objects.create(
+        page=page, restriction_type="password", password="low tide"
+    )
+
+    data = packed(Snapshot.of(restriction))
+
+    assert b"low tide" not in data
+    arrived = unpacked(data)
+    assert (arrived.password, arrived.restriction_type) == ("", "password")
+    assert restriction.password == "low tide"
+
+
+@isolate_apps("tests.site.blog")
+def test_snapshot__empties_secrets_of_each_type_and_of_children() -> None:
+    class Safe(ClusterableModel):
+        title = models.CharField(max_length=10)
+        api_key = models.CharField(max_length=10)
+        secret_note = models.TextField()
+        token = models.BinaryField()
+        credentials = models.JSONField()
+        password_changed_at = models.DateTimeField()
+        token_count = models.IntegerField()
+        reset_token = models.CharField(max_length=10, null=True)
+
+        class Meta:
+            app_label = "blog"
+
+    class Drawer(models.Model):
+        safe = ParentalKey(Safe, related_name="drawers", on_delete=models.CASCADE)
+        place = models.CharField(max_length=10)
+        passcode = models.CharField(max_length=10)
+
+        class Meta:
+            app_label = "blog"
+
+    values = {"title": "mine", "password_changed_at": timezone.now(), "token_count": 3}
+    secrets = {"api_key": "s3cret", "secret_note": "s3cret", "token": b"s3cret"}
+    safe = Safe(pk=1, **values, **secrets, credentials={"user": "s3cret"})
+    safe.drawers = [Drawer(pk=2, place="left", passcode="s3cret")]
+
+    data = Snapshot.of(safe).data
+
+    assert "s3cret" not in str(data)
+    emptied = {"api_key": "", "secret_note": "", "token": b"", "credentials": None}
+    assert {name: data[name] for name in emptied} == emptied
+    assert (data["title"], data["token_count"], data["reset_token"]) == ("mine", 3, None)
+    assert data["password_changed_at"]
+    [drawer] = data["drawers"]
+    assert (drawer["place"], drawer["passcode"]) == ("left", "")
+
+
+@pytest.mark.django_db
 def test_snapshot__that_arrived_is_not_taken_for_a_saved_object(adverts: list[Advert]) -> None:
     with pytest.raises(CannotSerialize, match="unsaved Advert"):
-        packed(carried(Snapshot(adverts[0])))
+        packed(carried(Snapshot.of(adverts[0])))

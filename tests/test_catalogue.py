@@ -59,7 +59,7 @@ def test_background_safe__what_is_deleted_is_carried_whole() -> None:
 
 @pytest.mark.parametrize("hook", ["after_publish_page", "after_bulk_action"])
 def test_is_background_safe__what_tells_of_something_done(hook: str) -> None:
-    assert catalogue.is_background_safe(hook)
+    assert catalogue.kind_of(hook)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_is_background_safe__what_tells_of_something_done(hook: str) -> None:
     ["before_publish_page", "register_admin_urls", "construct_main_menu", "after_tea", ""],
 )
 def test_is_background_safe__gates_and_questions_are_not(hook: str) -> None:
-    assert not catalogue.is_background_safe(hook)
+    assert catalogue.kind_of(hook) is None
 
 
 def test_kind_of__returns_what_is_known() -> None:

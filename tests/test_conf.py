@@ -2,6 +2,7 @@
 
 import dataclasses
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import override_settings
@@ -9,16 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.conf import HookOptions, Settings, WorkerOptions, parse
+from wagtail_async_hooks.conf import (
+    BulkActionOptions,
+    EmailOptions,
+    ScheduleEntry,
+    Settings,
+    WorkerOptions,
+    parse,
+)
 from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.options import TaskOptions
+from wagtail_async_hooks.recurrence import Crontab
 
 TEXT = 'a text such as "database", "redis" or a dotted path'
+ENTRY = 'WAGTAIL_TASKS["SCHEDULE"]["daily"]'
+ACTIONS = 'a list of names such as "wagtailcore.page.publish"'
 NAMES = "a list of hook names or dotted function paths"
 
 MISTAKES: dict[str, tuple[Any, str]] = {
     "not a dict": (
         ["database"],
         "WAGTAIL_TASKS should be a dict, but is ['database'].",
+    ),
+    "an address": (
+        "redis://ada:s3cret@localhost",
+        "WAGTAIL_TASKS should be a dict, but is 'redis://…@localhost'.",
     ),
     "a None": (None, "WAGTAIL_TASKS should be a dict, but is None."),
     "a mistyped key": (
@@ -32,11 +48,37 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a key like no other": (
         {"XYZ": 1},
         'WAGTAIL_TASKS has an unknown key "XYZ"; '
-        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER.",
+        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER, QUEUES, EMAIL, RENDITIONS, SCHEDULE, "
+        "SCHEDULED_PUBLISHING, HISTORY, BULK_ACTIONS.",
     ),
     "a key that is no text": (
         {7: 1},
-        'WAGTAIL_TASKS has an unknown key "7"; known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER.',
+        'WAGTAIL_TASKS has an unknown key "7"; '
+        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER, QUEUES, EMAIL, RENDITIONS, SCHEDULE, "
+        "SCHEDULED_PUBLISHING, HISTORY, BULK_ACTIONS.",
+    ),
+    "BULK_ACTIONS as a list": (
+        {"BULK_ACTIONS": ["wagtailcore.page.publish"]},
+        'WAGTAIL_TASKS["BULK_ACTIONS"] should be a dict with text keys, but is '
+        "['wagtailcore.page.publish'].",
+    ),
+    "BULK_ACTIONS with a mistyped key": (
+        {"BULK_ACTIONS": {"action": []}},
+        'WAGTAIL_TASKS["BULK_ACTIONS"] has an unknown key "action"; did you mean "actions"?',
+    ),
+    "a bulk action as a text": (
+        {"BULK_ACTIONS": {"actions": "wagtailcore.page.publish"}},
+        f'WAGTAIL_TASKS["BULK_ACTIONS"]["actions"] should be {ACTIONS}, but is '
+        "'wagtailcore.page.publish'.",
+    ),
+    "a bulk action without a model": (
+        {"BULK_ACTIONS": {"actions": ["publish"]}},
+        f'WAGTAIL_TASKS["BULK_ACTIONS"]["actions"] should be {ACTIONS}, but is [\'publish\'].',
+    ),
+    "a negative threshold": (
+        {"BULK_ACTIONS": {"threshold": -1}},
+        'WAGTAIL_TASKS["BULK_ACTIONS"]["threshold"] should be a whole number of at least 0, but '
+        "is -1.",
     ),
     "BACKEND as a None": (
         {"BACKEND": None},
@@ -48,11 +90,13 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "BACKEND_OPTIONS as a list": (
         {"BACKEND_OPTIONS": [1]},
-        'WAGTAIL_TASKS["BACKEND_OPTIONS"] should be a dict with text keys, but is [1].',
+        'WAGTAIL_TASKS["BACKEND_OPTIONS"] should be a dict with text keys, but is something else, '
+        "which may hold a password.",
     ),
     "BACKEND_OPTIONS with a number for a key": (
-        {"BACKEND_OPTIONS": {1: "a"}},
-        "WAGTAIL_TASKS[\"BACKEND_OPTIONS\"] should be a dict with text keys, but is {1: 'a'}.",
+        {"BACKEND_OPTIONS": {1: "a", "password": "s3cret"}},
+        'WAGTAIL_TASKS["BACKEND_OPTIONS"] should be a dict with text keys, but is something else, '
+        "which may hold a password.",
     ),
     "BACKEND_OPTIONS of the database": (
         {"BACKEND": "database", "BACKEND_OPTIONS": {"host": "db"}},
@@ -88,6 +132,16 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         'WAGTAIL_TASKS["HOOKS"]["after_publish_page"]["priority"] should be a whole number that '
         "fits 32 bits, but is 2147483648.",
     ),
+    "debounce as a text": (
+        {"HOOKS": {"after_publish_page": {"debounce": "5"}}},
+        'WAGTAIL_TASKS["HOOKS"]["after_publish_page"]["debounce"] should be a number of seconds of '
+        "at least 0, but is '5'.",
+    ),
+    "a maximum that is less than the minimum": (
+        {"HOOKS": {"after_publish_page": {"debounce": 10, "debounce_max": 5}}},
+        'WAGTAIL_TASKS["HOOKS"]["after_publish_page"]["debounce_max"] should be no less than '
+        "debounce, which is 10, but is 5.",
+    ),
     "WORKER as a number": (
         {"WORKER": 4},
         'WAGTAIL_TASKS["WORKER"] should be a dict with text keys, but is 4.',
@@ -122,10 +176,140 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         'WAGTAIL_TASKS["WORKER"]["shutdown_timeout"] should be a number of seconds of at least '
         "0, but is inf.",
     ),
+    "RENDITIONS as a list": (
+        {"RENDITIONS": ["fill-800x600"]},
+        "WAGTAIL_TASKS[\"RENDITIONS\"] should be a dict with text keys, but is ['fill-800x600'].",
+    ),
+    "a mistyped option of renditions": (
+        {"RENDITIONS": {"spec": []}},
+        'WAGTAIL_TASKS["RENDITIONS"] has an unknown key "spec"; did you mean "specs"?',
+    ),
+    "specs as a text": (
+        {"RENDITIONS": {"specs": "fill-800x600"}},
+        'WAGTAIL_TASKS["RENDITIONS"]["specs"] should be a list of filter specs such as '
+        "[\"fill-800x600\"], but is 'fill-800x600'.",
+    ),
+    "a blank spec": (
+        {"RENDITIONS": {"specs": [""]}},
+        'WAGTAIL_TASKS["RENDITIONS"]["specs"] should be a list of filter specs such as '
+        "[\"fill-800x600\"], but is [''].",
+    ),
+    "an occasion that is none": (
+        {"RENDITIONS": {"on": ["delete"]}},
+        'WAGTAIL_TASKS["RENDITIONS"]["on"] should be a list of "upload" and "publish", or of one '
+        "of them, but is ['delete'].",
+    ),
+    "EMAIL as a path": (
+        {"EMAIL": "myapp.mail.Backend"},
+        "WAGTAIL_TASKS[\"EMAIL\"] should be a dict with text keys, but is 'myapp.mail.Backend'.",
+    ),
+    "a mistyped option of e-mail": (
+        {"EMAIL": {"backend": "myapp.mail.Backend"}},
+        'WAGTAIL_TASKS["EMAIL"] has an unknown key "backend"; did you mean "BACKEND"?',
+    ),
+    "an e-mail backend that is no path": (
+        {"EMAIL": {"BACKEND": "smtp"}},
+        'WAGTAIL_TASKS["EMAIL"]["BACKEND"] should be a dotted path such as "myapp.mail.name", but '
+        "is 'smtp'.",
+    ),
+    "a blank e-mail backend": (
+        {"EMAIL": {"BACKEND": ""}},
+        'WAGTAIL_TASKS["EMAIL"]["BACKEND"] should be a dotted path such as "myapp.mail.name", but '
+        "is ''.",
+    ),
+    "a function in the place of its path": (
+        {"EMAIL": {"at_once": len}},
+        'WAGTAIL_TASKS["EMAIL"]["at_once"] should be a dotted path such as "myapp.mail.name", but '
+        "is <built-in function len>.",
+    ),
+    "a backoff below one": (
+        {"EMAIL": {"retry_backoff": 0.5}},
+        'WAGTAIL_TASKS["EMAIL"]["retry_backoff"] should be a number of at least 1, but is 0.5.',
+    ),
+    "retries without end": (
+        {"EMAIL": {"retries": None}},
+        'WAGTAIL_TASKS["EMAIL"]["retries"] should be a whole number of at least 0, but is None.',
+    ),
     "a timeout that is no number": (
         {"WORKER": {"shutdown_timeout": float("nan")}},
         'WAGTAIL_TASKS["WORKER"]["shutdown_timeout"] should be a number of seconds of at least '
         "0, but is nan.",
+    ),
+    "SCHEDULE as a list": (
+        {"SCHEDULE": ["publish_scheduled"]},
+        'WAGTAIL_TASKS["SCHEDULE"] should be a dict with text keys, but is '
+        "['publish_scheduled'].",
+    ),
+    "an entry without a name": (
+        {"SCHEDULE": {"": {"command": "check", "crontab": "@daily"}}},
+        "A name in WAGTAIL_TASKS[\"SCHEDULE\"] should have 1 to 255 characters, but is ''.",
+    ),
+    "an entry as a text": (
+        {"SCHEDULE": {"daily": "@daily"}},
+        f'{ENTRY} should be a dict such as {{"command": "publish_scheduled", "crontab": '
+        "\"*/5 * * * *\"}, but is '@daily'.",
+    ),
+    "an entry that does nothing": (
+        {"SCHEDULE": {"daily": {"crontab": "@daily"}}},
+        f'{ENTRY} should have either "command" or "function", but has neither.',
+    ),
+    "an entry that does two things": (
+        {"SCHEDULE": {"daily": {"command": "check", "function": "a.b", "crontab": "@daily"}}},
+        f'{ENTRY} should have either "command" or "function", but has "command" and "function".',
+    ),
+    "an entry without times": (
+        {"SCHEDULE": {"daily": {"command": "check"}}},
+        f'{ENTRY} lacks "crontab", such as "*/5 * * * *".',
+    ),
+    "a mistyped key of an entry": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "timezone": "UTC"}}},
+        f'{ENTRY} has an unknown key "timezone"; did you mean "time_zone"?',
+    ),
+    "an option that makes no sense in an entry": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "supersede": True}}},
+        f'{ENTRY} has an unknown key "supersede"; known are: command, args, options, crontab, '
+        "time_zone, missed, priority, queue, retries, retry_delay, retry_backoff, timeout, "
+        "expires, delay, exclusive.",
+    ),
+    "a crontab with four fields": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "0 3 * *"}}},
+        f'{ENTRY}["crontab"] should be five fields such as "*/5 * * * *", or a name such as '
+        "\"@daily\", but is '0 3 * *'.",
+    ),
+    "a crontab of an hour that does not exist": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "0 24 * * *"}}},
+        f'{ENTRY}["crontab"] should be a crontab whose hour consists of numbers from 0 to 23, '
+        '"1-5", "*" or "*/2", but is \'0 24 * * *\'.',
+    ),
+    "a crontab that no column can hold": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "0,1" * 100 + " * * * *"}}},
+        f'{ENTRY}["crontab"] should be a crontab of at most 255 characters, but is '
+        f"'{'0,1' * 100} * * * *'.",
+    ),
+    "a time zone that does not exist": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "time_zone": "Berlin"}}},
+        f'{ENTRY}["time_zone"] should be the name of a time zone such as "Europe/Berlin", but is '
+        "'Berlin'.",
+    ),
+    "a choice that does not exist": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "missed": "all"}}},
+        f'{ENTRY}["missed"] should be "once" or "skip", but is \'all\'.',
+    ),
+    "a function that is no path": (
+        {"SCHEDULE": {"daily": {"function": print, "crontab": "@daily"}}},
+        f'{ENTRY}["function"] should be a name, but is <built-in function print>.',
+    ),
+    "arguments as a text": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "args": "--tag"}}},
+        f"{ENTRY}[\"args\"] should be a list, but is '--tag'.",
+    ),
+    "options as a list": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "options": [1]}}},
+        f'{ENTRY}["options"] should be a dict with text keys, but is [1].',
+    ),
+    "a priority of an entry as a text": (
+        {"SCHEDULE": {"daily": {"command": "check", "crontab": "@daily", "priority": "high"}}},
+        f"{ENTRY}[\"priority\"] should be a whole number that fits 32 bits, but is 'high'.",
     ),
 }
 
@@ -138,10 +322,12 @@ anything = st.recursive(
     max_leaves=8,
 )
 raw_settings = anything | st.dictionaries(
-    st.sampled_from(["BACKEND", "BACKEND_OPTIONS", "HOOKS", "WORKER", "hooks"]),
+    st.sampled_from(["BACKEND", "BACKEND_OPTIONS", "HOOKS", "WORKER", "EMAIL", "hooks"]),
     anything
     | st.dictionaries(
-        st.sampled_from(["threads", "shutdown_timeout", "after_publish_page"]),
+        st.sampled_from(
+            ["threads", "shutdown_timeout", "after_publish_page", "BACKEND", "retries"]
+        ),
         anything | st.dictionaries(st.sampled_from(["priority", "x"]), anything),
     ),
 )
@@ -158,6 +344,7 @@ def test_parse__empty_gives_the_defaults() -> None:
         backend_options={},
         hooks={},
         worker=WorkerOptions(threads=4, processes=1, shutdown_timeout=30.0),
+        email=EmailOptions("django.core.mail.backends.smtp.EmailBackend", "", 0, 10, 30.0, 2.0),
         sync_hooks=frozenset(),
         problems=(),
     )
@@ -174,6 +361,28 @@ def test_parse__everything_given() -> None:
                 "after_edit_page": {},
             },
             "WORKER": {"threads": 8, "processes": 2, "shutdown_timeout": 0},
+            "EMAIL": {
+                "BACKEND": "shop.mail.Backend",
+                "at_once": "shop.mail.is_secret",
+                "priority": -5,
+                "retries": 0,
+                "retry_delay": 0,
+                "retry_backoff": 1,
+            },
+            "BULK_ACTIONS": {"actions": ["wagtailcore.page.move"], "threshold": 0},
+            "SCHEDULE": {
+                "publish": {"command": "publish_scheduled", "crontab": "*/5  * * * *"},
+                "stock": {
+                    "function": "shop.tasks.count",
+                    "args": ["all"],
+                    "kwargs": {"deep": True},
+                    "crontab": "@daily",
+                    "time_zone": "Europe/Berlin",
+                    "missed": "skip",
+                    "priority": 3,
+                    "retries": 2,
+                },
+            },
         },
         ["after_delete_page", "shop.hooks.stock"],
     )
@@ -182,11 +391,25 @@ def test_parse__everything_given() -> None:
         backend="redis",
         backend_options={"host": "cache", "db": 3},
         hooks={
-            "after_publish_page": HookOptions(priority=50),
-            "shop.hooks.count": HookOptions(priority=-(2**31)),
-            "after_edit_page": HookOptions(priority=None),
+            "after_publish_page": TaskOptions(priority=50),
+            "shop.hooks.count": TaskOptions(priority=-(2**31)),
+            "after_edit_page": TaskOptions(priority=None),
         },
         worker=WorkerOptions(threads=8, processes=2, shutdown_timeout=0.0),
+        email=EmailOptions("shop.mail.Backend", "shop.mail.is_secret", -5, 0, 0, 1),
+        bulk_actions=BulkActionOptions(frozenset({"wagtailcore.page.move"}), 0),
+        schedule={
+            "publish": ScheduleEntry(Crontab.parse("*/5 * * * *"), command="publish_scheduled"),
+            "stock": ScheduleEntry(
+                Crontab.parse("0 0 * * *"),
+                function="shop.tasks.count",
+                args=("all",),
+                kwargs={"deep": True},
+                time_zone=ZoneInfo("Europe/Berlin"),
+                missed="skip",
+                task_options=TaskOptions(priority=3, retries=2),
+            ),
+        },
         sync_hooks=frozenset({"after_delete_page", "shop.hooks.stock"}),
     )
 
@@ -221,18 +444,33 @@ def test_parse__what_is_wrong_counts_as_not_given() -> None:
     settings = parse(
         {
             "BACKEND": "database",
-            "HOOKS": {"after_edit_page": {"priority": "x"}, "after_publish_page": {"priority": 1}},
+            "HOOKS": {
+                "after_edit_page": {"priority": "x"},
+                "after_publish_page": {"priority": 1},
+                "after_copy_page": {"debounce": 10, "debounce_max": 5},
+                "after_move_page": {"debounce_max": 5},  # of what the code says
+            },
             "WORKER": {"threads": -1, "shutdown_timeout": 5},
         }
     )
 
-    assert len(settings.problems) == 2
+    assert len(settings.problems) == 3
     assert settings.backend == "database"
     assert settings.hooks == {
-        "after_edit_page": HookOptions(),
-        "after_publish_page": HookOptions(1),
+        "after_edit_page": TaskOptions(),
+        "after_publish_page": TaskOptions(1),
+        "after_copy_page": TaskOptions(debounce=10),
+        "after_move_page": TaskOptions(debounce_max=5),
     }
     assert settings.worker == WorkerOptions(threads=4, shutdown_timeout=5.0)
+
+
+def test_parse__an_entry_of_the_schedule_with_a_mistake_is_left_out() -> None:
+    entry = {"command": "check", "crontab": "@daily"}
+    settings = parse({"SCHEDULE": {"right": entry, "wrong": {**entry, "priority": "high"}}})
+
+    assert list(settings.schedule) == ["right"]
+    assert len(settings.problems) == 1
 
 
 def test_parse__ten_mistakes_give_ten_messages() -> None:
@@ -316,7 +554,7 @@ def test_runs_synchronously__by_hook_or_by_function(names: list[str], expected: 
 def test_priority_for__function_then_hook(hooks: Any, expected: int | None) -> None:
     settings = parse({"HOOKS": hooks})
 
-    assert settings.priority_for("after_edit_page", "shop.hooks.count") == expected
+    assert settings.options_for("after_edit_page", "shop.hooks.count").priority == expected
 
 
 # current and require ------------------------------------------------------------------------
@@ -361,3 +599,37 @@ def test_require__raises_all_mistakes(settings: Any) -> None:
     problems = conf.current().problems
     assert len(problems) == 3
     assert str(raised.value) == " ".join(problems)
+
+
+# Options in another package's setting --------------------------------------------------------
+
+
+KNOWN = ("priority", "retries")
+
+
+def test_read_options__upper_case() -> None:
+    read = conf.read_options("JOBS", {"PRIORITY": 5}, KNOWN)
+
+    assert read == TaskOptions(priority=5)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["PRIORITY"], "JOBS should be a dict with text keys, but is ['PRIORITY']."),
+        ({"PRIORTY": 5}, 'JOBS has an unknown key "PRIORTY"; did you mean "PRIORITY"?'),
+        ({"priority": 5}, 'JOBS has an unknown key "priority"; did you mean "PRIORITY"?'),
+        ({"QUEUE": "slow"}, 'JOBS has an unknown key "QUEUE"; known are: PRIORITY, RETRIES.'),
+        ({"DELAY": 5}, 'JOBS has an unknown key "DELAY"; known are: PRIORITY, RETRIES.'),
+        (
+            {"PRIORITY": "high", "RETRIES": -1},
+            "JOBS[\"PRIORITY\"] should be a whole number that fits 32 bits, but is 'high'. "
+            'JOBS["RETRIES"] should be a whole number of at least 0, but is -1.',
+        ),
+    ],
+)
+def test_read_options__names_the_mistake(given: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        conf.read_options("JOBS", given, KNOWN)
+
+    assert str(caught.value) == problem

@@ -17,6 +17,7 @@ from django.db import connection
 
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage
+from tests.site.blog.seeding import pictures
 from tests.site.editing import form_data
 
 pytestmark = [
@@ -51,14 +52,24 @@ class Demo:
         """Log in to Wagtail's admin."""
         self.post("/admin/login/", {"username": username, "password": "demo"})
 
-    def post(self, path: str, data: dict[str, str]) -> requests.Response:
+    def post(
+        self, path: str, data: dict[str, str], files: dict[str, Any] | None = None
+    ) -> requests.Response:
         """Post a form as a browser would, after its page was loaded; follow no redirect."""
         self.session.get(self.url + path, timeout=30).raise_for_status()
         token = self.session.cookies["csrftoken"]
         data = {**data, "csrfmiddlewaretoken": token}
-        response = self.session.post(self.url + path, data, allow_redirects=False, timeout=30)
+        response = self.session.post(
+            self.url + path, data, files=files, allow_redirects=False, timeout=30
+        )
         assert response.status_code == 302, f"{path}: {response.status_code}"
         return response
+
+    def search(self, text: str) -> str:
+        """Return what Wagtail's search of pages answers."""
+        response = self.session.get(f"{self.url}/admin/pages/search/results/?q={text}", timeout=30)
+        response.raise_for_status()
+        return response.text
 
     def row(self, query: str, *parameters: Any) -> dict[str, Any] | None:
         """Return the first row that a query finds in the demo's database."""
@@ -130,6 +141,17 @@ def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo, committed_db
     assert "Tide tables, corrected" in (demo.folder / "static_copies" / f"{pk}.html").read_text()
     wait_until(lambda: demo.task("announce_page")["state"] == "succeeded", "the webhook was called")
     assert "Tide tables, corrected" in (demo.folder / "deliveries.jsonl").read_text()
+    wait_until(lambda: "Tide tables, corrected" in demo.search("corrected"), "it is found")
+
+
+def test_upload__the_sizes_that_the_templates_show_are_made_ahead(demo: Demo) -> None:
+    file = {"file": ("hills.jpg", pictures.draw("Mist"), "image/jpeg")}
+    demo.post("/admin/images/add/", {"title": "Hills in mist"}, file)
+    image = demo.row("SELECT id FROM wagtailimages_image WHERE title = 'Hills in mist'")
+    assert image is not None
+    made = "SELECT count(*) AS count FROM wagtailimages_rendition WHERE image_id = ?"
+    made += " AND filter_spec IN ('fill-480x270', 'fill-1520x640', 'width-760')"
+    wait_until(lambda: demo.row(made, image["id"])["count"] == 3, "the renditions are there")
 
 
 def test_delete__the_hook_gets_the_page_that_is_gone(demo: Demo) -> None:

@@ -4,7 +4,7 @@ A Python block after ``<!-- test: run -->`` is run in the order of its page, sha
 blocks before it. Tasks that it calls are run by a thread as a worker would, and hooks that it
 registers are called as Wagtail would. ``<!-- test: run alone -->`` leaves the tasks to the block,
 and ``<!-- test: run immediate -->`` runs it with a blank ``BACKEND``. ``BackgroundTask`` is there
-without an import.
+without an import. A block after ``<!-- test: file -->`` is a part of a file of tests, which runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import textwrap
@@ -37,12 +38,30 @@ from django.test import RequestFactory
 from wagtail import hooks as wagtail_hooks
 from wagtail.models import Page
 
+from tests.fidelity import differences
 from tests.work import tasks
-from wagtail_async_hooks import __version__, background, catalogue, conf, dispatch, hooks, signals
+from wagtail_async_hooks import (
+    __version__,
+    arguments,
+    background,
+    catalogue,
+    conf,
+    dispatch,
+    hooks,
+    localize,
+    schedule,
+    secrecy,
+    serializer,
+    signals,
+    testing,
+    texts,
+)
+from wagtail_async_hooks.arguments import requests
+from wagtail_async_hooks.management.commands.wagtail_tasks import known
 from wagtail_async_hooks.management.commands.wagtail_worker import Command
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.options import TaskOptions
 from wagtail_async_hooks.records import State, TaskInfo
-from wagtail_async_hooks.serializer import Codec
 from wagtail_async_hooks.storage.resolving import make_bell
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -259,7 +278,7 @@ def test_readme__version_and_extras() -> None:
     text = text_of(REPOSITORY / "README.md")
     assert f"Version {__version__} " in text
     extras = set(re.findall(r"wagtail-async-hooks\[(\w+)\]", text))
-    assert extras == set(project()["project"]["optional-dependencies"]) - {"test"}
+    assert extras == set(project()["project"]["optional-dependencies"]) - {"test", "bench"}
 
 
 def test_readme__servers_of_the_tests() -> None:
@@ -315,26 +334,92 @@ def test_changelog__has_what_is_not_released_on_top() -> None:
 # Tables -------------------------------------------------------------------------------------
 
 
+NESTED = ("worker", "email", "renditions", "history", "bulk_actions")
+"""Settings that are told of by their parts."""
+
+
 def test_settings__are_those_of_the_code() -> None:
     defaults = conf.parse({})
     expected: dict[str, Any] = {}
     for field in dataclasses.fields(conf.Settings):
-        if field.name not in ("worker", "sync_hooks", "problems"):
+        if field.name not in (*NESTED, "own_hooks", "sync_hooks", "problems"):
             expected[f'{conf.SETTING}["{field.name.upper()}"]'] = getattr(defaults, field.name)
-    for field in dataclasses.fields(conf.HookOptions):
+    for field in dataclasses.fields(TaskOptions):
         expected[f'{conf.SETTING}["HOOKS"][name]["{field.name}"]'] = field.default
+    expected[f'{conf.SETTING}["HOOKS"][name]["arguments"]'] = None
     for field in dataclasses.fields(conf.WorkerOptions):
         expected[f'{conf.SETTING}["WORKER"]["{field.name}"]'] = field.default
+    for field in dataclasses.fields(conf.QueueOptions):
+        expected[f'{conf.SETTING}["QUEUES"][name]["{field.name}"]'] = field.default
+    for field in dataclasses.fields(conf.HistoryOptions):
+        expected[f'{conf.SETTING}["HISTORY"]["{field.name}"]'] = field.default
+    for field in dataclasses.fields(conf.EmailOptions):
+        name = "BACKEND" if field.name == "backend" else field.name
+        expected[f'{conf.SETTING}["EMAIL"]["{name}"]'] = field.default
+    for field in dataclasses.fields(conf.RenditionOptions):
+        expected[f'{conf.SETTING}["RENDITIONS"]["{field.name}"]'] = field.default
+    for name, default in (("actions", []), ("threshold", conf.BulkActionOptions.threshold)):
+        expected[f'{conf.SETTING}["BULK_ACTIONS"]["{name}"]'] = default
     expected[conf.SYNC_HOOKS_SETTING] = list(defaults.sync_hooks)
 
+    entry = f'{conf.SETTING}["SCHEDULE"][name]'
+    # In the settings, keyword arguments are called otherwise where they are a command's.
+    expected |= {f'{entry}["{name}"]': {} for name in ("options", "kwargs")}
+    for field in dataclasses.fields(conf.ScheduleEntry):
+        if field.name not in ("crontab", "kwargs", "task_options"):
+            expected[f'{entry}["{field.name}"]'] = field.default
+
     rows = table("docs/settings.md", "Setting", "Type", "Default")
-    assert {code(r["Setting"]): ast.literal_eval(code(r["Default"])) for r in rows} == expected
+    documented = {code(r["Setting"]): r["Default"] for r in rows}
+    assert documented.pop(f'{entry}["crontab"]') == "required"
+    assert {name: ast.literal_eval(code(told)) for name, told in documented.items()} == expected
 
 
 def test_settings__every_option_is_explained() -> None:
     prose = prose_of(DOCS / "settings.md")
-    options = (*dataclasses.fields(conf.HookOptions), *dataclasses.fields(conf.WorkerOptions))
-    assert [o.name for o in options if f"\n`{o.name}`:" not in prose] == []
+    options = {
+        field.name
+        for options in (
+            TaskOptions,
+            conf.WorkerOptions,
+            conf.QueueOptions,
+            conf.RenditionOptions,
+            conf.HistoryOptions,
+            conf.ScheduleEntry,
+            conf.ScheduleEntry,
+            conf.BulkActionOptions,
+        )
+        for field in dataclasses.fields(options)
+    }
+    options = options - {"task_options"} | {"options"}
+    assert [name for name in options if f"\n`{name}`:" not in prose] == []
+
+
+def test_schedule__keys_are_those_of_the_code() -> None:
+    rows = table("docs/schedule.md", "Key of an entry", "Meaning")
+    documented = {name for row in rows for name in codes(row["Key of an entry"])}
+    kinds = {name for pair in conf._ARGUMENTS_OF.items() for name in pair}
+    assert documented == {*kinds, "args", *conf._ENTRY_READERS}
+
+
+def test_schedule__attributes_are_those_of_the_code() -> None:
+    rows = table("docs/schedule.md", "Attribute of an entry", "Meaning")
+    documented = [name for row in rows for name in codes(row["Attribute of an entry"])]
+    assert sorted(documented) == sorted(f.name for f in dataclasses.fields(schedule.Status))
+
+
+def test_wagtail_localize__options_are_those_of_the_code() -> None:
+    defaults = localize.DEFAULTS.over(TaskOptions(priority=0, retry_backoff=1))
+    rows = table("docs/wagtail-localize.md", "Option", "Meaning", "Default")
+    documented = {code(row["Option"]): ast.literal_eval(code(row["Default"])) for row in rows}
+    assert documented == {name.upper(): getattr(defaults, name) for name in localize.OPTIONS}
+
+
+def test_wagtail_localize__version() -> None:
+    [least] = re.findall(
+        r"wagtail-localize ([\d.]+\d) installs", text_of(DOCS / "wagtail-localize.md")
+    )
+    assert f"wagtail-localize>={least}" in project()["project"]["optional-dependencies"]["test"]
 
 
 def test_catalogue__is_that_of_the_code() -> None:
@@ -342,13 +427,39 @@ def test_catalogue__is_that_of_the_code() -> None:
     documented = {
         code(row["Hook"]): (
             tuple(code(row["Arguments"]).split(", ")),
-            {"copy": True, "reference": False}[row["Objects carried as"]],
+            row["Objects carried as"],
         )
         for row in rows
     }
     assert documented == {
-        hook: (kind.arguments, kind.deleted) for hook, kind in catalogue.BACKGROUND_SAFE.items()
+        hook: (kind.arguments, _carried_as(kind))
+        for hook, kind in catalogue.BACKGROUND_SAFE.items()
     }
+
+
+def _carried_as(kind: catalogue.Kind) -> str:
+    if kind.deleted:
+        return "copy"
+    return "draft" if kind.draft else "reference"
+
+
+def test_security__names_of_secrets_are_those_of_the_code() -> None:
+    section = text_of(DOCS / "security.md").split("## Names of secrets")[1].split("\n## ")[0]
+    words, keys, examples = (codes(part) for part in re.split("\nSo it is|, as in", section))
+    assert tuple(words) == secrecy.WORDS
+    assert tuple(keys) == secrecy.KEYS
+    assert all(secrecy.is_secret(name) for name in examples)
+
+
+def test_security__limits_are_those_of_the_code() -> None:
+    rows = table("docs/security.md", "What", "At most")
+    told = [re.findall(r"\d+", row["At most"].replace(",", "")) for row in rows]
+    assert [list(map(int, numbers)) for numbers in told] == [
+        [serializer.MAX_SIZE // 10**6, serializer.MAX_DEPTH],
+        [texts.MAX_TEXT],
+        [texts.MAX_TRACEBACK],
+        [requests.MAX_MESSAGES],
+    ]
 
 
 def test_signals__are_those_of_the_code() -> None:
@@ -371,7 +482,9 @@ def test_signals__attributes_of_a_task() -> None:
 
 
 def test_checks__are_those_of_the_code() -> None:
-    source = (REPOSITORY / "wagtail_async_hooks/checks.py").read_text(encoding="utf-8")
+    package = REPOSITORY / "wagtail_async_hooks"
+    modules = (package / f"{name}.py" for name in ("checks", "contradictions"))
+    source = "".join(module.read_text(encoding="utf-8") for module in modules)
     ids = sorted(set(re.findall(r"wagtail_async_hooks\.[EW]\d{3}", source)))
     prose = prose_of(DOCS / "checks.md")
     assert sorted(re.findall(r"^## (wagtail_async_hooks\.\w+)$", prose, re.MULTILINE)) == ids
@@ -389,6 +502,11 @@ def test_worker__options_are_those_of_the_command() -> None:
     options = {action.option_strings[0] for action in parser._actions}
     rows = table("docs/worker.md", "Option", "Default", "Meaning")
     assert {code(row["Option"]) for row in rows} == options
+
+
+def test_commands__subcommands_are_those_of_the_code() -> None:
+    rows = table("docs/commands.md", "Subcommand", "What it does")
+    assert {code(row["Subcommand"]) for row in rows} == set(known())
 
 
 def test_worker__defaults_are_those_of_the_settings() -> None:
@@ -444,18 +562,17 @@ def test_tasks__columns_are_those_of_the_model() -> None:
     assert documented == {field.name for field in BackgroundTask._meta.fields}
 
 
-def test_arguments__of_a_codec_are_those_of_the_code() -> None:
-    rows = table("docs/arguments.md", "Argument of `Codec`", "Default", "Meaning")
-    documented = {
-        name: row["Default"] for row in rows for name in codes(row["Argument of `Codec`"])
-    }
-    fields = dataclasses.fields(Codec)
-    assert documented == {
-        field.name: ""
-        if field.default is dataclasses.MISSING
-        else f"`{field.default!r}`".replace("'", '"')
-        for field in fields
-    }
+def test_arguments__of_register_are_those_of_the_code() -> None:
+    rows = table("docs/arguments.md", "Argument of `register`", "Default", "Meaning")
+    documented = [name for row in rows for name in codes(row["Argument of `register`"])]
+    assert documented == list(inspect.signature(arguments.register).parameters)
+
+
+def test_arguments__what_differs_is_what_a_test_finds() -> None:
+    rows = table("docs/arguments.md", *differences.HEADINGS)
+    documented = [tuple(row.values()) for row in rows]
+    expected = [difference.cells() for difference in differences.DIFFERENCES]
+    assert documented == expected, f"The table should be:\n{differences.markdown()}"
 
 
 def test_internals__modules_are_in_the_order_of_imports() -> None:
@@ -531,6 +648,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = [dict(registry) for registry in known]
     # The demo's hooks are out of the way: what fires is the example's.
     monkeypatch.setattr(wagtail_hooks, "_hooks", {})
+    monkeypatch.setattr(background._registry, "_periodic_tasks", [])
     kept = list(dispatch.kept_synchronous)
     yield
     for registry, contents in zip(known, before, strict=True):
@@ -570,11 +688,12 @@ def fire(fired: set[str]) -> None:
     request: HttpRequest = RequestFactory().get("/admin/")
     request.user = AnonymousUser()
     page = Page.objects.get(depth=2)
-    values = {"request": request, "page": page, "new_page": page}
+    values = {"request": request, "page": page, "new_page": page, "order": "an order"}
     for hook in fired:
-        arguments = [values[name] for name in catalogue.kind_of(hook).arguments]
+        kind = catalogue.kind_of(hook)
+        assert kind is not None
         for function in hooks.get_hooks(hook):
-            function(*arguments)
+            function(*(values[name] for name in kind.arguments))
 
 
 def wait_for_the_end() -> None:
@@ -618,7 +737,39 @@ def marked(marker: str) -> list[Any]:
 
 def test_examples__only_python_is_run_and_in_a_known_way() -> None:
     told = {(b.language, b.marker) for page in PAGES for b in blocks_of(page) if b.marker}
-    assert told == {("python", m) for m in ("run", "run alone", "run immediate")}
+    assert told == {("python", m) for m in ("run", "run alone", "run immediate", "file")}
+
+
+def test_examples__of_tests_are_those_that_run() -> None:
+    file = (REPOSITORY / "tests/site/blog/test_background.py").read_text(encoding="utf-8")
+    shown = [block for block in blocks_of(DOCS / "testing.md") if block.marker == "file"]
+    assert shown
+    assert [block.line for block in shown if block.code not in file] == []
+
+
+def test_testing__attributes_and_arguments_are_those_of_the_code() -> None:
+    rows = table("docs/testing.md", "Attribute of a task", "Meaning")
+    told = {name for row in rows for name in codes(row["Attribute of a task"])}
+    fields = {field.name for field in dataclasses.fields(testing.RecordedTask)}
+    assert told == fields | {"arguments"}
+    rows = table("docs/testing.md", "Argument", "Default", "Meaning")
+    parameters = inspect.signature(testing.run_background_tasks).parameters
+    assert {code(r["Argument"]): ast.literal_eval(code(r["Default"])) for r in rows} == {
+        name: parameter.default for name, parameter in parameters.items()
+    }
+
+
+def test_testing__assertions_are_those_of_the_code() -> None:
+    rows = table("docs/testing.md", "`BackgroundTasksMixin`", "`BackgroundTasks`", "Fails")
+    for row in rows:
+        name, _, arguments = code(row["`BackgroundTasksMixin`"]).rstrip(")").partition("(")
+        for owner, method in (
+            (testing.BackgroundTasksMixin, name),
+            (testing.BackgroundTasks, code(row["`BackgroundTasks`"])),
+        ):
+            _, *parameters = inspect.signature(getattr(owner, method)).parameters.values()
+            given = [str(each.replace(annotation=each.empty)) for each in parameters]
+            assert ", ".join(given) == arguments
 
 
 @pytest.mark.usefixtures("registries", "committed_db")
@@ -628,7 +779,9 @@ def test_examples__run(page: Path, blocks: list[Block]) -> None:
         for block in blocks:
             run_block(block, names)
         wait_for_the_end()
-    unexpected = BackgroundTask.objects.exclude(state__in=[State.SUCCEEDED, State.SCHEDULED])
+    unexpected = BackgroundTask.objects.exclude(
+        state__in=[State.SUCCEEDED, State.SCHEDULED, State.MERGED]
+    )
     assert [task.traceback or task.error for task in unexpected] == []
 
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import datetime
+import re
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.db import OperationalError, transaction
+from django.contrib import messages
+from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.safestring import mark_safe
 from huey.api import chord, group
 from huey.exceptions import CancelExecution, ResultTimeout, TaskException
 
 from tests.work import tasks
-from wagtail_async_hooks import background, signals
-from wagtail_async_hooks.exceptions import CannotSerialize
+from wagtail_async_hooks import arguments, background, ledger, serializer, signals
+from wagtail_async_hooks.arguments import CarriedRequest, requests
+from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
 from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.records import State
+from wagtail_async_hooks.storage import bell
 
 
 def run_all() -> list[Any]:
@@ -106,6 +115,121 @@ def test_introspection__counts_and_lists_what_waits() -> None:
     assert [task.args for task in background.scheduled()] == [(3, 4)]
 
 
+# Many at once -------------------------------------------------------------------------------
+
+
+def inserts(queries: Any) -> int:
+    """Return how many statements have inserted rows."""
+    return sum(query["sql"].startswith("INSERT") for query in queries)
+
+
+@pytest.mark.django_db
+def test_enqueue_many__records_all_with_few_statements() -> None:
+    # SQLite takes no more than so many values in one statement, depending on Django's version.
+    fields = len(BackgroundTask._meta.concrete_fields)
+    limit = connection.features.max_query_params or 10**6
+    at_once = min(500, limit // fields) if connection.vendor == "sqlite" else 500
+    with CaptureQueriesContext(connection) as queries:
+        results = background.enqueue_many(tasks.add.s(n, n) for n in range(500))
+    assert inserts(queries) <= -(-500 // at_once)
+    assert len(queries) == inserts(queries)
+    ids = BackgroundTask.objects.order_by("pk").values_list("task_id", flat=True)
+    assert list(ids) == [result.id for result in results]
+    assert run_all() == [2 * n for n in range(500)]
+    assert results[3].get() == 6
+
+
+@pytest.mark.django_db
+def test_enqueue_many__keeps_order_options_and_signals() -> None:
+    told = []
+    with signals.enqueued.connected_to(lambda sender, task: told.append(task.pk)):
+        background.enqueue_many([tasks.add.s(1, 1), tasks.add.s(2, 2, priority=5, delay=60)])
+    first, second = BackgroundTask.objects.order_by("pk")
+    assert told == [first.pk, second.pk]
+    assert (first.state, first.priority) == (State.WAITING, 0)
+    assert (second.state, second.priority) == (State.SCHEDULED, 5)
+
+
+@pytest.mark.django_db
+def test_enqueue_many__groups_chords_and_pipelines_are_recorded_at_once_too() -> None:
+    pair = [tasks.add.s(1, 1), tasks.add.s(2, 2)]
+    for call in (
+        lambda: background.enqueue_many([group(pair), tasks.add.s(3, 3).then(tasks.add, 1)]),
+        lambda: background.enqueue(group(pair)),
+        lambda: background.enqueue(chord(pair, tasks.total.s())),
+        lambda: tasks.add.map([(1, 1), (2, 2)]),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            call()
+        assert inserts(queries) == len(queries) == 1
+    run_all()
+    assert not BackgroundTask.objects.exclude(state=State.SUCCEEDED).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("wrong", "error", "told"),
+    [
+        (tasks.add.s(object()), CannotSerialize, "object cannot"),
+        (tasks.add, TypeError, r"takes tasks such as my_task\.s\(1, 2\), but <.*> is none"),
+    ],
+)
+def test_enqueue_many__all_or_none(wrong: Any, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        background.enqueue_many([tasks.add.s(1, 1), wrong])
+    assert not BackgroundTask.objects.exists()
+    tasks.add(1, 2)  # by itself again
+    assert BackgroundTask.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_enqueue_many__of_nothing(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert background.enqueue_many([]) == []
+
+
+@pytest.mark.django_db
+def test_enqueue_many__long_messages_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wagtail_async_hooks.ledger.tasks.BATCH_SIZE", 5000)
+    with CaptureQueriesContext(connection) as queries:
+        background.enqueue_many(tasks.show.s("x" * 2000) for _ in range(6))
+    assert inserts(queries) == 3
+
+
+@pytest.mark.django_db
+def test_enqueue_many__where_the_database_does_not_return_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = connection.features
+    monkeypatch.setattr(type(features), "can_return_rows_from_bulk_insert", False, raising=False)
+    told = []
+    with signals.enqueued.connected_to(lambda sender, task: told.append((task.pk, task.task_id))):
+        background.enqueue_many([tasks.add.s(1, 1), tasks.add.s(2, 2)])
+    assert told == list(BackgroundTask.objects.order_by("pk").values_list("pk", "task_id"))
+
+
+def test_enqueue_many__what_does_not_ring_is_found(
+    committed_db: None, backend: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "RINGS", 3)
+    background.enqueue_many(tasks.add.s(n, 0, priority=n) for n in range(10))
+    assert sorted(run_all()) == list(range(10))
+    assert background.dequeue() is None
+
+
+@pytest.mark.usefixtures("immediate")
+def test_enqueue_many__in_immediate_mode() -> None:
+    results = background.enqueue_many([tasks.add.s(1, 1), tasks.add.s(2, 2)])
+    assert [result.get() for result in results] == [2, 4]
+
+
+def test_enqueue_many__is_part_of_the_transaction(committed_db: None) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012  # both are the point
+        background.enqueue_many([tasks.add.s(1, 2)])
+        raise RuntimeError
+    assert not BackgroundTask.objects.exists()
+
+
 # Claim and finish ---------------------------------------------------------------------------
 
 
@@ -117,7 +241,7 @@ def test_next__records_the_last_outcome_with_the_next_claim(
     tasks.add(3, 4)
     background.attempt(background.next())
     assert not BackgroundTask.objects.filter(state=State.SUCCEEDED).exists()
-    # Finish and claim, in a transaction that is a savepoint here.
+    # One statement; on MySQL and MariaDB a transaction, which is a savepoint here.
     with django_assert_num_queries(_STEP_QUERIES[_vendor()]):
         task = background.next()
     assert task.args == (3, 4)
@@ -126,7 +250,68 @@ def test_next__records_the_last_outcome_with_the_next_claim(
     assert BackgroundTask.objects.filter(state=State.SUCCEEDED).count() == 2
 
 
-_STEP_QUERIES = {"sqlite": 4, "postgresql": 4, "mysql": 5}
+_STEP_QUERIES = {"sqlite": 1, "postgresql": 1, "mysql": 5}
+
+
+@pytest.mark.django_db
+def test_next__the_last_one_was_given_to_another_worker() -> None:
+    tasks.add(1, 2)
+    tasks.add(3, 4)
+    background.attempt(background.next())
+    first = BackgroundTask.objects.order_by("pk")[:1]
+    BackgroundTask.objects.filter(pk=first[0].pk).update(attempt=2)
+
+    task = background.next()
+
+    assert task.args == (3, 4)
+    background.execute(task)
+    assert (first[0].state, first[0].attempt, first[0].result) == (State.RUNNING, 2, None)
+
+
+@pytest.mark.skipif(not connection.features.has_select_for_update, reason="one writer at a time")
+def test_next__one_that_another_worker_has_just_claimed(committed_db: None) -> None:
+    tasks.add(1, 2)
+    tasks.add(3, 4)
+    background.attempt(background.next())
+    outcome = background._thread.pending
+    background._thread.pending = None
+    rung = BackgroundTask.objects.get(state=State.WAITING).pk
+
+    def record_and_claim() -> tuple[bool, Any]:
+        try:
+            return ledger.step(outcome, None, rung)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            BackgroundTask.objects.filter(pk=rung).update(state=State.RUNNING, attempt=1)
+            step = threads.submit(record_and_claim)
+            wait([step], timeout=0.5)  # it waits for the row's lock
+        assert step.result(60) == (True, None)
+
+    assert BackgroundTask.objects.get(pk=rung).attempt == 1
+
+
+@pytest.mark.django_db
+def test_next__what_is_to_run_again_at_once_is_found() -> None:
+    tasks.fail.schedule(delay=0, retries=1)
+    background.read_schedule()
+    background.attempt(background.next())
+
+    task = background.next()
+
+    assert task.claim.attempt == 2
+
+
+@pytest.mark.django_db
+def test_next__nothing_waits() -> None:
+    tasks.add(1, 2)
+    background.attempt(background.next())
+
+    assert background.next() is None
+
+    assert BackgroundTask.objects.get().state == State.SUCCEEDED
 
 
 def _vendor() -> str:
@@ -228,6 +413,48 @@ def test_unreadable_message__fails_and_the_next_one_runs(message: bytes) -> None
     )
 
 
+# The row ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A value of the site's, which has a subject in another sense than the ledger's."""
+
+    subject: str
+
+
+@pytest.mark.django_db
+def test_call__a_subject_that_is_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in ("_by_kind", "_by_type"):
+        monkeypatch.setattr(serializer, registry, dict(getattr(serializer, registry)))
+    arguments.register(Letter, encode=lambda letter: letter.subject, decode=Letter, name="a.letter")
+
+    tasks.show(Letter("ab"))
+
+    row = BackgroundTask.objects.get()
+    assert (row.subject_type, row.subject_id) == (None, "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("forget", [True, False])
+def test_arguments__are_forgotten_if_the_task_says_so(task_of: Any, forget: bool) -> None:
+    def whisper(word: str) -> None:
+        if word == "loud":
+            raise ValueError
+
+    task = task_of(whisper, forget_arguments=forget)
+    task("swordfish")
+    task("loud")
+    run_all()
+
+    succeeded, failed = BackgroundTask.objects.order_by("pk")
+    assert (succeeded.state, failed.state) == (State.SUCCEEDED, State.FAILED)
+    assert (b"swordfish" in bytes(succeeded.message)) is not forget
+    assert b"loud" in bytes(failed.message)
+    remembered = background.deserialize_task(bytes(succeeded.message))
+    assert (remembered.id, remembered.name) == (succeeded.task_id, "whisper")
+
+
 # Errors and retries -------------------------------------------------------------------------
 
 
@@ -257,6 +484,35 @@ def test_error__that_no_database_takes_as_it_is(text: str, stored: str) -> None:
 
 
 @pytest.mark.django_db
+def test_error__of_any_length_is_recorded(task_of: Any) -> None:
+    def fail() -> None:
+        raise ValueError(f"begin {'x' * 20_000_000} end")
+
+    task_of(fail)()
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert row.state == State.FAILED
+    assert re.fullmatch(r"begin x{994} … \(19998010 characters\) … x{996} end", row.error)
+    assert row.traceback.startswith("Traceback (most recent call last)")
+    assert row.traceback.endswith("x end\n")
+    assert len(row.traceback) < 2**17
+
+
+@pytest.mark.django_db
+def test_error__before_the_function_is_called_is_recorded() -> None:
+    tasks.add(1, 2)
+    row = BackgroundTask.objects.get()
+    task = background.deserialize_task(bytes(row.message))
+    task.kwargs = {5: "no name"}
+    BackgroundTask.objects.update(message=background.serialize_task(task))
+    run_all()
+    row.refresh_from_db()
+    assert (row.state, row.error_type) == (State.FAILED, "builtins.TypeError")
+    assert "keywords must be strings" in row.error
+    assert "Traceback" in row.traceback
+
+
+@pytest.mark.django_db
 def test_retry__runs_again_under_the_same_row(tmp_path: Any) -> None:
     result = tasks.fail_twice(str(tmp_path / "trace"))
     run_all()
@@ -275,7 +531,7 @@ def test_retry__with_a_delay_and_backoff_is_scheduled(task_of: Any) -> None:
         run_all()
         row = BackgroundTask.objects.get()
         assert (row.state, row.error) == (State.SCHEDULED, "not yet")
-        assert delay - 5 < (row.run_at - timezone.now()).total_seconds() <= delay
+        assert delay - 5 < (row.run_at - timezone.now()).total_seconds() <= delay * 1.1
         BackgroundTask.objects.update(state=State.WAITING, run_at=timezone.now())
         BackgroundTask.objects.update(message=_due(row))
     run_all()
@@ -376,6 +632,16 @@ def test_result__that_cannot_be_kept_does_not_fail_the_task(task_of: Any, caplog
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("forged", [b"\x80\x04K\x03.", b'{"v":1,"d":4}:forged', b""])
+def test_result__that_was_forged_is_refused(forged: bytes) -> None:
+    result = tasks.add(1, 2)
+    run_all()
+    BackgroundTask.objects.update(result=forged)
+    with pytest.raises(MessageRefused, match="was altered"):
+        result.get()
+
+
+@pytest.mark.django_db
 def test_result__a_wait_ends() -> None:
     with pytest.raises(ResultTimeout):
         tasks.add(1, 2).get(blocking=True, timeout=0.05)
@@ -453,6 +719,50 @@ def test_lock__a_held_lock_fails_the_task(task_of: Any) -> None:
     states = list(BackgroundTask.objects.order_by("pk").values_list("state", flat=True))
     assert states == [State.FAILED, State.SUCCEEDED]
     assert not StoredValue.objects.exists()
+
+
+# Messages to the editor ---------------------------------------------------------------------
+
+
+def tell_the_editor(task_of: Any, *told: tuple[Any, str]) -> list[dict[str, Any]]:
+    """Have a task tell something to the editor, with tags; return what is kept."""
+
+    def tell() -> None:
+        request = CarriedRequest(requests.encode_request(HttpRequest()))
+        for text, tags in told:
+            messages.success(request, text, tags)
+
+    task_of(tell)()
+    run_all()
+    row = BackgroundTask.objects.get()
+    assert row.state == State.SUCCEEDED
+    kept: list[dict[str, Any]] = row.messages
+    return kept
+
+
+@pytest.mark.django_db
+def test_messages__that_no_database_takes_as_they_are(task_of: Any) -> None:
+    [kept] = tell_the_editor(task_of, ("a NUL \0, a \ud800", "ta\0g \ud800"))
+    assert (kept["text"], kept["tags"]) == ("a NUL \\x00, a \\ud800", "ta\\x00g \\ud800")
+
+
+@pytest.mark.django_db
+def test_messages__of_any_length_are_kept(task_of: Any) -> None:
+    whole, cut = tell_the_editor(
+        task_of, (mark_safe("<b>Hi</b>"), "x"), (mark_safe("<b>" * 10_000_000), "y" * 20_000_000)
+    )
+    assert (whole["text"], whole["safe"]) == ("<b>Hi</b>", True)
+    assert (len(cut["text"]) < 2100, len(cut["tags"]) < 2100) == (True, True)
+    assert not cut["safe"], "half a tag is not safe"
+
+
+@pytest.mark.django_db
+def test_messages__in_any_number_are_kept(task_of: Any) -> None:
+    kept = tell_the_editor(task_of, *((str(number), "") for number in range(500)))
+    assert [message["text"] for message in kept] == [
+        *(str(number) for number in range(requests.MAX_MESSAGES)),
+        "Further messages are left out.",
+    ]
 
 
 # Immediate mode -----------------------------------------------------------------------------

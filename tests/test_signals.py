@@ -87,9 +87,12 @@ def test_signals__are_those_of_the_table() -> None:
     assert named == {
         "enqueued",
         "started",
+        "progressed",
         "succeeded",
         "failed",
         "retrying",
+        "snoozed",
+        "merged",
         "cancelled",
         "expired",
         "rescued",

@@ -47,6 +47,12 @@ class Model:
     priority: int
     state: State
     due: bool = True
+    key: str = ""
+    """Of those with the same one the newest runs."""
+    debounced: bool = False
+    """While it is not due, those with the same key wait with it."""
+    over: bool = False
+    """Unless the burst has lasted for too long."""
     attempt: int = 0
     deaths: int = 0
     worker: int | None = None
@@ -91,13 +97,34 @@ class LedgerMachine(RuleBasedStateMachine):
         return sorted(found, key=lambda task: (-task.priority, task.pk))
 
     def expect_claim(self, owner: Owner, task: Model | None, claim: Claim | None) -> None:
-        """Check what was claimed, and note it."""
-        assert (claim and claim.pk) == (task and task.pk)
-        if task is not None and claim is not None:
-            task.state, task.worker = State.RUNNING, owner.pk
-            task.attempt += 1
-            assert claim.attempt == task.attempt
-            owner.claims.append(claim)
+        """Check what was claimed, and note it.
+
+        :param task: what comes next; another one may run in its place.
+        """
+        assert (claim is None) == (task is None)
+        if task is None or claim is None:
+            return
+        task.attempt += 1
+        alike = self.alike(task)
+        newest = max([task, *alike], key=lambda one: one.pk)
+        goes_on = newest.debounced and newest.state is State.SCHEDULED and not newest.due
+        put_off = newest is not task and goes_on and not any(x.over for x in [task, *alike])
+        others = [one for one in [task, *alike] if one is not newest]
+        for one in others:
+            one.state = State.MERGED
+        assert (claim.pk, claim.put_off) == (newest.pk, put_off)
+        assert {one.pk for one in claim.merged} == {one.pk for one in others}
+        if put_off:
+            return
+        newest.attempt += newest is not task
+        newest.state, newest.worker = State.RUNNING, owner.pk
+        assert claim.attempt == newest.attempt
+        owner.claims.append(claim)
+
+    def alike(self, task: Model) -> list[Model]:
+        """Return the other tasks with a task's key that wait, or are to wait."""
+        waiting = self.in_state(State.WAITING, State.SCHEDULED)
+        return [one for one in waiting if one.key == task.key != "" and one is not task]
 
     # Workers come and go --------------------------------------------------------------------
 
@@ -149,8 +176,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # Tasks ----------------------------------------------------------------------------------
 
-    @rule(priority=PRIORITIES, when=st.sampled_from(["now", "due", "later"]))
-    def enqueue(self, priority: int, when: str) -> None:
+    @rule(
+        priority=PRIORITIES,
+        when=st.sampled_from(["now", "due", "later"]),
+        key=st.sampled_from(["", "", "a", "b"]),
+        debounced=st.booleans(),
+    )
+    def enqueue(self, priority: int, when: str, key: str = "", debounced: bool = False) -> None:
+        debounced = debounced and bool(key)
         now = timezone.now()
         state = State.WAITING if when == "now" else State.SCHEDULED
         row = ledger.insert(
@@ -161,10 +194,13 @@ class LedgerMachine(RuleBasedStateMachine):
                 priority=priority,
                 state=state,
                 run_at={"now": None, "due": now - HOUR, "later": now + HOUR}[when],
+                latest_at=now + 2 * HOUR if debounced else None,
+                coalesce_key=key,
                 enqueued_at=now,
             )
         )
-        self.tasks[row.pk] = Model(row.pk, priority, state, due=when != "later")
+        due = when != "later"
+        self.tasks[row.pk] = Model(row.pk, priority, state, due, key, debounced)
 
     @rule(which=WHICH)
     def claim_the_next(self, which: int) -> None:
@@ -205,6 +241,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if kept:
             task = self.tasks[claim.pk]
             task.state, task.due = state, due
+            if not state.is_final:
+                task.debounced = task.over = False
         waiting = self.in_state(State.WAITING) if claim_next else []
         self.expect_claim(owner, waiting[0] if waiting else None, claimed)
 
@@ -228,6 +266,18 @@ class LedgerMachine(RuleBasedStateMachine):
         task.due = True
         BackgroundTask.objects.filter(pk=task.pk).update(run_at=timezone.now() - HOUR)
 
+    @precondition(lambda self: self.in_bursts())
+    @rule(which=WHICH)
+    def burst_lasts_too_long(self, which: int) -> None:
+        task = self.in_bursts()[which % len(self.in_bursts())]
+        task.over = True
+        BackgroundTask.objects.filter(pk=task.pk).update(latest_at=timezone.now() - HOUR)
+
+    def in_bursts(self) -> list[Model]:
+        """Return the tasks that are debounced, and have not ended."""
+        states = (State.WAITING, State.SCHEDULED, State.RUNNING)
+        return [task for task in self.in_state(*states) if task.debounced]
+
     @rule(state=st.sampled_from([State.WAITING, State.SCHEDULED]))
     def cancel(self, state: State) -> None:
         storage = DatabaseStorage()
@@ -247,6 +297,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert said == (task.state, task.priority, task.attempt, task.deaths)
             if task.state is State.RUNNING:
                 assert row["worker_id"] == task.worker
+            if task.state is State.MERGED:
+                assert row["merged_into_id"] > pk, "an older task runs for a newer one"
+            assert (row["latest_at"] is not None) == task.debounced
             assert row["attempt"] >= self.attempts_seen.get(pk, 0), "an attempt was forgotten"
             self.attempts_seen[pk] = row["attempt"]
             if task.state.is_final:

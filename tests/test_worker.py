@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks.models import BackgroundTask, Worker
+from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
 from wagtail_async_hooks.records import State
+from wagtail_async_hooks.scheduler import Scheduler
 
 pytestmark = pytest.mark.slow
 
@@ -218,3 +220,58 @@ def test_death__a_task_that_kills_its_workers_fails(
     row = BackgroundTask.objects.get()
     assert (row.state, row.error) == (State.FAILED, "its worker died 3 times")
     assert words(trace_file) == ["died"] * 3
+
+
+# What recurs --------------------------------------------------------------------------------
+
+
+def daily(trace_file: Path, entries: int) -> dict[str, str]:
+    """Return the environment of workers for which some tasks recur once a day."""
+    schedule = {
+        str(number): {
+            "function": "tests.work.tasks.trace",
+            "args": [str(trace_file), number],
+            "crontab": "0 3 * * *",
+        }
+        for number in range(entries)
+    }
+    return {"TEST_SCHEDULE": json.dumps(schedule)}
+
+
+def make_due() -> None:
+    """Let all that recurs be due."""
+    Schedule.objects.update(next_due_at=timezone.now())
+
+
+def test_schedule__many_workers_run_what_is_due_once(
+    start: Start, committed_db: None, trace_file: Path
+) -> None:
+    environment = daily(trace_file, entries=20)
+    workers = [start("wagtail_worker", "--processes", "2", **environment) for _ in range(3)]
+    wait_until(lambda: Worker.objects.count() == 6, "all processes work")
+    wait_until(lambda: Schedule.objects.count() == 20, "all that recurs is planned")
+    for turn in (1, 2, 3):
+        make_due()
+        wait_until(lambda t=turn: states() == {State.SUCCEEDED: 20 * t}, "all tasks have run")
+    for worker in workers:
+        worker.send(signal.SIGTERM)
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
+    assert Counter(words(trace_file)) == {str(number): 3 for number in range(20)}
+    assert "Schedule: 20 entries (0, 1, 10," in workers[0].said()
+
+
+def test_schedule__drains_run_what_fell_due_since_the_last_one(
+    start: Start, committed_db: None, trace_file: Path, settings: Any
+) -> None:
+    environment = daily(trace_file, entries=3)
+    schedule = json.loads(environment["TEST_SCHEDULE"])
+    settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "SCHEDULE": schedule}
+    Scheduler().look()
+    make_due()
+    aside = start("wagtail_worker", "--drain", "--no-schedule", **environment)
+    assert aside.wait() == 0
+    assert "Schedule: left to other workers." in aside.said()
+    assert words(trace_file) == []
+    drains = [start("wagtail_worker", "--drain", **environment) for _ in range(2)]
+    assert [drain.wait() for drain in drains] == [0, 0]
+    assert sorted(words(trace_file)) == ["0", "1", "2"]

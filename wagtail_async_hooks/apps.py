@@ -14,7 +14,8 @@ class WagtailAsyncHooksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from wagtail_async_hooks import arguments, checks  # noqa: F401  (they register themselves)
+        # They register themselves.
+        from wagtail_async_hooks import arguments, checks, contradictions  # noqa: F401
         from wagtail_async_hooks.signal_handlers import register_signal_handlers
 
         register_signal_handlers()

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
+from wagtail_async_hooks import options
 from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.options import TaskOptions
+from wagtail_async_hooks.recurrence import MISSED, Crontab, parse_zone
+from wagtail_async_hooks.secrecy import without_password
 
 SETTING = "WAGTAIL_TASKS"
 SYNC_HOOKS_SETTING = "WAGTAIL_TASKS_SYNC_HOOKS"
 
-
-@dataclass(frozen=True)
-class HookOptions:
-    """What ``WAGTAIL_TASKS["HOOKS"]`` says about one hook or one function."""
-
-    priority: int | None = None
-    """Higher runs first, whenever it was submitted."""
+OCCASIONS: Final = ("upload", "publish")
+"""When renditions can be made ahead."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,104 @@ class WorkerOptions:
     shutdown_timeout: float = 30.0
     """Seconds that running tasks get to finish when the worker is asked to stop."""
 
+    queues: tuple[str, ...] = ()
+    """The queues that it serves; empty for all."""
+
+    exclude_queues: tuple[str, ...] = ()
+    """The queues that it does not serve."""
+
+
+@dataclass(frozen=True)
+class QueueOptions:
+    """What is set for one queue."""
+
+    limit: int | None = None
+    """How many of its tasks run at once at most, over all workers; ``None`` for any number."""
+
+
+@dataclass(frozen=True)
+class EmailOptions:
+    """How :class:`~wagtail_async_hooks.mail.BackgroundEmailBackend` sends e-mails."""
+
+    backend: str = "django.core.mail.backends.smtp.EmailBackend"
+    """Dotted path of the backend that workers send by, where Django's ``MAILERS`` is not set."""
+
+    at_once: str = ""
+    """Dotted path of a function that tells whether an e-mail is sent in the request."""
+
+    priority: int = 0
+    """That of the tasks."""
+
+    retries: int = 10
+    """How often an e-mail is tried again: with the defaults below, for eight and a half hours."""
+
+    retry_delay: float = 30.0
+    """Seconds between an error and the next attempt."""
+
+    retry_backoff: float = 2.0
+    """What the delay is multiplied by after each further error."""
+
+
+MAX_DAYS: Final = 36_500
+"""The longest time that what has ended can be kept, other than for ever."""
+
+
+@dataclass(frozen=True)
+class HistoryOptions:
+    """How many days tasks stay in the ledger once they have ended; ``None`` for ever."""
+
+    succeeded: float | None = 7
+    """Those that have succeeded, or were merged."""
+
+    failed: float | None = 30
+    """Those that have failed, expired or been cancelled."""
+
+
+@dataclass(frozen=True)
+class RenditionOptions:
+    """Which renditions of images are made ahead, and when."""
+
+    specs: tuple[str, ...] = ()
+    """Filter specs, as in the template tag ``image``."""
+
+    on: tuple[str, ...] = OCCASIONS
+    """After an ``"upload"`` of an image, and after a ``"publish"`` of what shows it."""
+
+
+@dataclass(frozen=True)
+class BulkActionOptions:
+    """Which bulk actions of Wagtail's admin run in the background."""
+
+    actions: frozenset[str] = frozenset()
+    """Their names, such as ``wagtailcore.page.publish``."""
+
+    threshold: int = 25
+    """So many objects at most are done in the request still."""
+
+
+@dataclass(frozen=True)
+class ScheduleEntry:
+    """What recurs: a management command, or a function."""
+
+    crontab: Crontab
+    """When it is due."""
+
+    command: str = ""
+    function: str = ""
+    """The dotted path of a function, or of a background task."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function, or options of the command."""
+
+    time_zone: zoneinfo.ZoneInfo | None = None
+    """Where the crontab's clock hangs; ``None`` for Django's ``TIME_ZONE``."""
+
+    missed: str = "once"
+    """What becomes of what fell due while no worker looked: run ``"once"``, or ``"skip"``."""
+
+    task_options: TaskOptions = field(default_factory=TaskOptions)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,8 +143,20 @@ class Settings:
 
     backend: str = ""
     backend_options: Mapping[str, Any] = field(default_factory=dict)
-    hooks: Mapping[str, HookOptions] = field(default_factory=dict)
+    hooks: Mapping[str, TaskOptions] = field(default_factory=dict)
+    own_hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Hooks that the site adds to the catalogue, with the names of their arguments."""
+
     worker: WorkerOptions = field(default_factory=WorkerOptions)
+    queues: Mapping[str, QueueOptions] = field(default_factory=dict)
+    email: EmailOptions = field(default_factory=EmailOptions)
+    renditions: RenditionOptions = field(default_factory=RenditionOptions)
+    schedule: Mapping[str, ScheduleEntry] = field(default_factory=dict)
+    history: HistoryOptions = field(default_factory=HistoryOptions)
+    bulk_actions: BulkActionOptions = field(default_factory=BulkActionOptions)
+    scheduled_publishing: bool = False
+    """Whether go-live and expiry times are kept by tasks rather than by cron."""
+
     sync_hooks: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
     """One sentence for each mistake; what is wrong counts as not given."""
@@ -55,13 +165,16 @@ class Settings:
         """Tell whether the site forces this hook, or this function, to run in the request."""
         return hook in self.sync_hooks or function in self.sync_hooks
 
-    def priority_for(self, hook: str, function: str) -> int | None:
-        """Return the priority set for the function, else for the hook, else ``None``."""
-        for name in (function, hook):
-            options = self.hooks.get(name)
-            if options is not None and options.priority is not None:
-                return options.priority
-        return None
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """How many tasks of a queue may run at once, of the queues that have a limit."""
+        limits = {queue: given.limit for queue, given in self.queues.items()}
+        return {queue: limit for queue, limit in limits.items() if limit is not None}
+
+    def options_for(self, hook: str, function: str) -> TaskOptions:
+        """Return what is set for the function, and where nothing is, for the hook."""
+        nothing = TaskOptions()
+        return self.hooks.get(function, nothing).over(self.hooks.get(hook, nothing))
 
 
 @cache
@@ -70,6 +183,13 @@ def current() -> Settings:
     return parse(
         getattr(django_settings, SETTING, {}), getattr(django_settings, SYNC_HOOKS_SETTING, ())
     )
+
+
+def with_backend(backend: str) -> dict[str, Any]:
+    """Return ``WAGTAIL_TASKS`` as it is, but for a backend that takes no options."""
+    raw = getattr(django_settings, SETTING, {})
+    known = raw if isinstance(raw, Mapping) else {}
+    return {**known, "BACKEND": backend, "BACKEND_OPTIONS": {}}
 
 
 def require() -> Settings:
@@ -94,6 +214,13 @@ def parse(raw: Any, raw_sync_hooks: Any = ()) -> Settings:
         "BACKEND_OPTIONS": _mapping,
         "HOOKS": _hooks,
         "WORKER": _worker,
+        "QUEUES": _queues,
+        "EMAIL": _email,
+        "RENDITIONS": _renditions,
+        "SCHEDULE": _schedule,
+        "SCHEDULED_PUBLISHING": _flag,
+        "HISTORY": _history,
+        "BULK_ACTIONS": _bulk_actions,
     }
     values: dict[str, Any] = {}
     for key, value in raw.items():
@@ -105,6 +232,7 @@ def parse(raw: Any, raw_sync_hooks: Any = ()) -> Settings:
             values[key.lower()] = readers[key](name, value, problems)
         except ValueError as error:
             problems.append(str(error))
+    values["own_hooks"] = _own_hooks(raw.get("HOOKS"))
     if values.get("backend") == "database" and values.get("backend_options"):
         problems.append(
             f'{SETTING}["BACKEND_OPTIONS"] should be empty for the backend "database": Django\'s '
@@ -117,8 +245,28 @@ def parse(raw: Any, raw_sync_hooks: Any = ()) -> Settings:
     return Settings(**values, problems=tuple(problems))
 
 
+def read_options(name: str, given: Any, known: Iterable[str]) -> TaskOptions:
+    """Read options out of another package's setting, where their names are upper case.
+
+    :param name: of the setting, for the error.
+    :param known: the options that can be given there.
+    :raises ConfigurationError: if there is a mistake in them; the message lists all.
+    """
+    problems: list[str] = []
+    readers = {option.upper(): _HOOK_READERS[option] for option in known}
+    try:
+        read = _options(name, _mapping(name, given, problems), readers, problems)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    if problems:
+        raise ConfigurationError(" ".join(problems))
+    return TaskOptions(**{option.lower(): value for option, value in read.items()})
+
+
 def _expected(name: str, what: str, value: Any) -> str:
-    return f"{name} should be {what}, but is {value!r}."
+    if name == f'{SETTING}["BACKEND_OPTIONS"]':
+        return f"{name} should be {what}, but is something else, which may hold a password."
+    return f"{name} should be {what}, but is {without_password(repr(value))}."
 
 
 def _unknown(said: str, name: Any, known: Iterable[str]) -> str:
@@ -136,6 +284,10 @@ def _text(name: str, value: Any, problems: list[str]) -> str:
     return value
 
 
+def _flag(name: str, value: Any, problems: list[str]) -> bool:
+    return bool(_reader(options.flag)(name, value))
+
+
 def _mapping(name: str, value: Any, problems: list[str]) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(_expected(name, "a dict with text keys", value))
@@ -151,16 +303,154 @@ def _names(name: str, value: Any) -> frozenset[str]:
     return frozenset(names)
 
 
-def _hooks(name: str, value: Any, problems: list[str]) -> dict[str, HookOptions]:
-    options = {}
+def _hooks(name: str, value: Any, problems: list[str]) -> dict[str, TaskOptions]:
+    read_hooks = {}
     for hook, given in _mapping(name, value, problems).items():
         where = f'{name}["{hook}"]'
         if not isinstance(given, Mapping):
             problems.append(_expected(where, 'a dict such as {"priority": 50}', given))
             continue
-        read = _options(where, given, {"priority": _integer}, problems)
-        options[hook] = HookOptions(**read)
-    return options
+        read = _options(where, given, _HOOK_READERS, problems)
+        read.pop(_ARGUMENTS, None)
+        for option, expected in options.at_odds(read).items():
+            problems.append(_expected(f'{where}["{option}"]', expected, read.pop(option)))
+        read_hooks[hook] = TaskOptions(**read)
+    return read_hooks
+
+
+def _own_hooks(hooks: Any) -> dict[str, tuple[str, ...]]:
+    """Return the hooks that have the key ``arguments``; what is wrong is told by _hooks()."""
+    found = {}
+    for hook, given in hooks.items() if isinstance(hooks, Mapping) else ():
+        if isinstance(given, Mapping) and _are_names(given.get(_ARGUMENTS)):
+            found[hook] = tuple(given[_ARGUMENTS])
+    return found
+
+
+def _are_names(value: Any) -> bool:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return False
+    return all(isinstance(name, str) and name.isidentifier() for name in value)
+
+
+def _read_arguments(name: str, value: Any) -> Any:
+    if not _are_names(value):
+        raise ValueError(_expected(name, 'a list of names such as ["request", "order"]', value))
+    return value
+
+
+def _reader(expected: Callable[[Any], str]) -> Callable[[str, Any], Any]:
+    def read(name: str, value: Any) -> Any:
+        if what := expected(value):
+            raise ValueError(_expected(name, what, value))
+        return value
+
+    return read
+
+
+_ARGUMENTS: Final = "arguments"
+_RETRY_OPTIONS: Final = ("retries", "retry_delay", "retry_backoff")
+_HOOK_READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    **{name: _reader(expected) for name, expected in options.EXPECTED.items()},
+    _ARGUMENTS: _read_arguments,
+}
+
+
+def _schedule(name: str, value: Any, problems: list[str]) -> dict[str, ScheduleEntry]:
+    entries = {}
+    for entry, given in _mapping(name, value, problems).items():
+        found: list[str] = []
+        read = _schedule_entry(f'{name}["{entry}"]', given, found)
+        if not 0 < len(entry) <= 255:
+            found.append(f"A name in {name} should have 1 to 255 characters, but is {entry!r}.")
+        if read is not None and not found:
+            entries[entry] = read
+        problems += found
+    return entries
+
+
+def _schedule_entry(where: str, given: Any, problems: list[str]) -> ScheduleEntry | None:
+    if not isinstance(given, Mapping):
+        example = '{"command": "publish_scheduled", "crontab": "*/5 * * * *"}'
+        problems.append(_expected(where, f"a dict such as {example}", given))
+        return None
+    kinds = [kind for kind in _ARGUMENTS_OF if kind in given]
+    if len(kinds) != 1:
+        either = " and ".join(f'"{kind}"' for kind in kinds) or "neither"
+        problems.append(f'{where} should have either "command" or "function", but has {either}.')
+        return None
+    if "crontab" not in given:
+        problems.append(f'{where} lacks "crontab", such as "*/5 * * * *".')
+        return None
+    keywords = _ARGUMENTS_OF[kinds[0]]
+    readers = {kinds[0]: _read_name, "args": _read_list, keywords: _read_keywords, **_ENTRY_READERS}
+    read = _options(where, given, readers, problems)
+    if "crontab" not in read or kinds[0] not in read:
+        return None
+    task_options = TaskOptions(**{k: read.pop(k) for k in _TASK_OPTION_READERS if k in read})
+    kwargs = read.pop(keywords, {})
+    return ScheduleEntry(**read, kwargs=kwargs, task_options=task_options)
+
+
+def _read_name(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(_expected(name, "a name", value))
+    return value
+
+
+def _read_list(name: str, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(_expected(name, "a list", value))
+    return tuple(value)
+
+
+def _read_keywords(name: str, value: Any) -> dict[str, Any]:
+    return _mapping(name, value, [])
+
+
+def _read_crontab(name: str, value: Any) -> Crontab:
+    try:
+        crontab = Crontab.parse(value)
+    except ValueError as error:
+        raise ValueError(_expected(name, str(error), value)) from None
+    if len(crontab.text) > 255:
+        raise ValueError(_expected(name, "a crontab of at most 255 characters", value))
+    return crontab
+
+
+def _read_time_zone(name: str, value: Any) -> zoneinfo.ZoneInfo:
+    try:
+        return parse_zone(value)
+    except ValueError as error:
+        raise ValueError(_expected(name, str(error), value)) from None
+
+
+def _read_missed(name: str, value: Any) -> str:
+    if value not in MISSED:
+        raise ValueError(_expected(name, '"once" or "skip"', value))
+    return str(value)
+
+
+_ARGUMENTS_OF: Final = {"command": "options", "function": "kwargs"}
+"""What can recur, and the key of its keyword arguments."""
+
+_NOT_OF_THE_SCHEDULE: Final = (
+    *("coalesce", "debounce", "debounce_max", "supersede"),
+    *options.UNKNOWN_TO_HUEY,
+    _ARGUMENTS,
+)
+_TASK_OPTION_READERS: Final = {
+    # A run that has not ended keeps the next one from being recorded: there is nothing to merge.
+    name: reader
+    for name, reader in _HOOK_READERS.items()
+    if name not in _NOT_OF_THE_SCHEDULE
+}
+_ENTRY_READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "crontab": _read_crontab,
+    "time_zone": _read_time_zone,
+    "missed": _read_missed,
+    **_TASK_OPTION_READERS,
+}
 
 
 def _worker(name: str, value: Any, problems: list[str]) -> WorkerOptions:
@@ -168,9 +458,96 @@ def _worker(name: str, value: Any, problems: list[str]) -> WorkerOptions:
         "threads": _positive_integer,
         "processes": _positive_integer,
         "shutdown_timeout": _seconds,
+        "queues": _queue_names,
+        "exclude_queues": _queue_names,
     }
     assert set(readers) == {f.name for f in fields(WorkerOptions)}
-    return WorkerOptions(**_options(name, _mapping(name, value, problems), readers, problems))
+    read = _options(name, _mapping(name, value, problems), readers, problems)
+    if read.get("queues") and read.get("exclude_queues"):
+        problems.append(f'{name} should have "queues" or "exclude_queues", but has both.')
+        del read["exclude_queues"]
+    return WorkerOptions(**read)
+
+
+def _queue_names(name: str, value: Any) -> tuple[str, ...]:
+    expected = f"a list of queues, each {options.queue_name(None)}"
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(_expected(name, expected, value))
+    if any(options.queue_name(queue) for queue in value):
+        raise ValueError(_expected(name, expected, value))
+    return tuple(dict.fromkeys(value))
+
+
+def _queues(name: str, value: Any, problems: list[str]) -> dict[str, QueueOptions]:
+    queues = {}
+    for queue, given in _mapping(name, value, problems).items():
+        where = f'{name}["{queue}"]'
+        if what := options.queue_name(queue):
+            problems.append(f"A queue in {name} should have {what}, but is {queue!r}.")
+        elif not isinstance(given, Mapping):
+            problems.append(_expected(where, 'a dict such as {"limit": 1}', given))
+        else:
+            readers = {"limit": _positive_integer}
+            queues[queue] = QueueOptions(**_options(where, given, readers, problems))
+    return queues
+
+
+def _history(name: str, value: Any, problems: list[str]) -> HistoryOptions:
+    readers = {field.name: _days for field in fields(HistoryOptions)}
+    return HistoryOptions(**_options(name, _mapping(name, value, problems), readers, problems))
+
+
+def _days(name: str, value: Any) -> float | None:
+    if value is not None and (type(value) not in (int, float) or not 0 <= value <= MAX_DAYS):
+        told = f"a number of days from 0 to {MAX_DAYS}, or None for ever"
+        raise ValueError(_expected(name, told, value))
+    return None if value is None else float(value)
+
+
+def _email(name: str, value: Any, problems: list[str]) -> EmailOptions:
+    readers = {
+        "BACKEND": _path,
+        "at_once": lambda where, path: path and _path(where, path),
+        **{option: _HOOK_READERS[option] for option in ("priority", *_RETRY_OPTIONS)},
+    }
+    assert {key.lower() for key in readers} == {f.name for f in fields(EmailOptions)}
+    read = _options(name, _mapping(name, value, problems), readers, problems)
+    return EmailOptions(**{key.lower(): option for key, option in read.items()})
+
+
+def _renditions(name: str, value: Any, problems: list[str]) -> RenditionOptions:
+    readers = {"specs": _read_specs, "on": _read_occasions}
+    assert set(readers) == {f.name for f in fields(RenditionOptions)}
+    return RenditionOptions(**_options(name, _mapping(name, value, problems), readers, problems))
+
+
+def _read_specs(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(s, str) and s for s in value):
+        raise ValueError(_expected(name, 'a list of filter specs such as ["fill-800x600"]', value))
+    return tuple(value)
+
+
+def _read_occasions(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(item in OCCASIONS for item in value):
+        known = " and ".join(f'"{occasion}"' for occasion in OCCASIONS)
+        raise ValueError(_expected(name, f"a list of {known}, or of one of them", value))
+    return tuple(value)
+
+
+def _bulk_actions(name: str, value: Any, problems: list[str]) -> BulkActionOptions:
+    readers = {"actions": _action_names, "threshold": _reader(options.count)}
+    assert set(readers) == {f.name for f in fields(BulkActionOptions)}
+    return BulkActionOptions(**_options(name, _mapping(name, value, problems), readers, problems))
+
+
+def _action_names(name: str, value: Any) -> frozenset[str]:
+    expected = 'a list of names such as "wagtailcore.page.publish"'
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(_expected(name, expected, value))
+    names = list(value)
+    if not all(isinstance(item, str) and item.count(".") >= 2 for item in names):
+        raise ValueError(_expected(name, expected, value))
+    return frozenset(names)
 
 
 def _options(
@@ -188,10 +565,11 @@ def _options(
     return read
 
 
-def _integer(name: str, value: Any) -> int:
-    if type(value) is not int or not -(2**31) <= value < 2**31:
-        raise ValueError(_expected(name, "a whole number that fits 32 bits", value))
-    return value
+def _path(name: str, value: Any) -> str:
+    parts = value.split(".") if isinstance(value, str) else []
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise ValueError(_expected(name, 'a dotted path such as "myapp.mail.name"', value))
+    return str(value)
 
 
 def _positive_integer(name: str, value: Any) -> int:
@@ -201,9 +579,7 @@ def _positive_integer(name: str, value: Any) -> int:
 
 
 def _seconds(name: str, value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value < float("inf"):
-        raise ValueError(_expected(name, "a number of seconds of at least 0", value))
-    return float(value)
+    return float(_reader(options.seconds)(name, value))
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

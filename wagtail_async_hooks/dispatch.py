@@ -1,57 +1,91 @@
-"""The dispatcher: what stands in Wagtail's registry for a background hook, and where it leads."""
+"""The dispatcher: what stands in place of a background function, and where its calls lead."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from asgiref.sync import async_to_sync
-from django.apps import apps
-from django.db import models, router, transaction
-from huey.api import TaskWrapper
+from django.dispatch import Signal
+from huey.api import Task, TaskWrapper
 
-from wagtail_async_hooks import catalogue, conf
-from wagtail_async_hooks.exceptions import CannotSerialize
+from wagtail_async_hooks import catalogue, conf, current, functions, recording, switches
+from wagtail_async_hooks.carrying import Call
+from wagtail_async_hooks.catalogue import Kind
+from wagtail_async_hooks.context import Context
+from wagtail_async_hooks.exceptions import CannotSerialize, Snooze
+from wagtail_async_hooks.functions import Function, dotted_path, has_name
+from wagtail_async_hooks.keys import give_keys
+from wagtail_async_hooks.options import DEFAULT_QUEUE, TaskOptions
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.switches import Mode
 
 logger = logging.getLogger(__name__)
 
-Hook = Callable[..., Any]
+AUTOSAVE_DELAY: Final = 30.0
+"""Seconds that a task of an autosave waits, so that those which follow can be merged into it."""
 
 
 @dataclass(frozen=True)
-class BackgroundHook:
-    """One function that runs in the background for one hook."""
+class BackgroundFunction:
+    """One function that runs in the background for one hook or signal.
+
+    :param hook: name of the hook or signal.
+    :param kind: what is known about that.
+    :param draft: what the author chose to see; ``None`` leaves it to the kind.
+    :param signal: what calls it, with keyword arguments; ``None`` for a hook.
+    """
 
     hook: str
-    function: Hook
+    function: Function
     path: str
-    priority: int | None
+    kind: Kind
+    options: TaskOptions
+    draft: bool | None
     task: TaskWrapper
+    signal: Signal | None = None
 
-    def priority_now(self) -> int | None:
-        """Return the priority in force: the site's settings overrule the code."""
-        set_by_site = conf.current().priority_for(self.hook, self.path)
-        return self.priority if set_by_site is None else set_by_site
+    def __str__(self) -> str:
+        return f"{self.hook} {functions.named(self.function)}"
+
+    @property
+    def is_receiver(self) -> bool:
+        """Whether it is called by a signal."""
+        return self.signal is not None
+
+    def options_now(self) -> TaskOptions:
+        """Return the options in force: the site's settings overrule the code."""
+        return conf.current().options_for(self.hook, self.path).over(self.options)
+
+    def is_synchronous_now(self) -> bool:
+        """Tell whether the site forces it to run in the request."""
+        return conf.current().runs_synchronously(self.hook, self.path)
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Return one call of it."""
+        draft = self.kind.draft if self.draft is None else self.draft
+        return Call(self.kind, args, kwargs, draft and not self.kind.deleted)
 
 
 @dataclass(frozen=True)
 class KeptSynchronous:
-    """A function that was registered with ``background=True`` and runs in the request anyway."""
+    """A function that was registered with ``background=True`` and runs in the request anyway.
+
+    :param is_unsuitable: whether that is because of the hook or signal, not of the function.
+    :param is_receiver: whether it is called by a signal.
+    """
 
     hook: str
-    function: Hook
+    function: Function
     reason: str
-    in_catalogue: bool
+    is_unsuitable: bool
+    is_receiver: bool = False
 
 
-registry: Final[dict[tuple[str, str], BackgroundHook]] = {}
-"""The background hooks of this process, by hook and dotted path of the function."""
+registry: Final[dict[tuple[str, str], BackgroundFunction]] = {}
+"""The background functions of this process, by hook and dotted path of the function."""
 
 kept_synchronous: Final[list[KeptSynchronous]] = []
 """What the system checks tell the developer about."""
@@ -59,31 +93,62 @@ kept_synchronous: Final[list[KeptSynchronous]] = []
 _refused: Final[set[tuple[str, str]]] = set()
 
 
-def in_background(hook: str, function: Hook, *, priority: int | None = None) -> Hook:
+def in_background(
+    hook: str,
+    function: Function,
+    options: TaskOptions = TaskOptions(),  # noqa: B008  (it is frozen)
+    *,
+    draft: bool | None = None,
+) -> Function:
     """Return what is to stand in Wagtail's registry for a function that asked for the background.
 
     That is a wrapper, or the function itself where it has to run in the request.
     """
-    reason = _why_synchronous(hook, function)
-    if reason:
-        in_catalogue = catalogue.is_background_safe(hook)
-        kept_synchronous.append(KeptSynchronous(hook, function, reason, in_catalogue))
+    kind = catalogue.kind_of(hook)
+    if kind is None:
+        reason = "the hook is not background-safe: Wagtail needs its answer, or its timing"
+        kept_synchronous.append(KeptSynchronous(hook, function, reason, True))
+        return function
+    entry = enter(hook, function, kind, options, draft=draft)
+    if entry is None:
         # Wagtail would call a coroutine function, and leave the coroutine at that.
-        return _plain(function) if in_catalogue else function
-    path = dotted_path(function)
-    entry = BackgroundHook(hook, function, path, priority, _task(hook, path, function))
-    registry[hook, path] = entry
+        return functions.to_the_end(function)
 
     @functools.wraps(function, updated=())  # not the mark of a coroutine function
     def dispatcher(*args: Any, **kwargs: Any) -> Any:
-        return _dispatch(entry, args, kwargs)
+        return dispatch(entry, args, kwargs)
 
     return dispatcher
 
 
-def forget(hook: str, function: Hook) -> None:
-    """Undo :func:`in_background`, for a function that was registered for the time of a test."""
-    entry = registry.get((hook, dotted_path(function))) if _has_name(function) else None
+def enter(
+    hook: str,
+    function: Function,
+    kind: Kind,
+    options: TaskOptions,
+    *,
+    draft: bool | None = None,
+    signal: Signal | None = None,
+) -> BackgroundFunction | None:
+    """Make a function known as one that runs in the background.
+
+    :param signal: passed to the function again, if it is a receiver.
+    :returns: ``None`` if a worker could not find it; the checks tell why.
+    """
+    reason = _why_lost(hook, function, signal)
+    if reason:
+        kept_synchronous.append(KeptSynchronous(hook, function, reason, False, signal is not None))
+        return None
+    path = dotted_path(function)
+    task = _task(hook, path, function, signal)
+    entry = BackgroundFunction(hook, function, path, kind, options, draft, task, signal)
+    registry[hook, path] = entry
+    return entry
+
+
+def forget(hook: str, function: Function) -> None:
+    """Undo :func:`enter`, for a function that was registered for the time of a test."""
+    entry = registry.get((hook, dotted_path(function))) if has_name(function) else None
     if entry is not None and entry.function is function:
         del registry[hook, entry.path]
         entry.task.unregister()
@@ -92,149 +157,142 @@ def forget(hook: str, function: Hook) -> None:
     ]
 
 
-def dotted_path(function: Hook) -> str:
-    """Return the path by which settings, messages and the admin name a function."""
-    return f"{function.__module__}.{function.__qualname__}"
+def hook_names() -> set[str]:
+    """Return the names of all hooks and signals whose functions may run in the background."""
+    return {*catalogue.hooks(), *catalogue.SIGNALS, *(hook for hook, _ in registry)}
 
 
-def _why_synchronous(hook: str, function: Hook) -> str:
-    if not catalogue.is_background_safe(hook):
-        return "the hook is not background-safe: Wagtail needs its answer, or its timing"
-    if not _has_name(function):
-        return f"a worker cannot find a {type(function).__qualname__} again, it has no name"
-    name = function.__qualname__
-    if "<lambda>" in name:
-        return "a worker cannot find a lambda again, it has no name"
-    if "<locals>" in name:
-        return "a worker cannot find a function again that is defined inside another one"
-    known = registry.get((hook, dotted_path(function)))
-    if known is not None and known.function is not function:
+def function_paths() -> set[str]:
+    """Return the dotted paths of the functions that run in the background."""
+    return {path for _, path in registry}
+
+
+def wants_copies(hook: str) -> bool:
+    """Tell whether a function of a hook runs in the background, as the settings are now."""
+    return any(
+        name == hook and not entry.is_synchronous_now() for (name, _), entry in registry.items()
+    )
+
+
+def _why_lost(hook: str, function: Function, signal: Signal | None) -> str:
+    known = registry.get((hook, dotted_path(function))) if has_name(function) else None
+    if known is not None and known.function != function:
         return "a worker could not tell it from another function of the same name"
-    return ""
+    if known is not None and known.signal is not signal:
+        return (
+            "a worker could not tell its signal from another one; "
+            "keep each in a module, under a name of its own"
+        )
+    return functions.why_lost(function)
 
 
-def _has_name(function: Hook) -> bool:
-    return all(getattr(function, name, None) for name in ("__module__", "__qualname__"))
-
-
-def _task(hook: str, path: str, function: Hook) -> TaskWrapper:
-    """Return the Huey task of a hook function, which it may have from an earlier registration."""
+def _task(hook: str, path: str, function: Function, signal: Signal | None) -> TaskWrapper:
+    """Return the Huey task of a function, which it may have from an earlier registration."""
     known = registry.get((hook, path))
     if known is not None:
         return known.task
     name = f"{function.__qualname__}@{hook}"
-    return background.task(name=name, hook=hook, function=path)(_for_nobody(function))
+    called = function if signal is None else functools.partial(function, signal=signal)
+    known_by = {"hook": hook, "function": path}
+    ask = staticmethod(functools.partial(_options_of, hook, path))
+    return background.task(name=name, **known_by, options_now=ask)(_for_nobody(function, called))
 
 
-def _for_nobody(function: Hook) -> Hook:
+def _options_of(hook: str, path: str) -> TaskOptions:
+    """Return the options in force of a function, which its task asks for when that has failed."""
+    entry = registry.get((hook, path))
+    return TaskOptions() if entry is None else entry.options_now()
+
+
+def _for_nobody(function: Function, called: Callable[..., Any]) -> Function:
     """Return what calls a function and drops its answer, as Wagtail does with most of them."""
 
     @functools.wraps(function, updated=())  # not the mark of a coroutine function
     def call(*args: Any, **kwargs: Any) -> None:
-        _plain(function)(*args, **kwargs)
+        functions.call(called, *args, **kwargs)
 
     return call
 
 
-def _dispatch(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Have the function run in the background; whatever happens, the editor's request goes on."""
-    if conf.current().runs_synchronously(entry.hook, entry.path):
-        return _plain(entry.function)(*args, **kwargs)
-    pages = router.db_for_write(apps.get_model("wagtailcore", "Page"))
-    if background.immediate or pages == background.storage.ledger.database():
-        _enqueue_or_run(entry, args, kwargs)
-    else:
-        # The ledger cannot share the page's transaction: the next best is right after it.
-        later = functools.partial(_enqueue_or_run, entry, args, kwargs)
-        transaction.on_commit(later, using=pages, robust=True)
+def dispatch(
+    entry: BackgroundFunction,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    signal: Signal | None = None,
+) -> Any:
+    """Have the function run in the background; whatever happens, the editor's request goes on.
 
-
-def _enqueue_or_run(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Record the call as a task; where that cannot be done, run it here: it is not lost."""
-    try:
-        _enqueue(entry, args, kwargs)
-    except CannotSerialize as error:
-        _refuse(entry, args, error)
-        _run_here(entry, args, kwargs)
-    except Exception:
-        logger.exception(
-            "%s %s could not be recorded as a background task, so it runs in the request.",
-            entry.hook,
-            entry.path,
-        )
-        _run_here(entry, args, kwargs)
-
-
-def _enqueue(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    task = entry.task.task_class(_carried(entry.hook, args), kwargs, priority=entry.priority_now())
-    if background.immediate:
-        background.enqueue(task).get_raw_result()  # nobody asks for it: do not let it pile up
+    :param signal: what a receiver gets beside its arguments, if it runs here after all.
+    """
+    here = kwargs if signal is None else {**kwargs, "signal": signal}
+    run = functools.partial(functions.call, entry.function, *args, **here)
+    mode = switches.mode_of(entry.hook, entry.path)
+    if mode is Mode.SUPPRESSED:
+        logger.debug("%s is suppressed.", entry)
         return
-    ledger = background.storage.ledger.database()
-    if transaction.get_connection(ledger).in_atomic_block:
-        # A savepoint, so that a table which is not there yet does not undo the editor's change.
-        with transaction.atomic(using=ledger):
-            background.enqueue(task)
-    else:
-        background.enqueue(task)
-
-
-def _carried(hook: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments as they are to be carried: deleted objects whole, views described."""
-    # Not above: it needs Wagtail's models, and hooks may be registered before they are loaded.
-    from wagtail_async_hooks.arguments import BulkActionInfo, Snapshot
-
-    def whole(value: Any) -> Any:
-        if isinstance(value, models.Model):
-            return Snapshot(value)
-        return [whole(item) for item in value] if isinstance(value, list) else value
-
-    kind = catalogue.kind_of(hook)
-    if kind.deleted:
-        return tuple(whole(value) for value in args)
-    if "action_instance" in kind.arguments:
-        place = kind.arguments.index("action_instance")
-        return (*args[:place], *map(BulkActionInfo.of, args[place:]))
-    return args
-
-
-def _run_here(entry: BackgroundHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    pages = router.db_for_write(apps.get_model("wagtailcore", "Page"))
-    inside = transaction.get_connection(pages).in_atomic_block
+    if mode is Mode.SYNCHRONOUS or entry.is_synchronous_now():
+        return _at_once(entry, run)
+    call = entry.call(args, kwargs)
+    if call.is_autosave and not entry.options_now().merges:
+        logger.debug("%s is not run for an autosave.", entry)
+        return
+    otherwise = functools.partial(_run_here, entry, call, run)
     try:
-        # A savepoint, so that an error does not undo the editor's change.
-        with transaction.atomic(using=pages) if inside else nullcontext():
-            _plain(entry.function)(*args, **kwargs)
-    except Exception:
-        logger.exception("%s %s failed in the request.", entry.hook, entry.path)
+        task = _make_task(entry, call)
+    except Exception as error:
+        otherwise(error)
+        return
+    with current.within(call.request):
+        recording.record(task, otherwise)
 
 
-def _plain(function: Hook) -> Hook:
-    """Return what calls a function to its end, also if it is a coroutine function."""
-    return async_to_sync(function) if inspect.iscoroutinefunction(function) else function
+def _at_once(entry: BackgroundFunction, run: Callable[[], Any]) -> Any:
+    """Call a function that the site keeps synchronous, and return its answer."""
+    try:
+        return run()
+    except Snooze as snooze:
+        logger.error("%s is not called again: %s, which the request cannot do.", entry, snooze)
 
 
-def _refuse(entry: BackgroundHook, args: tuple[Any, ...], error: CannotSerialize) -> None:
+def _make_task(entry: BackgroundFunction, call: Call) -> Task:
+    options = entry.options_now()
+    if call.is_autosave and options.delay is None and not options.debounce:
+        # Nobody asked for that delay, so what expires does so as much later.
+        expires = options.expires and options.expires + AUTOSAVE_DELAY
+        options = replace(options, delay=AUTOSAVE_DELAY, expires=expires)
+    args, kwargs = call.carried()
+    task = entry.task.task_class(args, kwargs, **options.for_huey())
+    task.queue = options.queue or DEFAULT_QUEUE
+    task.options_known = options
+    if options.title is not None:
+        task.named = call.named
+    give_keys(task, options, call.named, entry)
+    task.context_carried = Context.capture().about(call.target(supersede=bool(options.supersede)))
+    return task
+
+
+def _run_here(
+    entry: BackgroundFunction, call: Call, run: Callable[[], Any], error: Exception
+) -> None:
+    """Run a call in the request that cannot be recorded as a task: it is not lost."""
+    if isinstance(error, CannotSerialize):
+        _refuse(entry, call, error)
+    else:
+        logger.error(
+            "%s could not be recorded as a background task, so it runs in the request.",
+            entry,
+            exc_info=error,
+        )
+    recording.run_here(str(entry), run)
+
+
+def _refuse(entry: BackgroundFunction, call: Call, error: CannotSerialize) -> None:
     """Log, once for each function, which argument keeps it from running in the background."""
     if (entry.hook, entry.path) in _refused:
         return
     _refused.add((entry.hook, entry.path))
     logger.error(
-        "%s %s runs in the request, because an argument cannot be carried to a worker: %s",
-        entry.hook,
-        entry.path,
-        _argument(entry.hook, args, error),
+        "%s runs in the request, because an argument cannot be carried to a worker: %s",
+        entry,
+        call.culprit(error),
     )
-
-
-def _argument(hook: str, args: tuple[Any, ...], error: CannotSerialize) -> str:
-    """Say which argument an error is about, by its name in Wagtail's documentation."""
-    path = error.path
-    names = catalogue.kind_of(hook).arguments
-    head, bracket, rest = path.removeprefix("['args'][").partition("]")
-    if path.startswith("['args'][") and bracket and head.isdigit():
-        place = int(head)
-        name = names[place] if place < len(names) else f"argument {place + 1}"
-        kind = type(args[place]).__qualname__ if place < len(args) else "?"
-        return f"{name}{rest} ({kind}): {error.reason}"
-    return str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
+from huey.exceptions import TaskTimeout
 
 
 class BackgroundError(Exception):
@@ -46,12 +47,46 @@ class MessageRefused(BackgroundError, ValueError):
     """A stored message was not written by this site, was altered, or is of an unknown version."""
 
 
+class CodecFailed(BackgroundError, ValueError):
+    """A codec could not make a value again of what it had made of it; the message names it."""
+
+
 class UnknownTask(BackgroundError, LookupError):
     """A message names a task that this process has not registered."""
 
 
 class TargetGone(BackgroundError, LookupError):
     """The object that a task is about was deleted before a worker came to it."""
+
+
+class TimedOut(BackgroundError, TaskTimeout, TimeoutError):  # type: ignore[misc]  # Huey's is Any
+    """A function took longer than its timeout.
+
+    :param seconds: the timeout.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took longer than its timeout of {seconds:g} s")
+
+
+class Snooze(BackgroundError):
+    """Raised by a function that is to be called again later, with nothing having gone wrong.
+
+    :param seconds: to wait.
+    :raises ValueError: if that is no number of seconds of at least 0.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
+            raise ValueError(
+                f"Snooze(…) takes a number of seconds of at least 0, but was given {seconds!r}."
+            )
+        super().__init__(f"it asked to be called again in {seconds:g} s")
+        self.seconds = seconds
+
+
+class ObjectsFailed(BackgroundError):
+    """Some of the objects that a task works through failed; what became of each is recorded."""
 
 
 class RemoteError(BackgroundError):

@@ -20,9 +20,14 @@ from django.db import (
 from huey import signals as huey_signals
 from huey.api import Task
 from huey.constants import EmptyData
+from huey.exceptions import CancelExecution
 
+from wagtail_async_hooks import current, describing, retrying
+from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.records import Claim, Outcome, State
+from wagtail_async_hooks.retrying import Discarded, PutOff
 from wagtail_async_hooks.rows import aware, is_later
+from wagtail_async_hooks.texts import MAX_TEXT, MAX_TRACEBACK, shortened, storable
 
 OUTAGE_TRIES: Final = 3
 """How often a task is run that an outage of the database cut off, or whose follow-ups (pipelines,
@@ -47,12 +52,15 @@ _REASONS: Final = {
 class Execution:
     """One attempt at a claimed task, while it goes on in this thread."""
 
-    def __init__(self, task: Task, claim: Claim) -> None:
-        self.task = task
-        self.claim = claim
+    def __init__(self, running: Running) -> None:
+        assert running.claim is not None
+        self.running = running
+        self.task: Task = running.task
+        self.claim: Claim = running.claim
         self.signal = ""
         self.exception: BaseException | None = None
         self.result: Any = EmptyData
+        self.due_at: datetime.datetime | None = self.task.eta
         self.again_at: datetime.datetime | None = None
         self.runs_again = False
         self.repeats = False
@@ -60,14 +68,24 @@ class Execution:
         self.has_returned = False
         self.transaction: transaction.Atomic | None = None
 
-    def note(self, signal: str) -> None:
-        """Remember the last of Huey's signals that says how the attempt ended."""
+    def note(self, signal: str, error: BaseException | None = None) -> None:
+        """Remember the last of Huey's signals that says how the attempt ended.
+
+        :param error: what went wrong, also if that was before the function was called.
+        """
         if signal in _STATES:
             self.signal = signal
+        self.exception = self.exception or error
 
     def again(self) -> None:
         """Huey asks to run the task once more, at its ``eta`` or as soon as possible."""
         self.runs_again = True
+        if self.task.eta == self.due_at:
+            # It may have been begun before its time, in the place of others that it was merged
+            # with.
+            self.again_at = None
+            return
+        retrying.spread(self.task, self.exception)
         self.again_at = self.task.eta
 
     def broke_off(self, error: BaseException) -> None:
@@ -85,21 +103,51 @@ class Execution:
 
     def repeat_if(self, lost: bool) -> None:
         """Have the task run again, a few times at most, if the database was lost meanwhile."""
-        self.repeats = lost and self.claim.attempt < OUTAGE_TRIES
+        self.repeats = lost and self.claim.counted < OUTAGE_TRIES
 
     def outcome(self, duration: float) -> Outcome:
         """Return what became of the attempt, from what Huey said of it."""
-        outcome = Outcome(self.claim, _STATES.get(self.signal, State.FAILED), duration=duration)
+        outcome = Outcome(
+            self.claim,
+            _STATES.get(self.signal, State.FAILED),
+            duration=duration,
+            messages=self.running.messages,
+            was_called=self.was_called,
+            progress=self.running.progress,
+        )
         if outcome.state is not State.SUCCEEDED:
             outcome.error = _REASONS.get(self.signal, "")
-        if self.exception is not None:
-            describe(self.exception, outcome)
+        self._tell(outcome)
         if self.runs_again:
             outcome.state = State.SCHEDULED if is_later(self.again_at) else State.WAITING
             outcome.run_at = aware(self.again_at)
         elif self.repeats:
             outcome.state = State.WAITING
+        elif outcome.error_type and outcome.state is not State.SUCCEEDED:
+            outcome.explanation = self._explanation()
         return outcome
+
+    def _explanation(self) -> str:
+        """Return what the error means for an editor, if its author has said so."""
+        error = self.exception
+        if isinstance(error, Discarded):
+            error = error.__cause__
+        if error is None:
+            return ""
+        explain = retrying.options_of(self.task).explain
+        return describing.explanation(explain, error, self.running.context.language)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Write into an outcome what went wrong, if anything did."""
+        error = self.exception
+        if isinstance(error, PutOff) and self.runs_again:
+            outcome.put_off, outcome.error = True, ""
+        elif isinstance(error, Discarded) and error.__cause__ is not None:
+            describe(error.__cause__, outcome)
+        elif error is not None:
+            describe(error, outcome)
+            if isinstance(error, CancelExecution):
+                outcome.traceback = ""  # nothing went wrong
 
 
 class Calling:
@@ -109,10 +157,15 @@ class Calling:
         self._execution = execution
         self._alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
         self._savepoint: transaction.Atomic | None = None
+        self._running = current.running()
+        self._surroundings = contextlib.ExitStack()
 
     def __enter__(self) -> Calling:
-        if self._execution is None and transaction.get_connection(self._alias).in_atomic_block:
-            # Immediate mode, within an editor's transaction: an error must not break that.
+        if self._running is not None:
+            self._surroundings.enter_context(self._running.context.restored())
+            self._running.is_called = True
+        if transaction.get_connection(self._alias).in_atomic_block:
+            # Immediate mode within an editor's transaction, or a test: an error must not break it.
             self._savepoint = transaction.atomic(using=self._alias)
             self._savepoint.__enter__()
         return self
@@ -123,8 +176,11 @@ class Calling:
             self._execution.was_called = True
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
+        self._surroundings.close()
+        if self._running is not None:
+            self._running.is_called = False
         if self._savepoint is not None:
-            self._savepoint.__exit__(kind, exception, trace)
+            self._leave(self._savepoint, kind, exception, trace)
         execution = self._execution
         if execution is None:
             return
@@ -136,6 +192,18 @@ class Calling:
         if task.on_complete or task.on_error or task.chord_config:
             execution.transaction = transaction.atomic(using=self._alias)
             execution.transaction.__enter__()
+
+    def _leave(self, savepoint: transaction.Atomic, kind: Any, exception: Any, trace: Any) -> None:
+        """Undo what the function has written if it raised an error; in a test, only if need be.
+
+        A worker has no transaction around a task, so that what was written before an error stays.
+        """
+        if self._execution is None:
+            savepoint.__exit__(kind, exception, trace)
+        elif transaction.get_connection(self._alias).is_usable():
+            savepoint.__exit__(None, None, None)
+        else:
+            savepoint.__exit__(kind or DatabaseError, exception, trace)
 
 
 def _a_connection_is_lost() -> bool:
@@ -159,12 +227,9 @@ def entered(block: transaction.Atomic) -> Iterator[None]:
 
 def describe(error: BaseException, outcome: Outcome) -> Outcome:
     """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
-    outcome.error = _storable(" ".join(str(error).split()) or type(error).__name__)
+    told = " ".join(shortened(str(error), MAX_TEXT).split())
+    outcome.error = storable(told or type(error).__name__)
     outcome.error_type = f"{type(error).__module__}.{type(error).__qualname__}"
-    outcome.traceback = _storable("".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    outcome.traceback = storable(shortened(told, MAX_TRACEBACK))
     return outcome
-
-
-def _storable(text: str) -> str:
-    """Return a text that every database takes: PostgreSQL refuses NUL, and all lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

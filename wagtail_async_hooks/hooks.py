@@ -6,24 +6,38 @@ Everything else that ``wagtail.hooks`` offers is Wagtail's own, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import difflib
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
 
 from wagtail_async_hooks import dispatch
+from wagtail_async_hooks.functions import Function
+from wagtail_async_hooks.options import EXPECTED, Options, TaskOptions, wrong
+from wagtail_async_hooks.switches import Mode, Switch
 
-__all__ = ["TemporaryHook", "get_hooks", "register", "register_temporarily", "search_for_hooks"]
+__all__ = [
+    "TemporaryHook",
+    "get_hooks",
+    "register",
+    "register_temporarily",
+    "search_for_hooks",
+    "suppress",
+    "synchronous",
+]
 
 
 def register(
     hook_name: str,
-    fn: Callable[..., Any] | None = None,
+    fn: Function | None = None,
     order: int = 0,
     *,
     background: bool = False,
-    priority: int | None = None,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
 ) -> Any:
     """Register a function for a hook, as a decorator or by a call.
 
@@ -33,56 +47,99 @@ def register(
     :param background: run the function in a worker once the transaction has committed. A hook
         that is not background-safe, or a function that a worker could not find again, runs in the
         request as ever, and a system check says so.
-    :param priority: of its tasks; higher runs first.
+    :param live: pass objects as visitors see them, also where a draft was saved.
+    :param draft: pass objects as they were last saved, also where the hook is about what is live.
+    :param options: those of :class:`~wagtail_async_hooks.options.TaskOptions`; the site's settings
+        overrule them.
     :returns: the function itself.
-    :raises TypeError: if ``priority`` is given without ``background=True``.
+    :raises TypeError: if an option is unknown, of a wrong type, or given without
+        ``background=True``.
     """
-    _check_options(f'register("{hook_name}"', background, priority)
-    if fn is None:
+    given, content = check_options(f'register("{hook_name}"', background, live, draft, options)
 
-        def decorator(fn: Callable[..., Any]) -> Callable[..., Any]:
-            register(hook_name, fn, order, background=background, priority=priority)
-            return fn
+    def decorator(fn: Function) -> Function:
+        called = fn
+        if background:
+            called = dispatch.in_background(hook_name, fn, given, draft=content)
+        wagtail_hooks.register(hook_name, called, order=order)
+        return fn
 
-        return decorator
-    called = dispatch.in_background(hook_name, fn, priority=priority) if background else fn
-    wagtail_hooks.register(hook_name, called, order=order)
-    return fn
+    return decorator if fn is None else decorator(fn)
 
 
 def register_temporarily(
     hook_name_or_hooks: Any,
-    fn: Callable[..., Any] | None = None,
+    fn: Function | None = None,
     *,
     order: int = 0,
     background: bool = False,
-    priority: int | None = None,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
 ) -> TemporaryHook:
     """Register one function, or a list of ``(hook_name, fn)``, for the time of a test.
 
+    :param options: as those of :func:`register`.
     :returns: a context manager, which is a decorator as well.
-    :raises TypeError: if ``priority`` is given without ``background=True``.
+    :raises TypeError: as :func:`register` does.
     """
-    _check_options("register_temporarily(…", background, priority)
+    made, content = check_options("register_temporarily(…", background, live, draft, options)
     given = hook_name_or_hooks if fn is None else [(hook_name_or_hooks, fn)]
     if background:
-        return TemporaryBackgroundHook(given, order, priority)
+        return TemporaryBackgroundHook(given, order, made, content)
     return wagtail_hooks.register_temporarily(given, order=order)
+
+
+def suppress(*names: str | Function) -> Switch:
+    """Do not call background functions at all: for imports and fixtures.
+
+    Receivers are meant as well. What does not run in the background by itself is not: synchronous
+    functions, tasks that are called, and those of ``TASKS``.
+
+    :param names: hooks, signals, functions or their dotted paths; by default, all.
+    :returns: a context manager, which is a decorator as well; it is on for what is called from
+        within the block, and not in other threads.
+    :raises ValueError: when the block begins, if there is no such hook, signal or function.
+    """
+    return Switch(Mode.SUPPRESSED, names, _names)
+
+
+def synchronous(*names: str | Function) -> Switch:
+    """Call background functions where Wagtail or Django does, as without ``background=True``.
+
+    They get what was passed, and their errors are the caller's. Otherwise as :func:`suppress`;
+    the innermost of both counts.
+
+    :param names: hooks, signals, functions or their dotted paths; by default, all.
+    :returns: see :func:`suppress`, as for what is raised.
+    :raises ValueError: see there.
+    """
+    return Switch(Mode.SYNCHRONOUS, names, _names)
+
+
+def _names() -> set[str]:
+    search_for_hooks()
+    return dispatch.hook_names() | dispatch.function_paths()
 
 
 class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail has no types
     """Functions that run in the background for a while; afterwards, nothing knows of them."""
 
     def __init__(
-        self, hooks: list[tuple[str, Callable[..., Any]]], order: int, priority: int | None
+        self,
+        hooks: list[tuple[str, Function]],
+        order: int,
+        options: TaskOptions,
+        draft: bool | None,
     ) -> None:
         super().__init__([], order)
         self._given = hooks
-        self._priority = priority
+        self._options = options
+        self._draft = draft
 
     def __enter__(self) -> TemporaryBackgroundHook:
         self.hooks = [
-            (name, dispatch.in_background(name, fn, priority=self._priority))
+            (name, dispatch.in_background(name, fn, self._options, draft=self._draft))
             for name, fn in self._given
         ]
         super().__enter__()
@@ -94,9 +151,29 @@ class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail h
             dispatch.forget(name, fn)
 
 
-def _check_options(call: str, background: bool, priority: int | None) -> None:
-    if priority is not None and not background:
-        raise TypeError(f"{call}, priority=…) needs background=True as well.")
+def check_options(
+    call: str, background: bool, live: bool, draft: bool, options: Mapping[str, Any]
+) -> tuple[TaskOptions, bool | None]:
+    """Return the options that were given in code, and which content they ask for.
+
+    :param call: the beginning of the call, for the error.
+    :raises TypeError: if one is unknown, of a wrong type, contradicts another one, or is given
+        without ``background=True``.
+    """
+    for name in options:
+        if name not in EXPECTED:
+            near = difflib.get_close_matches(name, EXPECTED, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(EXPECTED)}."
+            raise TypeError(f"{call}, {name}=…) is no option; {hint}")
+    for name, expected in wrong(options).items():
+        raise TypeError(f"{call}, {name}=…) should be {expected}, but is {options[name]!r}.")
+    said = [name for name, value in options.items() if value is not None]
+    said += [name for name, value in (("live", live), ("draft", draft)) if value]
+    if said and not background:
+        raise TypeError(f"{call}, {said[0]}=…) needs background=True as well.")
+    if live and draft:
+        raise TypeError(f"{call}, live=…, draft=…) can be one or the other, not both.")
+    return TaskOptions(**options), draft if live or draft else None
 
 
 def __getattr__(name: str) -> Any:

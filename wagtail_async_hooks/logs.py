@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from typing import Any
 
@@ -47,6 +48,16 @@ def _log_end(signal: NamedSignal, level: int) -> Any:
     return receiver
 
 
+def _log_snooze(sender: str, *, task: TaskInfo, duration: float, run_at: datetime.datetime) -> None:
+    logger.info(
+        "%s snoozed after %.3f s, to be called again at %s",
+        task,
+        duration,
+        run_at.isoformat(sep=" ", timespec="seconds"),
+        extra={"action": "snoozed", "task_pk": task.pk},
+    )
+
+
 def _log_rescue(sender: str, *, task: TaskInfo, waits: bool) -> None:
     logger.warning(
         "%s was held by a worker that died, and %s",
@@ -60,6 +71,7 @@ _RECEIVERS: dict[NamedSignal, Any] = {
     signals.succeeded: _log_end(signals.succeeded, logging.INFO),
     signals.failed: _log_end(signals.failed, logging.ERROR),
     signals.retrying: _log_end(signals.retrying, logging.WARNING),
+    signals.snoozed: _log_snooze,
     signals.cancelled: _log_end(signals.cancelled, logging.INFO),
     signals.expired: _log_end(signals.expired, logging.INFO),
     signals.rescued: _log_rescue,

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.records import ItemState, State
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # not generic at run time
@@ -39,6 +39,7 @@ class Worker(models.Model):
     pid = models.PositiveIntegerField()
     threads = models.PositiveSmallIntegerField()
     release = models.CharField(max_length=64)
+    queues = models.TextField(blank=True, help_text=_("Those that it serves; blank for all."))
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True)
@@ -62,14 +63,23 @@ class BackgroundTask(models.Model):
 
     task_id = ExactCharField(max_length=255, db_index=True, help_text=_("Huey's id of the task."))
     name = models.CharField(max_length=255, help_text=_("The task's name in Huey's registry."))
+    title = models.CharField(
+        max_length=255, blank=True, default="", help_text=_("What it does, for people.")
+    )
     hook = models.CharField(max_length=100, blank=True)
     function = models.CharField(max_length=255, blank=True)
     message = models.BinaryField(help_text=_("Huey's message, as signed JSON."))
-    queue = models.CharField(max_length=64, default="default")
+    queue = ExactCharField(max_length=64, default="default")
     priority = models.IntegerField(default=0, help_text=_("Higher runs first."))
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
     run_at = models.DateTimeField(null=True, help_text=_("Not before this time."))
+    latest_at = models.DateTimeField(
+        null=True, help_text=_("Not after this time, however many follow it; if it is debounced.")
+    )
     attempt = models.PositiveIntegerField(default=0, help_text=_("How often it was begun."))
+    snoozes = models.PositiveIntegerField(
+        default=0, help_text=_("How often its function asked to be called again later.")
+    )
     deaths = models.PositiveSmallIntegerField(
         default=0, help_text=_("How many workers died while running it.")
     )
@@ -101,10 +111,51 @@ class BackgroundTask(models.Model):
     enqueued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    coalesce_key = ExactCharField(
+        max_length=255,
+        blank=True,
+        default="",
+        help_text=_("Of several waiting tasks with the same key only the newest runs."),
+    )
+    exclusive_key = ExactCharField(
+        max_length=255,
+        blank=True,
+        default="",
+        help_text=_("Of several tasks with the same key only one runs at a time, in their order."),
+    )
+    slot = models.PositiveSmallIntegerField(
+        null=True,
+        help_text=_("Its number among the running tasks of its queue, if that has a limit."),
+    )
+    merged_into = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="merged",
+        help_text=_("The task that ran for this one as well."),
+    )
+    progress_done = models.PositiveIntegerField(null=True, help_text=_("How much it has done."))
+    progress_total = models.PositiveIntegerField(null=True, help_text=_("Of how much."))
+    progress_note = models.CharField(max_length=255, blank=True, default="")
+    cancel_requested = models.BooleanField(
+        default=False, help_text=_("It is to end when it next reports its progress.")
+    )
+    side_effect = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text=_("What a second run would do once more, in a word."),
+    )
+    messages = models.JSONField(null=True, help_text=_("What the function had to tell the editor."))
     result = models.BinaryField(null=True, help_text=_("What it returned, as signed JSON."))
     error = models.TextField(blank=True, help_text=_("What went wrong, in one line."))
     error_type = models.CharField(max_length=255, blank=True)
     traceback = models.TextField(blank=True)
+    explanation = models.CharField(
+        max_length=500, blank=True, default="", help_text=_("What the error means, for editors.")
+    )
 
     class Meta:
         verbose_name = _("background task")
@@ -118,6 +169,14 @@ class BackgroundTask(models.Model):
                 name="bgtask_claim",
                 condition=models.Q(state=State.WAITING),
             ),
+            # Not "priority DESC": see ledger/choosing.py.
+            models.Index(
+                models.F("queue"),
+                models.Value(-1) - models.F("priority"),
+                models.F("id"),
+                name="bgtask_queue",
+                condition=models.Q(state=State.WAITING),
+            ),
             models.Index(
                 fields=["run_at"], name="bgtask_due", condition=models.Q(state=State.SCHEDULED)
             ),
@@ -125,6 +184,34 @@ class BackgroundTask(models.Model):
                 fields=["worker"], name="bgtask_running", condition=models.Q(state=State.RUNNING)
             ),
             models.Index(fields=["subject_type", "subject_id"], name="bgtask_subject"),
+            models.Index(
+                fields=["coalesce_key"],
+                name="bgtask_coalesce",
+                condition=models.Q(state__in=(State.WAITING, State.SCHEDULED))
+                & ~models.Q(coalesce_key=""),
+            ),
+            models.Index(
+                models.F("exclusive_key"),
+                models.Value(-1) - models.F("priority"),
+                models.F("id"),
+                name="bgtask_exclusive_next",
+                condition=models.Q(state=State.WAITING) & ~models.Q(exclusive_key=""),
+            ),
+        ]
+        constraints = [
+            # Two workers may claim two tasks of one key in the same instant: this stops the second.
+            # MySQL and MariaDB have no conditional constraints: the seventh migration makes one.
+            models.UniqueConstraint(
+                fields=["exclusive_key"],
+                name="bgtask_exclusive",
+                condition=models.Q(state=State.RUNNING) & ~models.Q(exclusive_key=""),
+            ),
+            # The same for the tasks of a queue that has a limit, and by the eleventh migration.
+            models.UniqueConstraint(
+                fields=["queue", "slot"],
+                name="bgtask_slot",
+                condition=models.Q(state=State.RUNNING) & models.Q(slot__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -132,9 +219,158 @@ class BackgroundTask(models.Model):
 
     @classmethod
     def check(cls, **kwargs: Any) -> list[CheckMessage]:
-        """Drop Django's warnings about indexes on MySQL: the second migration answers them."""
-        answered = ("models.W037", "models.W043")  # conditions; expressions, on MariaDB
+        """Drop Django's warnings about MySQL: migrations of ours answer them."""
+        # Conditions of constraints, and of indexes; expressions, on MariaDB.
+        answered = ("models.W036", "models.W037", "models.W043")
         return [message for message in super().check(**kwargs) if message.id not in answered]
+
+
+class TaskAttempt(models.Model):
+    """An attempt at a task that was not the last one; the last one is in the task's own row."""
+
+    task = models.ForeignKey(
+        BackgroundTask, on_delete=models.CASCADE, db_constraint=False, related_name="attempts"
+    )
+    number = models.PositiveIntegerField()
+    worker = models.ForeignKey(
+        Worker,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+    error = models.TextField(blank=True)
+    error_type = models.CharField(max_length=255, blank=True)
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("attempt at a background task")
+        verbose_name_plural = _("attempts at background tasks")
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.error}"
+
+
+class Pause(models.Model):
+    """What workers do not begin until somebody resumes it."""
+
+    class Kind(models.TextChoices):
+        """What can be paused."""
+
+        EVERYTHING = "everything", _("Everything")
+        QUEUE = "queue", _("Queue")
+        HOOK = "hook", _("Hook")
+        FUNCTION = "function", _("Function")
+
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = ExactCharField(max_length=255, blank=True)
+    paused_at = models.DateTimeField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+        help_text=_("Who paused it."),
+    )
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "name"], name="bgtask_pause"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}".rstrip()
+
+
+class TaskItem(models.Model):
+    """What became of one of the objects that a task works through.
+
+    That one is done is written in the transaction of the change to it, so that a task which is cut
+    off and begins again knows what is done.
+    """
+
+    task = models.ForeignKey(
+        BackgroundTask,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,  # that of the constraint below serves as well
+        related_name="items",
+    )
+    key = ExactCharField(max_length=255, help_text=_("Primary key of the object."))
+    label = models.CharField(max_length=255, help_text=_("What the object is called."))
+    state = models.CharField(max_length=10, choices=ItemState.choices)
+    error = models.TextField(blank=True, help_text=_("What went wrong, for editors."))
+    result = models.JSONField(null=True, help_text=_("What came of it, for what follows."))
+    is_told = models.BooleanField(
+        default=False, help_text=_("What follows when all are done has been told of it.")
+    )
+    ended_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("object of a background task")
+        verbose_name_plural = _("objects of background tasks")
+        constraints = [models.UniqueConstraint(fields=["task", "key"], name="bgtask_item_key")]
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.state}"
+
+
+class Notice(models.Model):
+    """A task that has ended, and whose messages its user has not been shown yet."""
+
+    task = models.OneToOneField(
+        BackgroundTask, on_delete=models.CASCADE, db_constraint=False, primary_key=True
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+
+    class Meta:
+        verbose_name = _("notice of a background task")
+        verbose_name_plural = _("notices of background tasks")
+
+    def __str__(self) -> str:
+        return f"#{self.task_id}"
+
+
+class Schedule(models.Model):
+    """What the workers know of one entry of the schedule: when it is due, and what became of it.
+
+    Whoever moves ``next_due_at`` on records the task, in the same transaction.
+    """
+
+    name = ExactCharField(max_length=255, unique=True)
+    crontab = models.CharField(
+        max_length=255, blank=True, help_text=_("Blank where a function says when it is due.")
+    )
+    time_zone = models.CharField(max_length=255)
+    next_due_at = models.DateTimeField(null=True, help_text=_("When to look at it next."))
+    last_due_at = models.DateTimeField(null=True, help_text=_("The time that was kept last."))
+    last_skipped_at = models.DateTimeField(
+        null=True, help_text=_("The time that was not kept last.")
+    )
+    last_task = models.ForeignKey(
+        BackgroundTask,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+
+    class Meta:
+        verbose_name = _("entry of the schedule")
+        verbose_name_plural = _("entries of the schedule")
+
+    def __str__(self) -> str:
+        return str(self.name)
 
 
 class StoredValue(models.Model):

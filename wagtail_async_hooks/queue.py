@@ -13,33 +13,59 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import async_to_sync
 from django.core.signals import setting_changed
 from django.db import transaction
 from django.utils import timezone
 from huey import signals as huey_signals
-from huey.api import Huey, Task, TaskWrapper, chord, group
+from huey.api import Huey, PeriodicTask, Task, TaskWrapper, chord, group
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution, HueyException
 from huey.storage import BaseStorage
 from huey.utils import Error, utcnow
 
-from wagtail_async_hooks import conf, serializer, signals
-from wagtail_async_hooks.exceptions import CannotSerialize, TargetGone, UnknownTask
+from wagtail_async_hooks import (
+    conf,
+    current,
+    keys,
+    options,
+    recurrence,
+    retrying,
+    serializer,
+    signals,
+    timeouts,
+)
+from wagtail_async_hooks.context import Context
+from wagtail_async_hooks.current import Running
+from wagtail_async_hooks.exceptions import (
+    CannotSerialize,
+    MessageRefused,
+    TargetGone,
+    UnknownTask,
+)
 from wagtail_async_hooks.execution import OUTAGE_TRIES, Calling, Execution, describe, entered
-from wagtail_async_hooks.records import Claim, Outcome, State
+from wagtail_async_hooks.records import Bounds, Claim, Outcome, State
+from wagtail_async_hooks.recurrence import Asked
 from wagtail_async_hooks.rows import is_later, make_row
 from wagtail_async_hooks.storage.database import DatabaseStorage, Envelope
 from wagtail_async_hooks.storage.resolving import resolve
+
+if TYPE_CHECKING:
+    from wagtail_async_hooks.models import BackgroundTask
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN_TASK_DELAYS: Final = (10, 60, 300, 900, 3600)
 """Seconds after which a task that no code here knows is tried again: a rolling deploy takes
 minutes, and a task that is still unknown after the last one fails."""
+
+CANCELLED: Final = "it was cancelled"
+"""Why a task ended that was cancelled while it ran."""
 
 
 class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no types
@@ -52,15 +78,35 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
         func: Callable[..., Any],
         context: bool = False,
         name: str | None = None,
-        **options: Any,
+        **settings: Any,
     ) -> type[Task]:
-        """Make the task's class; it resolves the arguments, then calls the function."""
-        options.setdefault("function", f"{func.__module__}.{func.__qualname__}")
-        made: type[Task] = super().create_task(self._resolving(func), context, name, **options)
+        """Make the task's class; it resolves the arguments, then calls the function.
+
+        :raises TypeError: if an option is of a wrong type.
+        """
+        path = settings.setdefault("function", f"{func.__module__}.{func.__qualname__}")
+        queue = settings.get("queue")
+        if queue is not None and (expected := options.queue_name(queue)):
+            raise TypeError(f"The queue of the task {path} should be {expected}, but is {queue!r}.")
+        about_keys = {name: settings.pop(name) for name in keys.OPTIONS if name in settings}
+        if about_keys:
+            settings["own_keys"] = keys.OwnKeys(func, about_keys)
+        own = options.taken_from(settings, f"background.task(…) of {path}")
+        settings.setdefault("options_now", lambda task: own)
+        settings["called"] = staticmethod(func)
+        made: type[Task] = super().create_task(self._resolving(func), context, name, **settings)
         return made
 
+    def map(self, it: Iterable[Any]) -> Any:
+        """Call the task for each item, as Huey does; all are recorded by few INSERTs."""
+        items = list(it)
+        with self.huey.gathering():
+            return super().map(items)
+
     def _resolving(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        call = async_to_sync(func) if inspect.iscoroutinefunction(func) else func
+        call = func
+        if inspect.iscoroutinefunction(func):
+            call = async_to_sync(timeouts.in_time(func))
 
         @functools.wraps(func, updated=())  # not the mark of a coroutine function
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -69,10 +115,29 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
                     args, kwargs = serializer.resolve(args), serializer.resolve(kwargs)
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
+                _cancel_if_superseded()
                 calling.begin()
-                return call(*args, **kwargs)
+                return _called(functools.partial(call, *args, **kwargs))
 
         return run
+
+
+def _called(call: Callable[[], Any]) -> Any:
+    """Call a task's function, within its time, and judge what it raises."""
+    running = current.running()
+    if running is None:
+        return call()
+    with retrying.judging(running):
+        if running.claim is None or not running.task.timeout:
+            return call()
+        return timeouts.limited(call, running.task.timeout, str(running.claim))
+
+
+def _cancel_if_superseded() -> None:
+    running = current.running()
+    target = running and running.context.target
+    if target and target.supersede and (successor := target.successor()) is not None:
+        raise CancelExecution(f"superseded by revision {successor}", retry=False)
 
 
 class _ThreadState(threading.local):
@@ -90,13 +155,21 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     storage: DatabaseStorage
 
+    bounds: Bounds
+    """What claims keep to: limits, and in a worker also its queues, and what is paused."""
+
+    listens: bool
+    """Whether what a storage rings for is for this process, which then serves all queues."""
+
     def __init__(self, name: str = "wagtail_async_hooks") -> None:
         self._thread = _ThreadState()
         self._held: set[tuple[int, int]] = set()
         self._suspect = threading.Lock()
+        self.bounds = Bounds(limits=conf.current().limits)
+        self.listens = True
         super().__init__(
             name,
-            store_none=True,  # costs nothing: the result is a column of the row that is written
+            store_none=True,  # costs nothing: a task that has succeeded and has no result says so
             store_intermediate_errors=False,
             immediate=not conf.current().backend,
             serializer=serializer.SignedJSONSerializer(),
@@ -110,8 +183,52 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def get_storage(self, **kwargs: Any) -> BaseStorage:
         return resolve(conf.current(), self.name)
 
+    def periodic_task(
+        self,
+        validate_datetime: str | Asked,
+        *args: Any,
+        time_zone: str = "",
+        missed: str = "once",
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], TaskWrapper]:
+        """Return a decorator for a function that recurs, as Huey does.
+
+        :param validate_datetime: Huey's ``crontab()``, or any function that says of a naive time
+            in UTC whether the task is due; or a crontab as text, which knows time zones.
+        :param time_zone: where the clock of a crontab that is text hangs; by default that of
+            Django's ``TIME_ZONE``.
+        :param missed: what becomes of what fell due while no worker looked: run ``"once"``, or
+            ``"skip"``.
+        :raises ValueError: if the crontab, the time zone or ``missed`` cannot be used.
+        :raises TypeError: if an option is given that merges tasks: a run that has not ended keeps
+            the next one from being recorded, so there is nothing to merge.
+        """
+        for name in keys.OPTIONS:
+            if name != "exclusive" and name in options:
+                raise TypeError(
+                    f"@background.periodic_task({name}=…) cannot be given: a run that has not "
+                    "ended keeps the next one from being recorded, so there is nothing to merge."
+                )
+        times = recurrence.times_of(validate_datetime, time_zone)
+        if missed not in recurrence.MISSED:
+            raise ValueError(f'missed should be "once" or "skip", but is {missed!r}.')
+        decorator: Callable[[Callable[..., Any]], TaskWrapper] = super().periodic_task(
+            times.is_due, *args, times=times, missed=missed, **options
+        )
+        return decorator
+
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        """Return a task of each function that recurs, as they are registered now."""
+        tasks: list[PeriodicTask] = self._registry.periodic_tasks
+        return tasks
+
+    def task_classes(self) -> list[type[Task]]:
+        """Return what Huey knows tasks by, as they are registered now."""
+        return list(self._registry._registry.values())
+
     def _settings_changed(self, *, setting: str, **kwargs: Any) -> None:
         if setting == conf.SETTING:
+            self.bounds = Bounds(limits=conf.current().limits)
             self.immediate = not conf.current().backend
             self.storage = self.create_storage()
 
@@ -124,17 +241,41 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """
         execution = self._thread.execution
         if isinstance(task, group | chord):
-            return super().enqueue(task)
+            with self.gathering():
+                return super().enqueue(task)
         if self.immediate:
             task = self.deserialize_task(self.serialize_task(task))
             task.eta = None  # delays and retries run at once
         elif execution is not None and task is execution.task:
             execution.again()
             return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
+        else:
+            _give_own_keys(task)
         result = super().enqueue(task)
         if not self.immediate and is_later(task.eta):
             self._emit(huey_signals.SIGNAL_SCHEDULED, task)
         return result
+
+    def enqueue_many(self, tasks: Iterable[Task | group | chord]) -> list[Any]:
+        """Record many tasks, all of them or none, by few INSERTs in the caller's transaction.
+
+        :param tasks: such as ``my_task.s(1, 2)``; groups and chords as well.
+        :returns: the result of each, as of :meth:`enqueue`.
+        :raises CannotSerialize: if an argument cannot be carried; nothing was recorded.
+        :raises TypeError: if something is no task; nothing was recorded.
+        """
+        given = list(tasks)  # to its end first: what that does is not for one INSERT
+        for task in given:
+            if not isinstance(task, Task | group | chord):
+                raise TypeError(
+                    f"enqueue_many() takes tasks such as my_task.s(1, 2), but {task!r} is none."
+                )
+        with self.gathering():
+            return [self.enqueue(task) for task in given]
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """Return the context in which all that Huey enqueues is recorded at once, at its end."""
+        return nullcontext() if self.immediate else self.storage.gathering()
 
     def add_schedule(self, task: Task) -> None:
         """Record a task for its time."""
@@ -145,14 +286,21 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             execution.again()
             self._emit(huey_signals.SIGNAL_SCHEDULED, task)
         else:
+            _give_own_keys(task)
             super().add_schedule(task)
 
     def serialize_task(self, task: Task) -> Envelope:
         """Return the message, together with the row for the ledger."""
-        message = super().serialize_task(task)
+        message = self._pack(task)
         if self.immediate:
             return Envelope(message)
         return Envelope.around(message, make_row(task, message))
+
+    def _pack(self, task: Task) -> bytes:
+        message: bytes = self.serializer.serialize_call(
+            self._registry.create_message(task), _context_of(task).payload()
+        )
+        return message
 
     def deserialize_task(self, data: bytes) -> Task:
         """Return the task of a message.
@@ -160,13 +308,50 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         :raises MessageRefused: if this site did not write the message.
         :raises UnknownTask: if no such task is registered here.
         """
+        message, context = self.serializer.deserialize_call(data)
         try:
-            return super().deserialize_task(data)
+            task = self._registry.create_task(message)
+            task.context_carried = Context.from_payload(context)
         except HueyException as error:
             raise UnknownTask(
                 f"{error}; the code that enqueued it is not what this worker runs, or its module "
                 "is not imported by a wagtail_hooks.py or tasks.py."
             ) from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise MessageRefused(
+                f"the message is not one of this package: {type(error).__name__}: {error}."
+            ) from error
+        return task
+
+    def renewed(self, row: BackgroundTask) -> bytes:
+        """Return the message of a task that has ended, for one more attempt: it does not expire.
+
+        :param row: the task's.
+        """
+        message = bytes(row.message)
+        try:
+            task = self.deserialize_task(message)
+        except (UnknownTask, MessageRefused):
+            return message  # the attempt will tell
+        task.eta = task.expires = task.expires_resolved = None
+        return self._pack(task)
+
+    def recorded_earlier(self, row: BackgroundTask, by: datetime.timedelta) -> bytes:
+        """Return the message of a task as though it had been recorded earlier.
+
+        :param row: the task's.
+        :param by: how much.
+        """
+        message = bytes(row.message)
+        try:
+            task = self.deserialize_task(message)
+        except (UnknownTask, MessageRefused):
+            return message
+        if task.eta is None and task.expires_resolved is None:
+            return message
+        task.eta = task.eta and task.eta - by
+        task.expires_resolved = task.expires_resolved and task.expires_resolved - by
+        return self._pack(task)
 
     # Claim ----------------------------------------------------------------------------------
 
@@ -179,13 +364,15 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         :param worker: primary key of the worker's row.
         :returns: the task, or ``None`` if nothing waits.
         """
-        while True:
-            hint = self.storage.hint()
+        while not self.bounds.all_paused:
+            hint = self.storage.hint() if self.listens else None
             claim = self._claim(worker, hint)
             if claim is None and hint is None:
                 return None
             if claim is not None and (task := self._open(claim)) is not None:
                 return task
+        self.settle()
+        return None
 
     def holds(self, pk: int, attempt: int) -> bool:
         """Tell whether this process makes an attempt at a task, or has yet to record its end."""
@@ -223,35 +410,53 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         kept: bool
         claimed: Claim | None
         kept, claimed = self.storage.ledger.step(
-            outcome, worker, hint, claim=claim, suspects=suspects
+            outcome, worker, hint, claim=claim, suspects=suspects, bounds=self.bounds
         )
-        if claimed is not None:
+        if claimed is not None and not claimed.put_off:
             self._held.add((claimed.pk, claimed.attempt))
         if outcome is not None:
             self._recorded(outcome, kept)
+        if claimed is not None:
+            if claimed.put_off and claimed.exclusive_key:
+                self.storage.announce_next(claimed.exclusive_key)
+            for merged in claimed.merged:
+                signals.announce(signals.merged, merged.sender, task=merged, into=claimed)
         return claimed
 
     def _recorded(self, outcome: Outcome, kept: bool) -> None:
         self._thread.pending = None
         self._held.discard((outcome.claim.pk, outcome.claim.attempt))
+        if outcome.claim.exclusive_key:
+            self.storage.announce_next(outcome.claim.exclusive_key)
+        if outcome.claim.slot is not None:
+            self.storage.announce_room(outcome.claim.queue)
         _announce(outcome, kept)
 
     def _open(self, claim: Claim) -> Task | None:
         """Return the claimed task, or see to it that a message which cannot be run is kept."""
+        if claim.put_off:
+            return None
+        if claim.cancel_requested:
+            self._pass_over(Outcome(claim, State.CANCELLED, error=CANCELLED, was_called=False))
+            return None
         try:
             task = self.deserialize_task(claim.message)
         except Exception as error:
-            outcome = describe(error, Outcome(claim, State.FAILED))
-            tries = claim.attempt - 1
+            outcome = describe(error, Outcome(claim, State.FAILED, was_called=False))
+            tries = claim.counted - 1
             if isinstance(error, UnknownTask) and tries < len(UNKNOWN_TASK_DELAYS):
                 outcome.state = State.SCHEDULED
                 delay = datetime.timedelta(seconds=UNKNOWN_TASK_DELAYS[tries])
                 outcome.run_at = timezone.now() + delay
-            self._thread.pending = outcome
-            self._let_go(claim)
+            self._pass_over(outcome)
             return None
         task.claim = claim
         return task
+
+    def _pass_over(self, outcome: Outcome) -> None:
+        """Have it recorded what becomes of a claimed task that is not run."""
+        self._thread.pending = outcome
+        self._let_go(outcome.claim)
 
     def read_schedule(self, timestamp: datetime.datetime | None = None) -> list[Task]:
         """Let what is due wait for a worker; nothing is left for a scheduler to enqueue."""
@@ -266,14 +471,16 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def execute(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
         """Run a task and record how it ended."""
         if getattr(task, "claim", None) is None:
-            return super().execute(task, timestamp)
+            with current.entered(Running(task, _context_of(task))):
+                return super().execute(task, timestamp)
         value = self.attempt(task, timestamp)
         self.settle()
         return value
 
     def attempt(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
         """Run a claimed task; :meth:`next` or :meth:`settle` records how it ended."""
-        execution = Execution(task, task.claim)
+        running = Running(task, _context_of(task), task.claim)
+        execution = Execution(running)
         before, self._thread.execution = self._thread.execution, execution
         begun = time.monotonic()
         value = None
@@ -281,7 +488,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         try:
             # By the worker's clock a task may not be due yet that is due by the database's.
             now = timestamp or utcnow()
-            value = super().execute(task, now if task.eta is None else max(now, task.eta))
+            with current.entered(running):
+                value = super().execute(task, now if task.eta is None else max(now, task.eta))
         except (Exception, SystemExit) as error:
             # Either sys.exit() in the function, or what follows from the task cannot be recorded.
             logger.error("%s broke off.", execution.claim, exc_info=True)
@@ -304,8 +512,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         outcome = execution.outcome(duration)
         if outcome.state.is_final:
             outcome.result = self._packed(execution)
+            if outcome.state is State.SUCCEEDED and _forgets(execution.task):
+                outcome.message = self._pack(_without_arguments(execution.task))
         elif execution.runs_again:
-            outcome.message = super().serialize_task(execution.task)
+            outcome.message = self._pack(execution.task)
         self._thread.pending = outcome
         if execution.transaction is not None:
             self._commit_with(execution.transaction)
@@ -322,14 +532,14 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         except Exception as error:
             logger.exception("What follows from %s could not be recorded.", outcome.claim)
             describe(error, outcome)
-            again = outcome.claim.attempt < OUTAGE_TRIES
+            again = outcome.claim.counted < OUTAGE_TRIES
             outcome.state = State.WAITING if again else State.FAILED
             return
         self._recorded(outcome, kept)
 
     def _packed(self, execution: Execution) -> bytes | None:
         result = execution.result
-        if execution.claim.hook or result is EmptyData:
+        if execution.claim.hook or result is EmptyData or result is None:
             return None  # what these hooks return is for nobody, as in Wagtail
         if isinstance(result, Error):
             result = Error({k: v for k, v in result.metadata.items() if k != "traceback"})
@@ -344,7 +554,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """Bridge from Huey's signals: remember the last one that says how the attempt ended."""
         execution = self._thread.execution
         if execution is not None and task is execution.task:
-            execution.note(signal)
+            execution.note(signal, *args)
 
     # Results --------------------------------------------------------------------------------
 
@@ -367,10 +577,12 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         if data is not EmptyData or self.immediate:
             return data
         row = self.storage.ledger.ended(key)
-        if row is None or row.result is None:
+        if row is None:
             return EmptyData
         if row.state == State.SUCCEEDED:
-            return bytes(row.result)
+            return self.serializer.serialize(None) if row.result is None else bytes(row.result)
+        if row.result is None:
+            return EmptyData
         error = self.serializer.deserialize(row.result)
         return self.serializer.serialize(Error({**error.metadata, "traceback": row.traceback}))
 
@@ -390,6 +602,45 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         return super().delete(key)
 
 
+def own_options(kind: type[Task]) -> options.TaskOptions:
+    """Return what ``@background.task()`` was given of which Huey knows nothing."""
+    own_keys: keys.OwnKeys | None = getattr(kind, "own_keys", None)
+    of_keys = options.TaskOptions() if own_keys is None else own_keys.options
+    own: options.TaskOptions = kind.options_now(None)
+    return replace(of_keys.over(own), queue=getattr(kind, "queue", None))
+
+
+def _give_own_keys(task: Task) -> None:
+    own_keys: keys.OwnKeys | None = getattr(task, "own_keys", None)
+    if own_keys is not None:
+        own_keys.give_to(task)
+
+
+def _forgets(task: Task) -> bool:
+    """Tell whether a task's arguments leave its row once it has succeeded."""
+    return getattr(task, "forget_arguments", False) is True
+
+
+def _without_arguments(task: Task) -> Task:
+    bare = type(task)(id=task.id)
+    bare.context_carried = Context()
+    return bare
+
+
+def _context_of(task: Task) -> Context:
+    """Return what is to surround a task: what it was recorded with, or else the caller's context.
+
+    What follows from a task, such as the next one of a pipeline, is surrounded by the same.
+    """
+    known: Context | None = getattr(task, "context_carried", None)
+    if known is not None:
+        return known
+    running = current.running()
+    if running is not None and not running.is_called:
+        return running.context.about(None)
+    return Context.capture()
+
+
 def _announce(outcome: Outcome, kept: bool) -> None:
     claim = outcome.claim
     if not kept:
@@ -398,6 +649,9 @@ def _announce(outcome: Outcome, kept: bool) -> None:
     arguments: dict[str, Any] = {"task": claim, "duration": outcome.duration}
     if outcome.state is State.SUCCEEDED:
         signals.announce(signals.succeeded, claim.sender, **arguments)
+        return
+    if outcome.put_off:
+        signals.announce(signals.snoozed, claim.sender, **arguments, run_at=outcome.run_at)
         return
     signal = {
         State.FAILED: signals.failed,

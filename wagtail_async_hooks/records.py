@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -19,11 +21,40 @@ class State(models.TextChoices):
     FAILED = "failed", _("Failed")
     CANCELLED = "cancelled", _("Cancelled")
     EXPIRED = "expired", _("Expired")
+    MERGED = "merged", _("Merged")
 
     @property
     def is_final(self) -> bool:
         """Whether a task in this state has come to its end."""
         return self not in (State.SCHEDULED, State.WAITING, State.RUNNING)
+
+
+class ItemState(models.TextChoices):
+    """What became of one of the objects that a task works through."""
+
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a task has come.
+
+    :param done: how much is done.
+    :param total: of how much; ``None`` if nobody knows.
+    :param note: what it is doing.
+    """
+
+    done: int
+    total: int | None = None
+    note: str = ""
+
+
+class Subject(NamedTuple):
+    """Which object a task is about, as told by an argument that stands for it."""
+
+    model: type[models.Model]
+    key: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +76,7 @@ class TaskInfo:
         return self.hook or self.name
 
     def __str__(self) -> str:
-        told = f"{self.hook} {self.function}" if self.hook else self.name
+        told = self.name if self.name == self.function else f"{self.sender} {self.function}"
         return f"{told} [task {self.pk}]"
 
 
@@ -55,12 +86,63 @@ class Claim(TaskInfo):
 
     :param deaths: how many workers have died while they ran it.
     :param message: the message to run.
+    :param coalesce_key: of several waiting tasks with the same one only the newest runs.
+    :param exclusive_key: no other task with the same one runs meanwhile.
+    :param cancel_requested: whether somebody cancelled it while a worker ran it before.
+    :param worker: primary key of the worker that has claimed it.
     :param revocations: whether anything at all is revoked; if not, nobody need ask whether this is.
+    :param snoozes: how many attempts ended with the function asking to be called again later.
+    :param is_debounced: it waited for the end of a burst, and others may be in the middle of that.
+    :param merged: the tasks that this one runs for as well.
+    :param put_off: nothing runs here: what was claimed is merged into this one, which waits for the
+        end of a burst, or runs elsewhere.
+    :param slot: its number among the running tasks of its queue, if that has a limit.
     """
 
     deaths: int
     message: bytes
+    coalesce_key: str = ""
+    exclusive_key: str = ""
+    cancel_requested: bool = False
+    worker: int | None = None
     revocations: bool = True
+    snoozes: int = 0
+    is_debounced: bool = False
+    merged: tuple[TaskInfo, ...] = ()
+    put_off: bool = False
+    slot: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """Which attempt this is of those that count: not those that the function has put off."""
+        return self.attempt - self.snoozes
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the claims of a worker keep to.
+
+    :param queues: those that it serves; empty for all.
+    :param left_out: those from which it claims nothing: not served, or paused.
+    :param hooks: those that are paused.
+    :param functions: dotted paths of those that are paused.
+    :param limits: how many tasks of a queue may run at once, over all workers.
+    :param all_paused: whether it claims nothing at all.
+    """
+
+    queues: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    all_paused: bool = False
+
+    def __bool__(self) -> bool:
+        return self != EVERYTHING
+
+
+EVERYTHING: Final = Bounds()
+"""No bounds."""
 
 
 @dataclass(slots=True)
@@ -69,8 +151,13 @@ class Outcome:
 
     :param state: a final state, or ``waiting``/``scheduled`` for a task that will run again.
     :param duration: of the attempt, in seconds.
+    :param explanation: what the error means, for editors.
     :param message: the message to run next time, if that is another one.
     :param run_at: when to run it again.
+    :param messages: what the function had to tell the editor.
+    :param was_called: whether the function was called, for those that were merged into it as well.
+    :param progress: what it reported last, if that is not in the row yet.
+    :param put_off: whether the function asked to be called again later.
     """
 
     claim: Claim
@@ -80,5 +167,10 @@ class Outcome:
     error: str = ""
     error_type: str = ""
     traceback: str = ""
+    explanation: str = ""
     message: bytes | None = None
     run_at: datetime.datetime | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    was_called: bool = True
+    progress: Progress | None = None
+    put_off: bool = False

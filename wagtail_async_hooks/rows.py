@@ -14,28 +14,45 @@ from huey.api import Task
 from huey.utils import utcnow
 from wagtail.log_actions import get_active_log_context
 
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.describing import columns_of
+from wagtail_async_hooks.options import DEFAULT_QUEUE
+from wagtail_async_hooks.records import State, Subject
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask
 
 
 def make_row(task: Task, message: bytes) -> BackgroundTask:
-    """Return the row to record for a task."""
+    """Return the row to record for a task.
+
+    What a task of Huey's has no place for may be an attribute of it: ``hook``, ``recorded_as`` (the
+    name), ``queue``, ``coalesce_key``, ``latest_at``, ``exclusive_key``, and ``subject`` (a model
+    and a key).
+    """
     row: BackgroundTask = apps.get_model("wagtail_async_hooks", "BackgroundTask")(
         task_id=task.id,
-        name=f"{type(task).__module__}.{type(task).__name__}",
+        name=name_of(task),
         hook=getattr(task, "hook", ""),
         function=task.function,
         message=message,
+        queue=getattr(task, "queue", None) or DEFAULT_QUEUE,
         priority=task.priority or 0,
         state=State.SCHEDULED if is_later(task.eta) else State.WAITING,
         run_at=aware(task.eta),
+        latest_at=aware(getattr(task, "latest_at", None)),
         enqueued_at=timezone.now(),
         user_id=_user_key(task),
+        coalesce_key=getattr(task, "coalesce_key", ""),
+        exclusive_key=getattr(task, "exclusive_key", ""),
         **_subject(task),
+        **columns_of(task),
     )
     return row
+
+
+def name_of(task: Task) -> str:
+    """Return the name under which a task is recorded: that by which Huey knows it, or its own."""
+    return getattr(task, "recorded_as", "") or f"{type(task).__module__}.{type(task).__name__}"
 
 
 def is_later(moment: datetime.datetime | None) -> bool:
@@ -51,6 +68,12 @@ def aware(moment: datetime.datetime | None) -> datetime.datetime | None:
     return aware if settings.USE_TZ else timezone.make_naive(aware)
 
 
+def naive(moment: datetime.datetime) -> datetime.datetime:
+    """Return one of Django's times as Huey's are: naive, and in UTC."""
+    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    return aware.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
 def _arguments(task: Task) -> tuple[Any, ...]:
     """Return all arguments; Huey notices only when the task runs that they are no tuple."""
     return (*task.args, *task.kwargs.values()) if isinstance(task.args, tuple) else ()
@@ -58,20 +81,34 @@ def _arguments(task: Task) -> tuple[Any, ...]:
 
 def _subject(task: Task) -> dict[str, Any]:
     """Return the columns that say which object a task is about: its first model argument."""
+    if told := getattr(task, "subject", None):
+        return _columns(*told)
     for value in _arguments(task):
         found = value[0] if isinstance(value, list | tuple) and value else value
-        if not isinstance(found, Model):
-            found = getattr(found, "instance", None)  # a snapshot of a deleted object
         if isinstance(found, Model):
-            return {"subject_type": _content_type(found), "subject_id": str(found.pk or "")}
+            return {"subject_type": _content_type(found), "subject_id": _text(found.pk)}
+        subject = getattr(found, "subject", None)
+        if isinstance(subject, Subject):  # of a snapshot, or a draft
+            return _columns(*subject)
     return {}
+
+
+def _columns(model: type[Model], key: Any) -> dict[str, Any]:
+    return {"subject_type": _types().get_for_model(model), "subject_id": _text(key)}
+
+
+def _text(key: Any) -> str:
+    return "" if key is None else str(key)
+
+
+def _types() -> Any:
+    return apps.get_model("contenttypes", "ContentType")._default_manager
 
 
 def _content_type(instance: Model) -> Model:
     """Return the content type; of a page that was loaded as a plain one, that of its own class."""
     known: Model | None = getattr(instance, "cached_content_type", None)
-    types: Any = apps.get_model("contenttypes", "ContentType")._default_manager
-    return known or types.get_for_model(instance)
+    return known or _types().get_for_model(instance)
 
 
 def _user_key(task: Task) -> Any:

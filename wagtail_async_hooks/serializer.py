@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import functools
 import json
 import math
 import re
@@ -23,20 +24,37 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.signing import BadSignature, Signer
+from django.db import DatabaseError, InterfaceError
 from django.utils.functional import LazyObject
 from django.utils.safestring import SafeString
 from huey.registry import Message
 from huey.serializer import Serializer
 from huey.utils import SKIPPED, Error
 
-from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
+from wagtail_async_hooks.exceptions import (
+    BackgroundError,
+    CannotSerialize,
+    CodecFailed,
+    MessageRefused,
+)
 
 VERSION: Final = 1
 """Version of the format, in every message."""
 
+MAX_SIZE: Final = 8_000_000
+"""Bytes that a message or a result may take at most: MySQL's default for one statement is twice
+as much, and a worker reads each message whole."""
+
+MAX_DEPTH: Final = 400
+"""How deeply the JSON of a message may be nested: what Python can still write it might not be able
+to read, which takes more of its stack."""
+
 _TAG: Final = "$"
 _SALT: Final = "wagtail_async_hooks.message"
+_TOO_DEEP: Final = "the message is nested too deeply."
+_NESTED: Final = "the value is nested too deeply or contains itself; pass a flat value."
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: the payload need not be hashable
@@ -94,6 +112,11 @@ def _codec_for(kind: type) -> Codec | None:
     return None
 
 
+def _codec_of(value: Any) -> Codec | None:
+    """Return the codec of a value, which may be loaded only when it is needed."""
+    return _codec_for(value.__class__ if isinstance(value, LazyObject) else type(value))
+
+
 def encode(value: Any) -> Any:
     """Turn a value into what :mod:`json` can write.
 
@@ -117,20 +140,53 @@ def encode(value: Any) -> Any:
         return {_TAG: kind.__name__, "v": _encode_items(value)}
     if kind is Reference:
         return {_TAG: value.kind, "v": encode(value.payload)}
-    codec = _codec_for(value.__class__ if isinstance(value, LazyObject) else kind)
+    codec = _codec_of(value)
     if codec is None:
         raise CannotSerialize(
             f"{kind.__module__}.{kind.__qualname__} cannot be carried to the worker; "
             "pass its key, or plain values made of it."
         )
-    return {_TAG: codec.kind, "v": encode(codec.encode(value))}
+    return {_TAG: codec.kind, "v": encode(_encoded(codec, value))}
+
+
+def is_carried(value: Any) -> bool:
+    """Tell whether a value can be carried as it is."""
+    try:
+        encode(value)
+    except (CannotSerialize, RecursionError):  # what contains itself has no end
+        return False
+    return True
+
+
+def _encoded(codec: Codec, value: Any) -> Any:
+    try:
+        return codec.encode(value)
+    except (BackgroundError, DatabaseError, InterfaceError, RecursionError):
+        raise  # these say themselves what is wrong, or mean something to those above
+    except Exception as error:
+        raise CannotSerialize(
+            f'the codec "{codec.kind}" failed at a {type(value).__qualname__}: '
+            f"{type(error).__name__}: {error}."
+        ) from error
+
+
+def _decoded(codec: Codec, payload: Any) -> Any:
+    try:
+        return codec.decode(payload)
+    except (BackgroundError, DatabaseError, InterfaceError, RecursionError):
+        raise
+    except Exception as error:
+        raise CodecFailed(
+            f'the codec "{codec.kind}" could not make a value of its message again: '
+            f"{type(error).__name__}: {error}."
+        ) from error
 
 
 def _encode_list(items: list[Any]) -> Any:
-    codec = _codec_for(type(items[0])) if items else None
-    if codec is None or not codec.many or not all(isinstance(i, codec.type) for i in items):
+    codec = _codec_of(items[0]) if items else None
+    if codec is None or not codec.many or any(_codec_of(item) is not codec for item in items):
         return _encode_items(items)
-    return {_TAG: codec.many, "v": encode(_by_kind[codec.many].encode(items))}
+    return {_TAG: codec.many, "v": encode(_encoded(_by_kind[codec.many], items))}
 
 
 def _encode_items(items: Iterable[Any]) -> list[Any]:
@@ -161,6 +217,7 @@ def decode(value: Any, *, lazily: bool = False) -> Any:
 
     :param lazily: leave the values of lazy codecs as :class:`Reference`.
     :raises MessageRefused: if a codec is not known here.
+    :raises CodecFailed: if a codec does not know what to make of its payload.
     """
     if type(value) is list:
         return [decode(item, lazily=lazily) for item in value]
@@ -169,20 +226,20 @@ def decode(value: Any, *, lazily: bool = False) -> Any:
     if _TAG not in value:
         return {key: decode(item, lazily=lazily) for key, item in value.items()}
     kind = value[_TAG]
-    codec = _by_kind.get(kind)
+    codec = _by_kind.get(kind) if isinstance(kind, str) else None
     if codec is None:
         raise MessageRefused(f'no codec "{kind}" is registered in this process.')
     payload = decode(value.get("v"), lazily=lazily)
     if codec.lazy and lazily:
         return Reference(kind, payload)
-    return codec.decode(payload)
+    return _decoded(codec, payload)
 
 
 def resolve(value: Any) -> Any:
     """Replace every :class:`Reference` inside a value by what it refers to."""
     kind = type(value)
     if kind is Reference:
-        return _by_kind[value.kind].decode(resolve(value.payload))
+        return _decoded(_by_kind[value.kind], resolve(value.payload))
     if kind in (list, tuple, set, frozenset):
         return kind(resolve(item) for item in value)
     if kind is dict:
@@ -194,26 +251,90 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
     """Serializer for a Huey instance: JSON with a signature, never pickle."""
 
     def _serialize(self, data: Any) -> bytes:
-        try:
-            document = {"v": VERSION, "d": encode(data)}
-        except RecursionError:
-            raise CannotSerialize(
-                "the value is nested too deeply or contains itself; pass a flat value."
-            ) from None
-        # ASCII only, so that it can be read in every database and log.
-        return Signer(salt=_SALT).sign(json.dumps(document, separators=(",", ":"))).encode()
+        return _write({"d": data})
 
     def _deserialize(self, data: bytes | memoryview) -> Any:
-        document = _read(bytes(data))
+        document = _read(bytes(data))["d"]
         is_message = type(document) is dict and document.get(_TAG) == "message"
         return decode(document, lazily=is_message)
 
+    def serialize_call(self, message: Message, context: dict[str, Any]) -> bytes:
+        """Return a message together with what surrounds the call."""
+        return _write({"d": message, "c": context} if context else {"d": message})
 
-def _read(data: bytes) -> Any:
+    def deserialize_call(self, data: bytes) -> tuple[Message, dict[str, Any]]:
+        """Return what :meth:`serialize_call` was given; references stay unresolved.
+
+        :raises MessageRefused: if this site did not write the message.
+        """
+        document = _read(bytes(data))
+        message = decode(document["d"], lazily=True)
+        if not isinstance(message, Message):
+            raise MessageRefused("what was stored as a message is none, but some other value.")
+        return message, decode(document.get("c", {}))
+
+
+def _write(content: dict[str, Any]) -> bytes:
     try:
-        text = Signer(salt=_SALT).unsign(data.decode("ascii"))
+        document = {"v": VERSION, **{key: encode(value) for key, value in content.items()}}
+        # ASCII only, so that it can be read in every database and log.
+        text = json.dumps(document, separators=(",", ":"))
+    except RecursionError:
+        raise CannotSerialize(_NESTED) from None
+    if _is_too_deep(text, document):
+        raise CannotSerialize(_NESTED)
+    data = _signer().sign(text).encode()
+    if len(data) > MAX_SIZE:
+        raise CannotSerialize(
+            f"the message would take {_megabytes(data)} MB, and {MAX_SIZE // 10**6} MB is the "
+            "most; pass keys, or the name of a file."
+        )
+    return data
+
+
+def _signer() -> Signer:
+    return _signer_with(settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
+
+
+@functools.lru_cache(maxsize=8)
+def _signer_with(key: str | bytes, former: tuple[str | bytes, ...]) -> Signer:
+    """Return the signer of a site's keys; making one takes as long as signing a message does."""
+    return Signer(key=key, fallback_keys=list(former), salt=_SALT)
+
+
+def _is_too_deep(text: str, document: Any) -> bool:
+    """Tell whether a document is nested too deeply; most are not, as counting brackets shows."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            if type(node) in (list, dict)
+            for child in (node if type(node) is list else node.values())
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _megabytes(data: bytes) -> str:
+    return f"{len(data) / 10**6:.1f}"
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_SIZE:
+        raise MessageRefused(
+            f"the message takes {_megabytes(data)} MB, and {MAX_SIZE // 10**6} MB is the most."
+        )
+    try:
+        text = _signer().unsign(data.decode("ascii"))
         document = json.loads(text)
-        version, content = document["v"], document["d"]
+        version, _ = document["v"], document["d"]
+        is_too_deep = _is_too_deep(text, document)
+    except RecursionError:
+        raise MessageRefused(_TOO_DEEP) from None
     except (BadSignature, UnicodeDecodeError) as error:
         raise MessageRefused(
             "the message was altered, or signed with another SECRET_KEY (add the former one to "
@@ -221,12 +342,14 @@ def _read(data: bytes) -> Any:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise MessageRefused(f"the message is not one of this package: {error}.") from error
+    if is_too_deep:
+        raise MessageRefused(_TOO_DEEP)
     if type(version) is not int or not 1 <= version <= VERSION:
         raise MessageRefused(
             f"the message has version {version!r}, this release reads up to {VERSION}: it was "
             "written by a newer release."
         )
-    return content
+    return dict(document)
 
 
 # Huey's own types ---------------------------------------------------------------------------
@@ -236,11 +359,37 @@ def _encode_message(message: Message) -> dict[str, Any]:
     return {k: v for k, v in message._asdict().items() if v is not None}
 
 
+_NUMBER: Final = (int, float, type(None))
+_MOMENT: Final = (datetime.datetime, type(None))
+_SHAPE: Final[dict[str, tuple[type, ...]]] = {
+    "name": (str,),
+    "args": (list, tuple),
+    "kwargs": (dict, type(None)),
+    "eta": _MOMENT,
+    "retries": (int, type(None)),
+    "retry_delay": _NUMBER,
+    "retry_backoff": _NUMBER,
+    "priority": _NUMBER,
+    "timeout": _NUMBER,
+    "expires": (*_MOMENT, *_NUMBER, datetime.timedelta),
+    "expires_resolved": _MOMENT,
+    "on_complete": (Message, type(None)),
+    "on_error": (Message, type(None)),
+    "chord_config": (list, tuple, type(None)),
+}
+"""Of which types the fields of a message are; Huey would go wrong on others in many ways."""
+
+
 def _decode_message(fields: dict[str, Any]) -> Message:
     try:
-        return Message(**{**fields, "args": tuple(fields["args"])})
-    except (TypeError, KeyError) as error:
+        message = Message(**fields)
+    except TypeError as error:
         raise MessageRefused(f"the message lacks a field or has one too many: {error}.") from error
+    for name, types in _SHAPE.items():
+        value = getattr(message, name)
+        if not isinstance(value, types):
+            raise MessageRefused(f'the message\'s "{name}" cannot be a {type(value).__name__}.')
+    return message._replace(args=tuple(message.args))
 
 
 # Python's types -----------------------------------------------------------------------------
@@ -322,6 +471,7 @@ for _codec in (
         lambda value: [value.days, value.seconds, value.microseconds],
         lambda payload: datetime.timedelta(*payload),
     ),
+    Codec("time_zone", datetime.tzinfo, _encode_zone, _decode_zone, subclasses=True),
     Codec("message", Message, _encode_message, _decode_message),
     Codec("error", Error, lambda error: error.metadata, Error),
     Codec("skipped", type(SKIPPED), lambda value: None, lambda payload: SKIPPED),

@@ -6,13 +6,19 @@ signal                  sent                                         arguments b
 ``enqueued``            a task was recorded (inside the caller's     ``task``
                         transaction, which may still roll back)
 ``started``             a worker begins to run it                    ``task``
+``progressed``          its function reports how far it is; at most  ``task``, ``progress``
+                        twice a second
 ``succeeded``           it ended well, after the commit              ``task``, ``duration``
 ``failed``              it ended with an error, after the commit     ``task``, ``duration``,
                                                                      ``error``
 ``retrying``            it failed and will be run again              ``task``, ``duration``,
                                                                      ``error``
-``cancelled``           it was revoked, or what it is about is gone  ``task``, ``duration``,
-                                                                     ``error``
+``snoozed``             its function asked to be called again later  ``task``, ``duration``,
+                                                                     ``run_at``
+``merged``              a newer task with its coalesce key runs for  ``task``, ``into``
+                        both
+``cancelled``           somebody cancelled or revoked it, or what    ``task``, ``duration``,
+                        it is about is gone                          ``error``
 ``expired``             it was not begun before it expired           ``task``, ``duration``,
                                                                      ``error``
 ``rescued``             its worker died; it waits again, or failed   ``task``, ``waits``
@@ -23,13 +29,16 @@ signal                  sent                                         arguments b
 ======================  ===========================================  ==========================
 
 The sender is the hook's name, or the task's name where there is no hook, so that a site can
-subscribe to one hook. ``task`` is a :class:`~wagtail_async_hooks.ledger.TaskInfo`, ``duration``
-is in seconds, ``error`` is one line of text. For the worker's signals the sender is the host name.
+subscribe to one hook. ``task`` is a :class:`~wagtail_async_hooks.records.TaskInfo`, ``duration``
+is in seconds, ``progress`` is a :class:`~wagtail_async_hooks.records.Progress`, ``error`` is one
+line of text, ``run_at`` is when it is called again, ``into`` is the task that runs. For the
+worker's signals the sender is the host name.
 """
 
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import Any, Final
 
 from blinker import NamedSignal, Namespace
@@ -40,22 +49,40 @@ _namespace: Final = Namespace()
 
 enqueued: Final = _namespace.signal("enqueued")
 started: Final = _namespace.signal("started")
+progressed: Final = _namespace.signal("progressed")
 succeeded: Final = _namespace.signal("succeeded")
 failed: Final = _namespace.signal("failed")
 retrying: Final = _namespace.signal("retrying")
+snoozed: Final = _namespace.signal("snoozed")
+merged: Final = _namespace.signal("merged")
 cancelled: Final = _namespace.signal("cancelled")
 expired: Final = _namespace.signal("expired")
 rescued: Final = _namespace.signal("rescued")
 worker_started: Final = _namespace.signal("worker_started")
 worker_stopped: Final = _namespace.signal("worker_stopped")
 
+_announced: Final[ContextVar[Any]] = ContextVar("announced", default=None)
+
 
 def announce(signal: NamedSignal, sender: str, **arguments: Any) -> None:
     """Send a signal; a receiver that raises is logged and stops neither the others nor us."""
     if not signal.receivers:
         return
-    for receiver in signal.receivers_for(sender):
-        try:
-            receiver(sender, **arguments)
-        except Exception:
-            logger.exception("A receiver of the signal %r failed: %r.", signal.name, receiver)
+    token = _announced.set(arguments.get("task"))
+    try:
+        for receiver in signal.receivers_for(sender):
+            _tell(signal, receiver, sender, arguments)
+    finally:
+        _announced.reset(token)
+
+
+def _tell(signal: NamedSignal, receiver: Any, sender: str, arguments: dict[str, Any]) -> None:
+    try:
+        receiver(sender, **arguments)
+    except Exception:
+        logger.exception("A receiver of the signal %r failed: %r.", signal.name, receiver)
+
+
+def announced() -> Any:
+    """Return the task of which receivers are being told here; ``None`` if of none."""
+    return _announced.get()

@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,16 @@ from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from huey.api import Task
-from huey.consumer import Consumer, Scheduler
+from huey.consumer import Consumer
+from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
 from wagtail_async_hooks import __version__, ledger, logs, signals
 from wagtail_async_hooks.models import Worker
+from wagtail_async_hooks.pruning import Pruner
 from wagtail_async_hooks.queue import TaskQueue
+from wagtail_async_hooks.scheduler import Scheduler
+from wagtail_async_hooks.serving import Serving, told_of
 from wagtail_async_hooks.storage.waiting import Waiter
 from wagtail_async_hooks.supervisor import STOP_SIGNALS
 
@@ -44,7 +48,7 @@ MAX_DEATHS: Final = 3
 """So many workers may die while they run the same task; then the task fails."""
 
 DUE_INTERVAL: Final = 1
-"""Seconds between two looks for scheduled tasks that are due."""
+"""Seconds between two looks for scheduled tasks that are due, and for what recurs."""
 
 IDLE_INTERVAL: Final = 1.0
 """Seconds after which an idle thread looks into the ledger even if nothing has woken it."""
@@ -207,26 +211,41 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         connections.close_all()
 
 
-class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
+class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
     """The thread that keeps the ledger tidy."""
 
     huey: TaskQueue
 
-    def __init__(self, *, worker: int, outage: Outage, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        worker: int,
+        outage: Outage,
+        serving: Serving,
+        recurring: Scheduler | None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._worker = worker
+        self._serving = serving
+        self._recurring = recurring
         self._outage = outage
+        self._pruner = Pruner(worker, HEARTBEAT_TIMEOUT)
         self._last_beat = float("-inf")
         self._judges_from = float("-inf")
         self._unheard: set[tuple[int, int]] = set()
 
     def loop(self, now: Any = None) -> None:
-        """Say that the process is alive, rescue what dead workers held, wake what is due."""
+        """Say that we are alive, rescue what dead workers held, heed pauses, wake, prune."""
         begun = time.monotonic()
         try:
             if begun - self._last_beat >= HEARTBEAT_INTERVAL:
                 self._beat(begun)
+            self._serving.look()
             self.huey.read_schedule()
+            if self._recurring is not None:
+                self._recurring.look()
+            self._pruner.look()
             self._outage.end()
         except (DatabaseError, InterfaceError) as error:
             self._outage.begin(error)
@@ -241,6 +260,7 @@ class Keeper(Scheduler):  # type: ignore[misc]  # Huey has no types
             self._judges_from = now + HEARTBEAT_TIMEOUT
         ledger.beat(self._worker)
         self._last_beat = now
+        self._serving.keep_bell_short(HEARTBEAT_TIMEOUT)
         self._hand_back_unheard()
         if now >= self._judges_from:
             rescue(self.huey, ledger.silent_workers(HEARTBEAT_TIMEOUT))
@@ -295,6 +315,9 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
     :param max_seconds: end, calmly, after so many seconds.
     :param shutdown_timeout: seconds that running tasks get to finish when the worker ends; what
         has not finished by then is handed back.
+    :param schedule: whether it looks after what recurs.
+    :param queues: the queues that it serves; empty for all.
+    :param exclude_queues: queues that it does not serve.
     :param parent: number of the parent process, if there is one: the worker ends when that one
         does, and leaves Ctrl-C to it.
     """
@@ -309,6 +332,9 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         drain: bool = False,
         max_seconds: float | None = None,
         shutdown_timeout: float = 30.0,
+        schedule: bool = True,
+        queues: Sequence[str] = (),
+        exclude_queues: Sequence[str] = (),
         parent: int | None = None,
     ) -> None:
         self.parent = parent
@@ -319,12 +345,14 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
                 pid=os.getpid(),
                 threads=threads,
                 release=__version__,
+                queues=told_of(queues, exclude_queues),
             )
         )
         self.drain = drain
         self.max_seconds = max_seconds
         self.activity = Activity(threads)
-        self.waiter = queue.storage.waiter()
+        self.serving = Serving(queue, queues, exclude_queues)
+        self.waiter = self.serving.waiter()
         self._signals = 0
         self._ready = threading.Event()
         self._outage = outage = Outage()
@@ -337,8 +365,13 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             outage=outage,
             ready=self._ready,
         )
+        self.recurring = Scheduler() if schedule else None
         self.scheduler_class: Callable[..., Keeper] = partial(
-            Keeper, worker=self.row.pk, outage=outage
+            Keeper,
+            worker=self.row.pk,
+            outage=outage,
+            serving=self.serving,
+            recurring=self.recurring,
         )
         super().__init__(
             queue,
@@ -353,8 +386,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         _keep_connections_open()
         logs.connect()
         rescue(self.huey, dead_neighbours(self.row))
+        self.serving.look()
         if self.drain:
             self.huey.read_schedule()
+            if self.recurring is not None:
+                self.recurring.look()
         # Held back until Huey's signal handlers, which start() sets, are replaced by ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self.start()
@@ -390,6 +426,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
                 logger.info("%g seconds are over.", self.max_seconds)
                 return
             if self.drain and self.activity.is_over() and not self._anything_due():
+                self._tell_what_is_held_back()
                 return
             if now - checked >= HEARTBEAT_INTERVAL:
                 self.check_worker_health()
@@ -399,6 +436,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         due = persist(ledger.promote_due, self._outage, HEARTBEAT_TIMEOUT)
         self.huey.storage.announce(due)
         return bool(due)
+
+    def _tell_what_is_held_back(self) -> None:
+        if number := persist(self.serving.held_back, self._outage, HEARTBEAT_TIMEOUT):
+            told = "task waits" if number == 1 else "tasks wait"
+            logger.warning("%d %s because of a pause.", number, told)
 
     def _end(self) -> None:
         try:
@@ -419,6 +461,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         if handed_back:
             told = "task was" if handed_back == 1 else "tasks were"
             logger.warning("%d unfinished %s handed back.", handed_back, told)
+        self.serving.end()
         signals.announce(signals.worker_stopped, self.row.host, worker=self.row)
         logs.disconnect()
 

@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "wagtail_async_hooks.middleware.TaskMessagesMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "wagtail.contrib.redirects.middleware.RedirectMiddleware",
 ]
@@ -160,11 +161,19 @@ STATIC_ROOT = SITE_DATA / "static"
 MEDIA_URL = "/media/"
 MEDIA_ROOT = SITE_DATA / "media"
 
-MAIL_TO_CONSOLE = "django.core.mail.backends.console.EmailBackend"
+# Workers print what they send, unless there is a mail server on this machine.
+SMTP_PORT = int(env("SMTP_PORT", "0"))
+QUEUE = "wagtail_async_hooks.mail.BackgroundEmailBackend"
+SENDER = f"django.core.mail.backends.{'smtp' if SMTP_PORT else 'console'}.EmailBackend"
 if django.VERSION >= (6, 1):
-    MAILERS = {"default": {"BACKEND": MAIL_TO_CONSOLE}}
+    smtp = {"host": "127.0.0.1", "port": SMTP_PORT, "timeout": 10}
+    MAILERS = {
+        "default": {"BACKEND": QUEUE, "OPTIONS": {"using": "sender"}},
+        "sender": {"BACKEND": SENDER, "OPTIONS": smtp if SMTP_PORT else {}},
+    }
 else:
-    EMAIL_BACKEND = MAIL_TO_CONSOLE
+    EMAIL_BACKEND = QUEUE
+    EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = "127.0.0.1", SMTP_PORT, 10
 
 
 # Wagtail
@@ -188,7 +197,26 @@ WAGTAIL_TASKS = {
         "tests.site.blog.wagtail_hooks.draw_share_image": {"priority": 10},
     },
     "WORKER": {"threads": 2},
+    "EMAIL": {"BACKEND": SENDER},
+    # The sizes that the templates show, made when an image is uploaded.
+    "RENDITIONS": {"specs": ["fill-480x270", "fill-1520x640", "width-760"], "on": ["upload"]},
+    # What is done to more than 25 objects at once, a worker does.
+    "BULK_ACTIONS": {
+        "actions": [
+            *(f"wagtailcore.page.{name}" for name in ("publish", "unpublish", "move", "delete")),
+            *(f"wagtailimages.image.{name}" for name in ("add_tags", "delete")),
+            "blog.advert.delete",
+        ],
+    },
+    # What editors have scheduled goes live at its time, give or take five minutes.
+    "SCHEDULE": {
+        "publish_scheduled": {"command": "publish_scheduled", "crontab": "*/5 * * * *"},
+    },
 }
+
+
+# Wagtail's own work, such as search indexing, in the same workers.
+TASKS = {"default": {"BACKEND": "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"}}
 
 
 # What the demo's hooks work with

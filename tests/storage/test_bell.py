@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from huey.storage import MemoryStorage
 
 from tests.work import tasks
@@ -71,6 +71,20 @@ def test_ring__carries_the_key_and_nothing_else(fragile: Fragile) -> None:
     assert fragile.enqueued_items() == [b"%d" % BackgroundTask.objects.get().pk]
 
 
+def test_ring__of_many_tasks_comes_with_the_commit_for_the_first_of_them(
+    fragile: Fragile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "RINGS", 2)
+    calls = [tasks.add.s(1, 2), tasks.add.s(3, 4, priority=5), tasks.add.s(5, 6), tasks.add.s(7, 8)]
+    with transaction.atomic():
+        background.enqueue_many([*calls, tasks.add.s(1, 1, delay=60)])
+        assert fragile.enqueued_items() == []
+        assert len(connection.run_on_commit) == 1
+    first, second, *_ = BackgroundTask.objects.order_by("pk").values_list("pk", flat=True)
+    assert fragile.enqueued_items() == [b"%d" % second, b"%d" % first]
+    assert run_all() == 4
+
+
 def test_ring__comes_with_the_commit(fragile: Fragile) -> None:
     with transaction.atomic():
         tasks.add(1, 2)
@@ -101,8 +115,8 @@ def test_lost_rings__are_made_up_for_from_the_ledger(fragile: Fragile) -> None:
 
 
 def test_false_rings__are_dropped(fragile: Fragile, caplog: Any) -> None:
-    for false in (b"999999", b"not a number", b"\xff"):
-        fragile.enqueue(false)
+    for false in (b"999999", b"not a number", b"\xff", b"-1", b"9" * 5000, "½", object()):
+        fragile.enqueue(false)  # type: ignore[arg-type]  # of somebody else's making
     tasks.add(1, 2)
     fragile.enqueue(b"%d" % BackgroundTask.objects.get().pk)  # rings twice
     assert run_all() == 1

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models.signals import post_save, pre_save
+from django.utils import timezone
 from huey.api import Huey
 
 from tests import huey_tests
+from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import TaskQueue
 from wagtail_async_hooks.records import State
@@ -120,3 +123,47 @@ def _in_threads(call: Any) -> list[Any]:
     for thread in threads:
         thread.join()
     return sorted(results)
+
+
+def test_insert__in_sql_writes_what_the_orm_would(db: None, editor: Any) -> None:
+    def row(task_id: str) -> BackgroundTask:
+        return BackgroundTask(
+            task_id=task_id,
+            name="a name",
+            message=b"\x00 a message",
+            priority=-3,
+            state=State.SCHEDULED,
+            run_at=timezone.now(),
+            enqueued_at=timezone.now(),
+            user=editor,
+            subject_type_id=1,
+            subject_id="7",
+            cancel_requested=True,
+            messages=[{"text": "ä"}],
+        )
+
+    told: list[Any] = []
+
+    def listen(sender: Any, instance: Any, signal: Any, **kwargs: Any) -> None:
+        told.append((sender, instance, signal, kwargs))
+
+    for signal in (pre_save, post_save):
+        signal.connect(listen)
+    try:
+        fast = ledger.insert(row("fast"))
+        slow = row("slow")
+        slow.save(force_insert=True)
+    finally:
+        for signal in (pre_save, post_save):
+            signal.disconnect(listen)
+
+    assert [(*heard[:1], *heard[2:]) for heard in told[:2]] == [
+        (*heard[:1], *heard[2:]) for heard in told[2:]
+    ]
+    assert [heard[1] for heard in told] == [fast, fast, slow, slow]
+    assert (fast._state.adding, fast._state.db) == (slow._state.adding, slow._state.db)
+    for made in (fast, slow):
+        read = BackgroundTask.objects.get(pk=made.pk)
+        for field in BackgroundTask._meta.concrete_fields:
+            value = getattr(made, field.attname)
+            assert getattr(read, field.attname) == field.to_python(value), field.name

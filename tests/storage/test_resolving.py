@@ -105,6 +105,14 @@ def test_find_class__that_cannot_be_imported(path: str) -> None:
     assert isinstance(raised.value.__cause__, ImportError)
 
 
+def test_find_class__an_address_is_told_without_its_password() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        find_class("redis://ada:s3cret@localhost")
+
+    assert "s3cret" not in str(raised.value)
+    assert str(raised.value).count("redis://…@localhost") == 2
+
+
 @pytest.mark.parametrize("path", ["builtins.dict", "huey.crontab", "huey.storage"])
 def test_find_class__that_is_something_else(path: str) -> None:
     with pytest.raises(ConfigurationError) as raised:

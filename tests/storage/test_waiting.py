@@ -12,6 +12,7 @@ from django.db import connection, connections, transaction
 
 from tests.processes import wait_until
 from tests.work import tasks
+from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.storage import waiting
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter
@@ -131,3 +132,18 @@ class TestPostgres:
         mark = waiter.mark()
         tasks.add(1, 2)
         assert waited(waiter, mark, LONG) < LONG
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL notifies")
+def test_notify__comes_once_for_many_tasks(committed_db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"LISTEN {waiting.CHANNEL}")
+        background.enqueue_many(tasks.add.s(n, n) for n in range(500))
+        cursor.execute(f"NOTIFY {waiting.CHANNEL}, 'the end'")
+    assert connection.connection is not None
+    heard = []
+    for told in connection.connection.notifies(timeout=LONG):
+        if told.payload == "the end":
+            break
+        heard.append(told.payload)
+    assert heard == [""]

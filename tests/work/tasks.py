@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -9,7 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wagtail_async_hooks import background
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+
+from wagtail_async_hooks import Snooze, background, progress
 
 
 def leave_trace(path: str, *words: object) -> None:
@@ -33,6 +37,11 @@ def trace(path: str, word: object) -> int:
 def add(a: int, b: int) -> int:
     """Return a sum."""
     return a + b
+
+
+def greet(name: str, mark: str = "!") -> str:
+    """Return a greeting; a function that is no task."""
+    return f"Hello {name}{mark}"
 
 
 @background.task()
@@ -72,6 +81,36 @@ def wait_for(path: str, gate: str) -> None:
 
 
 @background.task()
+def get_stuck(path: str, how: str) -> None:
+    """Never end, in one of the ways in which that happens."""
+    leave_trace(path, how)
+    while how == "sleep":
+        time.sleep(0.01)
+    while how == "queries":
+        with transaction.atomic():
+            ContentType.objects.count()
+    if how == "call":
+        time.sleep(3600)
+    while True:
+        pass
+
+
+@background.task()
+async def wait_long(path: str) -> None:
+    """Wait for an hour, in a coroutine."""
+    leave_trace(path, "coroutine")
+    await asyncio.sleep(3600)
+
+
+@background.task()
+def snooze_twice(path: str) -> None:
+    """Be called a third time."""
+    leave_trace(path, "attempt")
+    if len(Path(path).read_text().splitlines()) < 3:
+        raise Snooze(0.1)
+
+
+@background.task()
 def die(path: str) -> None:
     """End the worker process at once, as a lack of memory would."""
     leave_trace(path, "died", os.getpid())
@@ -85,6 +124,29 @@ def show(value: Any) -> str:
 
 
 @background.task()
+def show_all(**values: Any) -> dict[str, Any]:
+    """Return what the task was given by name."""
+    return values
+
+
+@background.task(context=True)
+def with_context(value: int, task: Any) -> str:
+    """Return the id of the task."""
+    return f"{task.id} {value}"
+
+
+@background.task()
 async def add_slowly(a: int, b: int) -> int:
     """Return a sum, from a coroutine."""
     return a + b
+
+
+@background.task()
+def report_until_cancelled(path: str) -> None:
+    """Report progress again and again; only being cancelled ends it."""
+    done = 0
+    while True:
+        done += 1
+        leave_trace(path, done)
+        progress(done)
+        time.sleep(0.01)

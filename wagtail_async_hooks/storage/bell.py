@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import transaction
+from django.db import models, transaction
 from huey.storage import BaseStorage
 
 from wagtail_async_hooks.storage.database import DatabaseStorage
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask
 
 logger = logging.getLogger(__name__)
+
+RINGS: Final = 100
+"""How often the bell rings at most for tasks that come to wait all at once."""
 
 LEDGER_INTERVAL: Final = 5.0
 """Seconds after which a busy worker's thread claims by the ledger's order once, whatever rings."""
@@ -33,6 +37,9 @@ POLL_INTERVAL: Final = 0.02
 OUTAGE_INTERVAL: Final = 5.0
 """Seconds for which a storage that did not answer is left alone, so that an editor who saves
 several times waits for it once; and between two attempts of a worker."""
+
+
+_DIGITS: Final = len(str(models.BigAutoField.MAX_BIGINT))
 
 
 class BellStorage(DatabaseStorage):
@@ -68,19 +75,49 @@ class BellStorage(DatabaseStorage):
         """The other storage once more, to wait for it."""
         return self._make_listener()
 
-    def enqueue(self, data: bytes, priority: int | None = None) -> None:
-        """Record a message, and ring once the caller's transaction has committed."""
-        super().enqueue(data, priority)
-        row: BackgroundTask | None = getattr(data, "row", None)
-        if row is not None and row.state == "waiting":
+    def _insert(self, row: BackgroundTask) -> None:
+        """Record a task, and ring once the caller's transaction has committed."""
+        super()._insert(row)
+        self._ring_on_commit([row])
+
+    def _insert_many(self, rows: list[BackgroundTask]) -> None:
+        super()._insert_many(rows)
+        self._ring_on_commit(rows)
+
+    def _ring_on_commit(self, rows: Iterable[BackgroundTask]) -> None:
+        waiting = [(row.pk, row.priority) for row in rows if row.state == "waiting"]
+        if waiting:
             transaction.on_commit(
-                partial(self.ring, row.pk, row.priority), using=self.ledger.database(), robust=True
+                partial(self.announce, waiting), using=self.ledger.database(), robust=True
             )
 
     def announce(self, due: Iterable[tuple[int, int]]) -> None:
-        """Ring for scheduled tasks that are due."""
-        for pk, priority in due:
+        """Ring for tasks that wait from now on, the first ones at most.
+
+        That wakes every thread that waits, and none stops before the ledger has no more.
+        """
+        first = nlargest(RINGS, due, key=lambda task: (task[1], -task[0]))
+        for pk, priority in first:
             self.ring(pk, priority)
+
+    def announce_next(self, exclusive_key: str) -> None:
+        """Ring for the next task with an exclusive key: its own ring may have been in vain."""
+        if (found := self.ledger.next_in_line(exclusive_key)) is not None:
+            self.ring(*found)
+
+    def announce_room(self, queue: str) -> None:
+        """Ring for the next task of a limited queue: its own ring may have been in vain."""
+        if (found := self.ledger.next_in_queue(queue)) is not None:
+            self.ring(*found)
+
+    def forget_rings(self) -> None:
+        """Empty the bell, where no worker listens: it would grow for ever."""
+        if self._is_left_alone():
+            return
+        try:
+            self.bell.flush_queue()
+        except Exception as error:
+            self._lose(error)
 
     def ring(self, pk: int, priority: int) -> None:
         """Tell workers of one row. A bell that does not ring delays the task, and no more."""
@@ -192,7 +229,10 @@ def _key(data: Any) -> int | None:
     if data is None:
         return None
     try:
-        return int(bytes(data))
-    except ValueError:
-        logger.error("A message that is not ours was dropped from the storage: %.80r", data)
-        return None
+        key = int(data) if len(data) <= _DIGITS else 0
+    except (TypeError, ValueError):
+        key = 0
+    if 0 < key <= models.BigAutoField.MAX_BIGINT:
+        return key
+    logger.error("A message that is not ours was dropped from the storage: %r", data[:80])
+    return None

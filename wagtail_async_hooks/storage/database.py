@@ -9,7 +9,9 @@ in one database apart.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,12 @@ class Envelope(bytes):
         return envelope
 
 
+class _Gathered(threading.local):
+    """The rows that a thread is to record all at once; ``None`` if each is recorded by itself."""
+
+    rows: list[BackgroundTask] | None = None
+
+
 class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     """Huey storage in the database of Wagtail's pages.
 
@@ -51,6 +59,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def __init__(self, name: str = "huey") -> None:
         super().__init__(name)
+        self._gathered = _Gathered()
 
     # The models are loaded when first needed: an instance is made while Django's apps still load.
 
@@ -94,20 +103,58 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def announce(self, due: Iterable[tuple[int, int]]) -> None:
         """Tell workers that scheduled tasks (primary key, priority) wait from now on."""
 
+    def announce_next(self, exclusive_key: str) -> None:
+        """Tell workers that the next task with an exclusive key may run from now on."""
+
+    def announce_room(self, queue: str) -> None:
+        """Tell workers that one more task of a queue that has a limit may run from now on."""
+
+    def forget_rings(self) -> None:
+        """Drop what nobody will hear."""
+
     # Huey's queue ---------------------------------------------------------------------------
 
     def enqueue(self, data: bytes, priority: int | None = None) -> None:
-        self._insert(_row(data, state=State.WAITING, priority=priority or 0))
+        row = _row(data, state=State.WAITING, priority=priority or 0)
+        if self._gathered.rows is None:
+            self._insert(row)
+        else:
+            self._gathered.rows.append(row)
 
-    def _insert(self, row: BackgroundTask) -> BackgroundTask:
-        task = self.ledger.info(self.ledger.insert(row))
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Record all that this thread enqueues meanwhile at once, when the block ends.
+
+        If it ends with an error, nothing is recorded. A block within another one is a part of it.
+        """
+        if self._gathered.rows is not None:
+            yield
+            return
+        rows = self._gathered.rows = []
+        try:
+            yield
+        finally:
+            self._gathered.rows = None
+        self._insert_many(rows)
+
+    def _insert(self, row: BackgroundTask) -> None:
+        self._announce(self.ledger.insert(row))
+
+    def _insert_many(self, rows: list[BackgroundTask]) -> None:
+        self.ledger.insert_many(rows)
+        for row in rows:
+            self._announce(row)
+
+    def _announce(self, row: BackgroundTask) -> None:
+        task = self.ledger.info(row)
         signals.announce(signals.enqueued, task.sender, task=task)
-        return row
 
     def dequeue(self) -> bytes | None:
         """Remove the next message; whoever calls this answers for it from now on."""
         with transaction.atomic(using=self.ledger.database()):
             _, claim = self.ledger.step(None, worker=None)
+            while claim is not None and claim.put_off:
+                _, claim = self.ledger.step(None, worker=None)
             if claim is None:
                 return None
             self.tasks.filter(pk=claim.pk).delete()

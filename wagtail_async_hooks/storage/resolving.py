@@ -13,6 +13,7 @@ from huey.storage import BaseStorage, PriorityRedisStorage
 
 from wagtail_async_hooks.conf import Settings
 from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.secrecy import without_password
 from wagtail_async_hooks.storage.bell import BellStorage
 from wagtail_async_hooks.storage.database import DatabaseStorage
 
@@ -64,8 +65,9 @@ def find_class(path: str) -> type:
     try:
         found = import_string(path)
     except ImportError as error:
+        told, why = without_password(path), without_password(str(error))
         raise ConfigurationError(
-            f'WAGTAIL_TASKS["BACKEND"] is {path!r}, which cannot be imported ({error}); use '
+            f'WAGTAIL_TASKS["BACKEND"] is {told!r}, which cannot be imported ({why}); use '
             '"database", "redis", the dotted path of a Huey storage or Huey class, or "" for '
             "immediate mode."
         ) from error

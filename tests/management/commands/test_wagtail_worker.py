@@ -83,7 +83,13 @@ def test_tables__not_migrated(start: Callable[..., Process], tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_database__does_not_answer(start: Callable[..., Process]) -> None:
-    worker = start("wagtail_worker", SITE_DATABASE="postgres", SITE_DATABASE_PORT="1")
+    # The demo's own settings: Django asks the database about a field of the tests' models.
+    worker = start(
+        "wagtail_worker",
+        SITE_DATABASE="postgres",
+        SITE_DATABASE_PORT="1",
+        DJANGO_SETTINGS_MODULE="tests.site.settings",
+    )
     assert worker.wait() == 1
     assert "The database 'default' of DATABASES does not answer" in worker.said()
     assert "Traceback" not in worker.said()

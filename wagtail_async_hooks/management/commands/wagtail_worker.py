@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from wagtail.hooks import search_for_hooks
 
 from wagtail_async_hooks import conf, dispatch
 from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.management.ready import require_tables
+from wagtail_async_hooks.options import queue_name
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.supervisor import Supervisor
 
@@ -42,6 +45,23 @@ class Command(BaseCommand):
             'replaced (default: WAGTAIL_TASKS["WORKER"]["processes"], 1)',
         )
         parser.add_argument(
+            "--queue",
+            action="append",
+            type=_queue,
+            dest="queues",
+            metavar="NAME",
+            help="serve this queue; may be given several times (default: all, or what "
+            'WAGTAIL_TASKS["WORKER"] says)',
+        )
+        parser.add_argument(
+            "--exclude-queue",
+            action="append",
+            type=_queue,
+            dest="exclude_queues",
+            metavar="NAME",
+            help="serve all queues but this one; may be given several times",
+        )
+        parser.add_argument(
             "--drain", action="store_true", help="run what is due, then end; for cron"
         )
         parser.add_argument(
@@ -49,6 +69,12 @@ class Command(BaseCommand):
             type=_positive,
             metavar="S",
             help="end after S seconds, once the running tasks have finished",
+        )
+        parser.add_argument(
+            "--no-schedule",
+            action="store_false",
+            dest="schedule",
+            help="leave what recurs to other workers",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -58,7 +84,11 @@ class Command(BaseCommand):
         autodiscover_modules("tasks")
         threads = options["threads"] or settings.worker.threads
         processes = options["processes"] or settings.worker.processes
+        queues, exclude = _queues_of(options, settings)
         self._introduce(settings, threads, processes, drain=options["drain"])
+        self._introduce_queues(queues, exclude)
+        self._introduce_hooks()
+        self._introduce_schedule(looks=options["schedule"])
 
         parent = os.getpid() if processes > 1 else None
 
@@ -72,6 +102,9 @@ class Command(BaseCommand):
                 drain=options["drain"],
                 max_seconds=options["max_seconds"],
                 shutdown_timeout=settings.worker.shutdown_timeout,
+                schedule=options["schedule"],
+                queues=queues,
+                exclude_queues=exclude,
                 parent=parent,
             )
             worker.run()
@@ -101,29 +134,10 @@ class Command(BaseCommand):
             bell = getattr(background.storage, "bell", None)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        self._find_tables()
+        require_tables()
         if bell is not None:
             self._find_bell(settings.backend, bell)
         return settings
-
-    def _find_tables(self) -> None:
-        try:
-            from wagtail_async_hooks import ledger
-
-            alias = ledger.database()
-            tables = connections[alias].introspection.table_names()
-        except DatabaseError as error:
-            raise CommandError(
-                f"The database {alias!r} of DATABASES does not answer: {_one_line(error)}"
-            ) from error
-        missing = {
-            model._meta.db_table for model in _models() if model._meta.db_table not in tables
-        }
-        if missing:
-            raise CommandError(
-                f'The database {alias!r} lacks the tables of wagtail_async_hooks; run "manage.py '
-                'migrate wagtail_async_hooks".'
-            )
 
     def _find_bell(self, backend: str, bell: Any) -> None:
         try:
@@ -150,11 +164,13 @@ class Command(BaseCommand):
             ", to drain what is due" if drain else "",
         )
         logger.info(
-            "Backend: %s. Database: %s, %s. Queues: all.",
+            "Backend: %s. Database: %s, %s.",
             settings.backend,
             connection.display_name,
             connection.settings_dict["NAME"],
         )
+
+    def _introduce_hooks(self) -> None:
         names = sorted({hook for hook, _ in dispatch.registry})
         logger.info(
             "Background hooks: %s for %s%s",
@@ -163,19 +179,37 @@ class Command(BaseCommand):
             f" ({', '.join(names)})." if names else ".",
         )
 
+    def _introduce_queues(self, queues: Sequence[str], exclude: Sequence[str]) -> None:
+        from wagtail_async_hooks.serving import told_of
+
+        logger.info("Queues: %s.", told_of(queues, exclude) or "all")
+
+    def _introduce_schedule(self, *, looks: bool) -> None:
+        from wagtail_async_hooks import schedule
+
+        names = sorted(schedule.known())
+        if not looks:
+            logger.info("Schedule: left to other workers.")
+        elif names:
+            logger.info("Schedule: %s (%s).", _counted(len(names), "entry"), ", ".join(names))
+
+
+def _queues_of(
+    options: dict[str, Any], settings: conf.Settings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the queues to serve, and those to leave; what the command says goes first."""
+    queues, exclude = options["queues"] or (), options["exclude_queues"] or ()
+    if queues and exclude:
+        raise CommandError("Give either --queue or --exclude-queue, not both.")
+    if queues or exclude:
+        return tuple(dict.fromkeys(queues)), tuple(dict.fromkeys(exclude))
+    return settings.worker.queues, settings.worker.exclude_queues
+
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _models() -> Any:
-    from django.apps import apps
-
-    return apps.get_app_config("wagtail_async_hooks").get_models()
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 def _log_to_stderr(verbosity: int) -> None:
@@ -187,6 +221,12 @@ def _log_to_stderr(verbosity: int) -> None:
         ours.addHandler(handler)
     if ours.level == logging.NOTSET:
         ours.setLevel([logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG][verbosity])
+
+
+def _queue(text: str) -> str:
+    if expected := queue_name(text):
+        raise ArgumentTypeError(f"should be {expected}, but is {text!r}.")
+    return text
 
 
 def _at_least_one(text: str) -> int:

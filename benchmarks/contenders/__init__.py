@@ -1,0 +1,63 @@
+"""Who is measured: each module is one library, as its documentation says to use it.
+
+It has ``set_up()``, called once in the process that enqueues; ``enqueue(seconds, sent)``, which
+enqueues a task that does :func:`benchmarks.work.do`; and ``workers(number)``, the commands that
+start so many workers: threads, processes or whatever the library has by default.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from benchmarks.cases import Case
+
+PYTHON: Final = sys.executable
+MANAGE: Final = (PYTHON, "tests/site/manage.py")
+
+
+class Contender(NamedTuple):
+    """One library with one storage.
+
+    :param module: in this package.
+    :param needs: the distribution that has to be installed; blank for what we need anyway.
+    """
+
+    title: str
+    module: str
+    database: str = ""
+    redis: bool = False
+    needs: str = ""
+
+
+ALL: Final = (
+    Contender("wagtail_async_hooks", "ours", "sqlite"),
+    Contender("SqliteHuey", "huey_itself", "sqlite"),
+    Contender("django-tasks-db", "django_tasks_db", "sqlite", needs="django_tasks_db"),
+    Contender("wagtail_async_hooks", "ours", "postgres"),
+    Contender("PostgresHuey", "huey_itself", "postgres"),
+    Contender("django-tasks-db", "django_tasks_db", "postgres", needs="django_tasks_db"),
+    Contender("procrastinate", "procrastinate_itself", "postgres", needs="procrastinate"),
+    Contender("wagtail_async_hooks, Redis and SQLite", "ours", "sqlite", redis=True),
+    Contender("wagtail_async_hooks, Redis and PostgreSQL", "ours", "postgres", redis=True),
+    Contender("PriorityRedisHuey", "huey_itself", redis=True),
+    Contender("Celery", "celery_itself", redis=True, needs="celery"),
+)
+
+
+def cases(measure: str, options: Mapping[str, Any]) -> list[Case]:
+    """Return a case of a measure for each contender that is installed."""
+    from importlib.util import find_spec
+
+    return [
+        Case(measure, who.module, who.title, who.database, who.redis, options)
+        for who in ALL
+        if not who.needs or find_spec(who.needs)
+    ]
+
+
+def module_of(case: Case) -> Any:
+    """Return the module of a case's contender."""
+    return import_module(f"benchmarks.contenders.{case.contender}")

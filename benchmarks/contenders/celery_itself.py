@@ -1,0 +1,34 @@
+"""Celery on Redis: one worker with child processes, which is its default; results are ignored."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from benchmarks import work
+from benchmarks.contenders import PYTHON
+
+app = Celery("bench", broker=os.environ["BENCH_REDIS"])
+app.conf.task_ignore_result = True
+
+
+@app.task  # type: ignore[untyped-decorator]  # Celery has no types
+def do(seconds: float, sent: float) -> None:
+    """Do the work."""
+    work.do(seconds, sent)
+
+
+def set_up() -> None:
+    """Nothing is left to be done."""
+
+
+def enqueue(seconds: float, sent: float) -> None:
+    """Enqueue a task."""
+    do.delay(seconds, sent)
+
+
+def workers(number: int) -> list[list[str]]:
+    """Return the command of a worker with so many processes."""
+    worker = [PYTHON, "-m", "celery", "--app", f"{__name__}:app", "worker"]
+    return [[*worker, "--concurrency", str(number), "--loglevel", "ERROR"]]

@@ -1,0 +1,24 @@
+"""django-tasks-db: a process for each worker, since its workers have one thread."""
+
+from __future__ import annotations
+
+from benchmarks.contenders import MANAGE
+
+
+def set_up() -> None:
+    """Load the site."""
+    import django
+
+    django.setup()
+
+
+def enqueue(seconds: float, sent: float) -> None:
+    """Enqueue a task."""
+    from benchmarks import tasks
+
+    tasks.of_the_api.enqueue(seconds, sent)
+
+
+def workers(number: int) -> list[list[str]]:
+    """Return the commands of so many workers."""
+    return [[*MANAGE, "db_worker", "--no-reload", "--no-startup-delay"]] * number

@@ -1,0 +1,44 @@
+"""Huey with a storage of its own: one consumer with threads, and its default options."""
+
+from __future__ import annotations
+
+import os
+
+from huey.api import Huey, PostgresHuey, PriorityRedisHuey, SqliteHuey
+
+from benchmarks import work
+from benchmarks.contenders import PYTHON
+
+
+def _make() -> Huey:
+    if os.environ["BENCH_REDIS"]:
+        return PriorityRedisHuey("bench", url=os.environ["BENCH_REDIS"])
+    if os.environ["SITE_DATABASE"] == "postgres":
+        names = ("host", "port", "user")
+        given = {name: os.environ[f"SITE_DATABASE_{name.upper()}"] for name in names}
+        return PostgresHuey("bench", dbname=os.environ["SITE_DATABASE_NAME"], **given)
+    return SqliteHuey("bench", filename=os.path.join(os.environ["SITE_DATA"], "huey.sqlite3"))
+
+
+queue = _make()
+
+
+@queue.task()  # type: ignore[untyped-decorator]  # Huey has no types
+def do(seconds: float, sent: float) -> None:
+    """Do the work."""
+    work.do(seconds, sent)
+
+
+def set_up() -> None:
+    """Nothing is left to be done."""
+
+
+def enqueue(seconds: float, sent: float) -> None:
+    """Enqueue a task."""
+    do(seconds, sent)
+
+
+def workers(number: int) -> list[list[str]]:
+    """Return the command of a consumer with so many threads."""
+    consumer = [PYTHON, "-m", "huey.bin.huey_consumer", f"{__name__}.queue"]
+    return [[*consumer, "--quiet", "--workers", str(number), "--worker-type", "thread"]]

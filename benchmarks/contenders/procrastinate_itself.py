@@ -1,0 +1,40 @@
+"""procrastinate on PostgreSQL: one worker with so many jobs at once."""
+
+from __future__ import annotations
+
+import os
+
+from procrastinate import App, PsycopgConnector
+
+from benchmarks import work
+from benchmarks.contenders import PYTHON
+
+_NAMES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "NAME"}
+app = App(
+    connector=PsycopgConnector(
+        kwargs={name: os.environ[f"SITE_DATABASE_{v}"] for name, v in _NAMES.items()}
+    )
+)
+
+
+@app.task(name="do")
+def do(seconds: float, sent: float) -> None:
+    """Do the work."""
+    work.do(seconds, sent)
+
+
+def set_up() -> None:
+    """Make the tables, and connect."""
+    app.open()
+    app.schema_manager.apply_schema()
+
+
+def enqueue(seconds: float, sent: float) -> None:
+    """Enqueue a task."""
+    do.defer(seconds=seconds, sent=sent)
+
+
+def workers(number: int) -> list[list[str]]:
+    """Return the command of a worker that does so many at once."""
+    cli = [PYTHON, "-m", "procrastinate", "--app", f"{__name__}.app"]
+    return [[*cli, "worker", "--concurrency", str(number)]]

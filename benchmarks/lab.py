@@ -1,0 +1,177 @@
+"""Where it is measured: database servers and Redis of our own, and a fresh database for each run.
+
+The servers are those of the tests of faults: they listen on free ports, keep their data in
+temporary folders, and are as their packages configure them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks.cases import Case
+from tests.faults.servers import HOST, PostgreSQL, Redis
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TEMPLATE = "template_of_site"
+"""The database with the demo's content that every run gets a copy of."""
+
+
+class Lab:
+    """All that the cases need; a context manager that starts it, and ends it.
+
+    :param cases: what is going to be measured.
+    :param begin_with: an SQLite database that has been migrated; by default, one is made.
+    :param pages: how many posts the site has.
+    """
+
+    def __init__(
+        self, cases: Iterable[Case], begin_with: Path | None = None, pages: int = 10
+    ) -> None:
+        cases = list(cases)
+        self._databases = {case.database for case in cases if case.database}
+        self._needs_redis = any(case.redis for case in cases)
+        self._stack = ExitStack()
+        self._begin_with = begin_with
+        self._pages = pages
+        self._numbers = count(1)
+        self._postgres: PostgreSQL | None = None
+        self._redis: Redis | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="benchmarks-")
+            self._folder = Path(stack.enter_context(folder))
+            if "postgres" in self._databases:
+                self._postgres = stack.enter_context(PostgreSQL())
+            if self._needs_redis:
+                self._redis = stack.enter_context(Redis())
+            for database in sorted(self._databases):
+                self._make_template(database)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the servers."""
+        servers = [server.version() for server in (self._postgres, self._redis) if server]
+        return dict(told.split(" ", 1) for told in servers)  # type: ignore[misc]
+
+    def fresh(self, case: Case) -> dict[str, str]:
+        """Return the environment of one run, with a database that only it uses.
+
+        :param case: what is run; a Redis is emptied for it.
+        """
+        place = self._folder / f"run-{next(self._numbers)}"
+        place.mkdir()
+        if case.redis and self._redis is not None:
+            with self._redis.client() as client:
+                client.flushall()
+        return self._environment(case.database, place, place.name.replace("-", "_"), case)
+
+    def clean(self, environment: Mapping[str, str]) -> None:
+        """Remove what one run has used."""
+        if environment["SITE_DATABASE"] == "postgres":
+            self._sql(f"DROP DATABASE IF EXISTS {environment['SITE_DATABASE_NAME']} WITH (FORCE)")
+        shutil.rmtree(environment["SITE_DATA"], ignore_errors=True)
+
+    def _environment(
+        self, database: str, place: Path, name: str, case: Case | None
+    ) -> dict[str, str]:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+            "SITE_DATA": str(place),
+            "SITE_DEBUG": "0",
+            "SITE_FAST_PASSWORDS": "1",
+            "SITE_DATABASE": database or "sqlite",
+            "SITE_DATABASE_NAME": str(place / "site.sqlite3"),
+            "BENCH_CONTENDER": case.contender if case else "",
+            "BENCH_REDIS": "",
+        }
+        if database == "postgres":
+            assert self._postgres is not None
+            environment |= self._postgres.environment() | {"SITE_DATABASE_NAME": name}
+        if case is not None and case.redis:
+            assert self._redis is not None
+            environment["BENCH_REDIS"] = f"redis://{HOST}:{self._redis.port}/0"
+        if case is not None:
+            self._copy(database, place, name)
+        return environment
+
+    def _copy(self, database: str, place: Path, name: str) -> None:
+        if database == "postgres":
+            self._sql(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        elif database == "sqlite":
+            shutil.copy(self._folder / TEMPLATE / "site.sqlite3", place / "site.sqlite3")
+        if database:
+            shutil.copytree(self._folder / TEMPLATE / "media", place / "media")
+
+    def _make_template(self, database: str) -> None:
+        place = self._folder / TEMPLATE
+        place.mkdir(exist_ok=True)
+        if database == "postgres":
+            self._sql(f"CREATE DATABASE {TEMPLATE}")
+        if database == "sqlite" and self._begin_with is not None:
+            shutil.copy(self._begin_with, place / "site.sqlite3")
+        environment = self._environment(database, place, TEMPLATE, None)
+        for command in (["migrate"], ["seed", "--pages", str(self._pages)]):
+            manage(environment, *command)
+
+    def _sql(self, statement: str) -> None:
+        import psycopg
+
+        assert self._postgres is not None
+        where = {"host": HOST, "port": self._postgres.port, "user": PostgreSQL.user}
+        with psycopg.connect(**where, dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+
+def manage(environment: Mapping[str, str], *arguments: str) -> None:
+    """Run a management command to its end.
+
+    :raises RuntimeError: if it fails; says what it printed.
+    """
+    command = [sys.executable, "tests/site/manage.py", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env=dict(environment),
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout}")
+
+
+def machine() -> dict[str, str]:
+    """Return what the numbers depend on."""
+    return {
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": platform.python_version(),
+    }
+
+
+def load() -> float:
+    """Return how many processes have wanted to run at once, on average over the last minute."""
+    return os.getloadavg()[0]

@@ -1,0 +1,26 @@
+"""The measures: each module is one question.
+
+It has ``TITLE`` and ``EXPLAINED`` for the page, ``METRICS`` (what its runs tell), ``BASELINE`` (the
+contender that the others are compared with), ``cases(quick)``, ``rounds(quick)``, and
+``run(case)``, which is called in a process of its own. ``SMALL`` are options for a run that only
+shows that it works.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Metric(NamedTuple):
+    """One thing that a run tells.
+
+    :param title: with its unit, for tables.
+    :param digits: after the decimal point.
+    :param less_is_better: whether a smaller number is the better one.
+    """
+
+    title: str
+    digits: int = 1
+    less_is_better: bool = True
+
+
+ALL: Final = ("enqueue", "drain", "pickup", "publish")
+"""Their names, in the order of the page."""

@@ -1,0 +1,61 @@
+"""How many tasks two workers get done in a second."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from benchmarks import contenders, work
+from benchmarks.cases import Case
+from benchmarks.measures import Metric
+from benchmarks.workers import working
+
+TITLE: Final = "Getting tasks done"
+EXPLAINED: Final = (
+    "All tasks wait before the workers start; counted is what is done between the first tenth and "
+    "the last twentieth, so that starting and ending do not count. Two workers are two threads of "
+    "one process for ours and for Huey, two processes for Celery and django-tasks-db, and two jobs "
+    "at once for procrastinate. Ours, procrastinate and django-tasks-db keep a row of each task; "
+    "Huey and Celery lose what a worker was doing when it dies."
+)
+METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
+BASELINE: Final = "ours"
+SMALL: Final = {"tasks": 20}
+WORKERS: Final = 2
+
+_WORK: Final = {"nothing": 0.0, "1 ms": 0.001, "20 ms": 0.02}
+_SLOW: Final = ("django_tasks_db",)
+"""Those that would take minutes with as many tasks as the others."""
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return who is measured, doing what."""
+    found = []
+    for told, seconds in _WORK.items():
+        if quick and seconds:
+            continue
+        for case in contenders.cases("drain", {}):
+            tasks = 200 if seconds > 0.01 else (600 if quick else 5000)
+            tasks //= 4 if case.contender in _SLOW else 1
+            title = f"{case.title}, {told}"
+            options = {"seconds": seconds, "tasks": tasks}
+            found.append(Case("drain", case.contender, title, case.database, case.redis, options))
+    return found
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often each case is run."""
+    return 1 if quick else 5
+
+
+def run(case: Case) -> dict[str, list[float]]:
+    """Return the tasks per second."""
+    module, tasks = contenders.module_of(case), case.options["tasks"]
+    module.set_up()
+    for _ in range(tasks):
+        module.enqueue(case.options["seconds"], time.monotonic())
+    with working(module.workers(WORKERS)) as workers:
+        workers.wait_for(tasks, pause=0.05)
+    done = [trace.done for trace in work.traces()]
+    first, last = tasks // 10, tasks - 1 - tasks // 20
+    return {"rate": [(last - first) / (done[last] - done[first])]}

@@ -1,0 +1,97 @@
+"""What publishing a page costs the editor: the demo's own page, by the real edit view."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from benchmarks.cases import Case
+from benchmarks.measures import Metric
+
+TITLE: Final = "Publishing a page"
+EXPLAINED: Final = (
+    "One POST of the edit form of the demo's blog page that publishes it: from the request to the "
+    "response, without a web server. The demo has four hooks for it, one of which draws an image, "
+    "and Wagtail enqueues its search and reference index twice."
+)
+METRICS: Final = {
+    "time": Metric("time of a publish, ms"),
+    "cpu": Metric("of which processor time, ms"),
+    "queries": Metric("queries", digits=0),
+}
+BASELINE: Final = "dropped"
+SMALL: Final = {"times": 1}
+
+_CONTENDERS: Final = {
+    "wagtail": "Wagtail alone, hooks in the request",
+    "wagtail_without_hooks": "Wagtail alone, without the hooks",
+    "ours": "wagtail_async_hooks",
+    "dropped": "all tasks and hooks dropped",
+}
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return who is measured."""
+    return [
+        Case("publish", contender, title, database, options={"times": 15 if quick else 60})
+        for database in ("sqlite", "postgres")
+        for contender, title in _CONTENDERS.items()
+    ]
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often each case is run."""
+    return 2 if quick else 7
+
+
+def run(case: Case) -> dict[str, list[float]]:
+    """Publish a page many times; return the milliseconds of each, and the number of queries."""
+    import django
+
+    django.setup()
+    from django.contrib.auth import get_user_model
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext, setup_test_environment
+
+    from tests.site.blog.models import BlogPage
+
+    setup_test_environment(debug=False)
+    client = Client()
+    client.force_login(get_user_model().objects.get(username="admin"))
+    page = BlogPage.objects.live().order_by("pk")[0]
+    for number in range(3):
+        _publish(client, page.pk, f"Warming up {number}")
+    times, cpu = [], []
+    for number in range(case.options["times"]):
+        taken, computed = _publish(client, page.pk, f"Title {number}")
+        times.append(1000 * taken)
+        cpu.append(1000 * computed)
+    with CaptureQueriesContext(connection) as queries:
+        _publish(client, page.pk, "The last title", before=queries.__enter__)
+    return {"time": times, "cpu": cpu, "queries": [float(len(queries))]}
+
+
+def _publish(
+    client: Any, pk: int, title: str, before: Callable[[], Any] = lambda: None
+) -> tuple[float, float]:
+    """Publish a page with another title.
+
+    :param before: called right before the request.
+    :returns: the seconds from the request to the response, and those in which it computed.
+    """
+    from django.urls import reverse
+
+    from tests.site.blog.models import BlogPage
+    from tests.site.editing import form_data
+
+    url = reverse("wagtailadmin_pages:edit", args=[pk])
+    form = form_data(BlogPage.objects.get(pk=pk), publish=True, title=title)
+    before()
+    begun, computed = time.perf_counter(), time.process_time()
+    response = client.post(url, form)
+    taken, computed = time.perf_counter() - begun, time.process_time() - computed
+    if response.status_code != 302:
+        raise AssertionError(f"The page was not published: {response.status_code}.")
+    return taken, computed

@@ -1,0 +1,74 @@
+"""The workers of a contender, started for a run and ended with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import work
+from benchmarks.lab import REPOSITORY
+
+PATIENCE = 300.0
+"""Seconds after which tasks that are not done are given up."""
+
+
+class Workers:
+    """Processes that run tasks.
+
+    :param commands: what starts each.
+    """
+
+    def __init__(self, commands: Sequence[Sequence[str]]) -> None:
+        self._output = Path(os.environ["SITE_DATA"]) / "workers.txt"
+        with self._output.open("ab") as sink:
+            self._processes = [
+                subprocess.Popen(
+                    command,
+                    cwd=REPOSITORY,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                    start_new_session=True,
+                )
+                for command in commands
+            ]
+
+    def wait_for(self, tasks: int, pause: float) -> None:
+        """Return once so many tasks are done.
+
+        :param pause: seconds between two looks.
+        :raises RuntimeError: if a worker ends, or it takes too long; says what they printed.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while work.count() < tasks:
+            ended = any(process.poll() is not None for process in self._processes)
+            if ended or time.monotonic() > deadline:
+                said = self._output.read_text(errors="replace")
+                raise RuntimeError(f"{work.count()} of {tasks} tasks are done:\n{said}")
+            time.sleep(pause)
+
+    def stop(self) -> None:
+        """End them, by force if need be, together with the processes that they have started."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def working(commands: Sequence[Sequence[str]]) -> Iterator[Workers]:
+    """Have workers run."""
+    workers = Workers(commands)
+    try:
+        yield workers
+    finally:
+        workers.stop()

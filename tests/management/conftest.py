@@ -1,0 +1,55 @@
+"""Fixtures: what ``wagtail_tasks`` answers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from wagtail_async_hooks import background
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(db: None) -> Ask:
+    """Run a subcommand; return the lines of its answer."""
+
+    def ask(*arguments: object) -> list[str]:
+        stdout = io.StringIO()
+        call_command("wagtail_tasks", *map(str, arguments), stdout=stdout, stderr=io.StringIO())
+        return stdout.getvalue().splitlines()
+
+    return ask
+
+
+@pytest.fixture
+def ask_json(ask: Ask) -> Ask:
+    """Run a subcommand; return what its answer says as JSON."""
+
+    def ask_json(name: str, *arguments: object) -> Any:
+        return json.loads("\n".join(ask(name, "--json", *arguments)))
+
+    return ask_json
+
+
+@pytest.fixture
+def refusal(ask: Ask) -> Ask:
+    """Run a subcommand that refuses; return the sentence with which it does."""
+
+    def refusal(*arguments: object) -> str:
+        with pytest.raises(CommandError) as refused:
+            ask(*arguments)
+        return str(refused.value)
+
+    return refusal
+
+
+def run_all() -> None:
+    """Run what waits."""
+    while (task := background.next()) is not None:
+        background.execute(task)

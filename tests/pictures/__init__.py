@@ -1,0 +1,1 @@
+"""A site's own image model, which the demo does without."""

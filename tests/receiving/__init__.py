@@ -1,0 +1,1 @@
+"""An app with a receiver for the processes of one test; others do not know it."""

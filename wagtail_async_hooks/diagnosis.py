@@ -1,0 +1,91 @@
+"""What the source of a background function tells before it ever runs: what will not be there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import tokenize
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from wagtail_async_hooks.functions import Function
+
+NOT_CARRIED: Final = ("POST", "FILES", "COOKIES", "session", "body")
+"""Attributes of a request that a worker does not have, see
+:class:`~wagtail_async_hooks.arguments.CarriedRequest`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place in a function's source.
+
+    :param what: such as ``"request.POST"``.
+    :param place: file and line.
+    """
+
+    what: str
+    place: str
+
+
+def what_is_missing(function: Function, named: str = "") -> list[Finding]:
+    """Return where a function reads what is not carried of the request.
+
+    Only what can be seen in its own source: what it calls, and names given to the request
+    anew, stay unseen, and are told by the error that they raise in the worker.
+
+    :param named: name of the request among the arguments; without it, it is the first one.
+    """
+    inner = inspect.unwrap(function)
+    try:
+        lines, first = inspect.getsourcelines(inner)
+        [tree] = ast.parse(textwrap.dedent("".join(lines))).body
+        file = Path(inspect.getsourcefile(inner) or "")
+    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
+        return []  # no source, or another one than was loaded, or a lambda in the middle of a line
+    if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    if not named and not tree.args.args:
+        return []
+    request = named or tree.args.args[0].arg
+    return [
+        Finding(f"{request}.{node.attr}", f"{file}:{first + node.lineno - 1}")
+        for node in _reads(tree, request)
+    ]
+
+
+def _reads(tree: ast.AST, name: str) -> Iterator[ast.Attribute]:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and node.attr in NOT_CARRIED
+            and isinstance(node.value, ast.Name)
+            and node.value.id == name
+        ):
+            yield node
+
+
+def does_not_fit(function: Function, args: Sequence[Any], kwargs: Collection[str] = ()) -> str:
+    """Say which arguments a function takes, if it is not those; blank if it is.
+
+    :param args: what it is passed in order; only the number counts.
+    :param kwargs: the names of what it is passed by name.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        signature.bind(*args, **dict.fromkeys(kwargs))
+    except TypeError:
+        return f"takes {_without_types(signature)}"
+    return ""
+
+
+def _without_types(signature: inspect.Signature) -> inspect.Signature:
+    empty = inspect.Signature.empty
+    parameters = [p.replace(annotation=empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=empty)

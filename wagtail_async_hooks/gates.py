@@ -1,0 +1,61 @@
+"""Copies of objects that are about to be deleted, taken while their children are still there.
+
+When ``after_delete_*`` fires, children are gone, and a user or a single snippet has lost its key.
+So the copy is taken before: by a hook of our own among Wagtail's ``before_delete_*``, which says
+nothing and is the last of them, and by ``pre_delete`` for receivers of ``post_delete``. Where no
+background function wants a copy, none is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db.models import Model
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    from wagtail_async_hooks.arguments import Snapshot
+
+logger = logging.getLogger(__name__)
+
+_ATTRIBUTE: Final = "_wagtail_async_hooks_snapshots"
+
+
+def keep(holder: HttpRequest | Model, instances: Iterable[Model]) -> None:
+    """Copy some objects; whatever happens, they can be deleted.
+
+    :param holder: what lives as long as the copies are needed: the request, or the object itself.
+    """
+    setattr(holder, _ATTRIBUTE, _copied(instances))
+
+
+def keep_also(holder: HttpRequest | Model, instances: Iterable[Model]) -> None:
+    """Copy some objects beside those that have been copied for the same holder."""
+    if not hasattr(holder, _ATTRIBUTE):
+        setattr(holder, _ATTRIBUTE, [])
+    getattr(holder, _ATTRIBUTE).extend(_copied(instances))
+
+
+def _copied(instances: Iterable[Model]) -> list[tuple[Model, Snapshot]]:
+    from wagtail_async_hooks.arguments import Snapshot  # not above: it needs Wagtail's models
+
+    kept = []
+    for instance in instances:
+        try:
+            kept.append((instance, Snapshot.of(instance)))
+        except Exception:
+            label = instance._meta.label
+            logger.exception("%s %s cannot be copied before it is deleted.", label, instance.pk)
+    return kept
+
+
+def snapshot(holder: Any, instance: Model) -> Snapshot:
+    """Return the copy that was kept of an object, or else one of what is left of it."""
+    from wagtail_async_hooks.arguments import Snapshot  # not above: it needs Wagtail's models
+
+    for original, kept in getattr(holder, _ATTRIBUTE, ()):
+        if original is instance or (instance.pk is not None and original == instance):
+            return kept  # type: ignore[no-any-return]
+    return Snapshot.of(instance)

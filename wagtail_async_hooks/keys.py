@@ -1,0 +1,147 @@
+"""The keys of a call: what it is merged by, what it never runs beside, and what it waits for."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from django.db.models import Model
+from huey.api import Task
+from huey.utils import utcnow
+
+from wagtail_async_hooks.options import KeyTemplate, TaskOptions, wrong
+from wagtail_async_hooks.records import Subject
+from wagtail_async_hooks.texts import storable
+
+logger = logging.getLogger(__name__)
+
+OPTIONS: Final[tuple[str, ...]] = ("coalesce", "debounce", "debounce_max", "exclusive")
+"""The options that keys are made by."""
+
+DEBOUNCE_MAX: Final = 10
+"""A burst lasts at most so many times as long as ``debounce``, unless ``debounce_max`` is given."""
+
+
+def give_keys(task: Task, options: TaskOptions, named: Mapping[str, Any], owner: object) -> None:
+    """Give a task its keys and, if it is debounced, the times between which it is to be begun.
+
+    :param named: the arguments of the call, by name.
+    :param owner: whose options they are, for the log.
+    """
+    task.coalesce_key = key_of(options.coalesce, named, "coalesce", owner)
+    task.exclusive_key = key_of(options.exclusive, named, "exclusive", owner)
+    if not options.debounce:
+        return
+    if options.coalesce is None:
+        task.coalesce_key = _key_of_subject(named.values())
+        if not task.coalesce_key:
+            logger.error(
+                "debounce= of %s needs coalesce= as well, since no argument is a saved object that "
+                "could be the key; the task is recorded without.",
+                owner,
+            )
+    if task.coalesce_key:
+        _debounce(task, options.debounce, options.debounce_max)
+
+
+def _debounce(task: Task, quiet: float, longest: float | None) -> None:
+    now = utcnow()
+    due = now + datetime.timedelta(seconds=quiet)
+    task.eta = due if task.eta is None else max(task.eta, due)
+    longest = quiet * DEBOUNCE_MAX if longest is None else longest
+    task.latest_at = max(task.eta, now + datetime.timedelta(seconds=longest))
+    # It counts from where the task might have been begun.
+    if isinstance(task.expires, datetime.timedelta):
+        task.expires += datetime.timedelta(seconds=quiet)
+    elif isinstance(task.expires, int | float):
+        task.expires += quiet
+
+
+def key_of(
+    template: KeyTemplate | None, named: Mapping[str, Any], option: str, owner: object
+) -> str:
+    """Return the key of a call; blank if there is none, or if it cannot be made.
+
+    :param template: see :class:`~wagtail_async_hooks.options.TaskOptions`.
+    :param named: the arguments of the call, by name.
+    :param option: its name, for the log.
+    :param owner: whose option it is, for the log.
+    """
+    if template is None:
+        return ""
+    try:
+        key = template(**named) if callable(template) else template.format(**named)
+    except Exception:
+        logger.exception(
+            "The key %s= of %s cannot be made, so the task is recorded without.", option, owner
+        )
+        return ""
+    return "" if key in (None, "") else _short(storable(str(key)))
+
+
+def _short(key: str) -> str:
+    if len(key) <= 255:
+        return key
+    return f"{key[:180]} {hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _key_of_subject(values: Iterable[Any]) -> str:
+    """Return a key for the first of some values that is an object; blank if that is not saved."""
+    for value in values:
+        if isinstance(value, Model):
+            return _key_of_object(type(value), value.pk)
+        subject = getattr(value, "subject", None)
+        if isinstance(subject, Subject):  # of a snapshot, or a draft
+            return _key_of_object(*subject)
+    return ""
+
+
+def _key_of_object(model: type[Model], key: Any) -> str:
+    """A page has the same key whether it was loaded as a plain one or as one of its own class."""
+    options = model._meta
+    while (link := options.pk.remote_field) is not None and getattr(link, "parent_link", False):
+        options = link.model._meta
+    return "" if key is None else _short(storable(f"{options.label_lower} {key}"))
+
+
+# Of @background.task() ----------------------------------------------------------------------
+
+
+class OwnKeys:
+    """How the calls of a background task get their keys.
+
+    :param function: whose parameters name the arguments.
+    :param options: those of ``@background.task()`` that keys are made by.
+    :raises TypeError: if one of them is of a wrong type, or contradicts another one.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        for name, expected in wrong(options).items():
+            raise TypeError(
+                f"@background.task({name}=…) of {function.__qualname__}() should be {expected}, "
+                f"but is {options[name]!r}."
+            )
+        self._told = f"{function.__module__}.{function.__qualname__}"
+        self._signature = inspect.signature(function)
+        self.options = TaskOptions(**options)
+
+    def give_to(self, task: Task) -> None:
+        """Give a task its keys before it is recorded, unless whoever made it has done so."""
+        if not getattr(task, "coalesce_key", "") and not getattr(task, "exclusive_key", ""):
+            give_keys(task, self.options, self._named(task), self._told)
+
+    def _named(self, task: Task) -> dict[str, Any]:
+        try:
+            call = self._signature.bind_partial(*task.args, **task.kwargs)
+        except TypeError:
+            return {}  # the call will fail, and say why
+        call.apply_defaults()
+        named = dict(call.arguments)
+        for parameter in self._signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                named |= named.pop(parameter.name)
+        return named

@@ -1,0 +1,58 @@
+"""Attempts that were not the last ones: each keeps its error, its worker and its times."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final, Protocol
+
+from django.db import connections
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from wagtail_async_hooks.ledger.base import TABLE, database, moment_of
+from wagtail_async_hooks.models import TaskAttempt
+from wagtail_async_hooks.records import State
+
+ATTEMPTS: Final = TaskAttempt._meta.db_table
+
+
+class Numbered(Protocol):
+    """What names one attempt at a task: a row, or a claim."""
+
+    @property
+    def pk(self) -> int: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+
+def attempts(task: int) -> QuerySet[TaskAttempt]:
+    """Return the earlier attempts at a task, oldest first; the last one is in the task's row."""
+    return TaskAttempt.objects.using(database()).filter(task_id=task).order_by("pk")
+
+
+def keep_attempt(
+    alias: str,
+    task: Numbered,
+    state: State,
+    *,
+    error: str,
+    error_type: str = "",
+    traceback: str = "",
+    ended_at: datetime.datetime | None = None,
+) -> None:
+    """Keep what is in a task's row about an attempt, together with what went wrong in it.
+
+    :param state: the row's; nothing is kept of an attempt that the row tells no more of.
+    :param ended_at: now, if not given.
+    """
+    moment = moment_of(alias, ended_at or timezone.now())
+    told: list[Any] = [moment, error, error_type[:255], traceback]
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {ATTEMPTS} (task_id, number, worker_id, started_at, "
+            "ended_at, error, error_type, traceback) "
+            f"SELECT id, attempt, worker_id, started_at, %s, %s, %s, %s FROM {TABLE} "
+            "WHERE id = %s AND attempt = %s AND state = %s",
+            [*told, task.pk, task.attempt, state.value],
+        )

@@ -1,0 +1,281 @@
+"""Claim and finish: run for every task, and where two workers might want the same one.
+
+Written in SQL, since Django's ORM would spend more time making the statement than the database
+running it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from django.db import IntegrityError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from wagtail_async_hooks.ledger.attempts import keep_attempt
+from wagtail_async_hooks.ledger.base import INFO, TABLE, database, lock_of, moment_of
+from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, forced, slot_of
+from wagtail_async_hooks.ledger.coalescing import coalesce, separate
+from wagtail_async_hooks.ledger.notices import add_notice
+from wagtail_async_hooks.ledger.progress import progress_columns
+from wagtail_async_hooks.models import StoredValue
+from wagtail_async_hooks.records import EVERYTHING, Bounds, Claim, Outcome, State
+
+_CLAIMED: Final = (
+    f"{INFO}, deaths, message, coalesce_key, exclusive_key, cancel_requested, snoozes, "
+    "latest_at IS NOT NULL"
+)
+
+_COLLISIONS: Final = 20
+"""How often a claim is tried again that took a task whose exclusive key, or whose slot in its
+queue, somebody else's claim took in the same instant. Each time, somebody got on."""
+
+_BEGIN: Final = (
+    f"UPDATE {TABLE} SET state = 'running', attempt = attempt + 1, worker_id = %s, started_at = %s"
+)
+
+# Huey keeps revocations under keys that begin with r: (one task) and rt: (a function's tasks).
+_REVOCATIONS: Final = (
+    f"EXISTS (SELECT 1 FROM {StoredValue._meta.db_table} revocation "
+    "WHERE revocation.key >= 'r' AND revocation.key < 's')"
+)
+
+
+def step(
+    outcome: Outcome | None,
+    worker: int | None,
+    pk: int | None = None,
+    *,
+    claim: bool = True,
+    suspects: bool = True,
+    bounds: Bounds = EVERYTHING,
+) -> tuple[bool, Claim | None]:
+    """Record how one task ended and claim the next, in one transaction.
+
+    :param outcome: what to record; ``None`` to claim only.
+    :param worker: primary key of the worker's row, ``None`` for a process without one.
+    :param pk: claim this row; ``None`` claims the next by priority, then age.
+    :param claim: ``False`` to record only.
+    :param suspects: ``False`` to pass over tasks that a worker has died of.
+    :param bounds: what the claim keeps to.
+    :returns: whether the outcome counted (it does not when the task was given to another worker
+        meanwhile), and the claimed task.
+    """
+    alias = database()
+    kept, claimed = False, None
+    for collisions in range(_COLLISIONS + 1):
+        try:
+            if outcome is not None and claim and _fit_one_statement(alias, outcome, bounds):
+                kept, claimed = _finish_and_claim(alias, outcome, worker, pk, suspects)
+                break
+            with _transaction(alias, needed=outcome is not None):
+                kept = outcome is not None and _finish(alias, outcome)
+                if claim:
+                    claimed = _claim(connections[alias], worker, pk, suspects, bounds)
+            break
+        except IntegrityError:
+            if collisions == _COLLISIONS:
+                raise
+    if claimed is not None and claimed.coalesce_key and not claimed.cancel_requested:
+        claimed = coalesce(alias, claimed, worker, suspects)
+    return kept, claimed
+
+
+def _transaction(alias: str, *, needed: bool) -> AbstractContextManager[Any]:
+    """A lone claim is one statement and commits by itself where the database can do that."""
+    if needed or not _updates_return(connections[alias]):
+        return transaction.atomic(using=alias)
+    return nullcontext()
+
+
+def _updates_return(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether there is ``UPDATE … RETURNING``; SQLite got it together with INSERT's (3.35)."""
+    returns = bool(connection.features.can_return_columns_from_insert)
+    return returns and connection.vendor in ("postgresql", "sqlite")
+
+
+def _fit_one_statement(alias: str, outcome: Outcome, bounds: Bounds) -> bool:
+    """Tell whether recording an outcome and claiming the next task changes just these two rows.
+
+    A statement does not see its own changes. So it would not find a task that waits again, nor one
+    that waits for an exclusive key or a slot of its queue.
+    """
+    claim = outcome.claim
+    frees = bool(claim.exclusive_key) or claim.slot is not None or outcome.state is State.WAITING
+    follows = _tells(outcome) or _keeps_attempt(outcome) or _separates(outcome)
+    return not (bounds or frees or follows) and _updates_return(connections[alias])
+
+
+def _finish_and_claim(
+    alias: str, outcome: Outcome, worker: int | None, pk: int | None, suspects: bool
+) -> tuple[bool, Claim | None]:
+    """Do both in one round trip, by a statement that commits by itself."""
+    connection, ended = connections[alias], outcome.claim
+    [(where, order, _)] = choices(connection, pk, _waiting(suspects), EVERYTHING)
+    first = f" ORDER BY {order} LIMIT 1{lock_of(connection)}" if order else ""
+    columns = _columns(alias, outcome)
+    state = columns.pop("state")
+    changes = "".join(
+        f", {column} = CASE WHEN id = %s THEN %s ELSE {column} END" for column in columns
+    )
+    parameters = [ended.pk, state, ended.pk, ended.pk, worker]
+    parameters += [ended.pk, moment_of(alias, timezone.now())]
+    parameters += [value for column in columns.values() for value in (ended.pk, column)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET state = CASE WHEN id = %s THEN %s ELSE 'running' END, "
+            "attempt = CASE WHEN id = %s THEN attempt ELSE attempt + 1 END, "
+            "worker_id = CASE WHEN id = %s THEN worker_id ELSE %s END, "
+            "started_at = CASE WHEN id = %s THEN started_at ELSE %s END, "
+            f"slot = NULL{changes} "
+            f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text}{first})) "
+            # The row's state as well: another worker may have claimed it while this one waited
+            # for its lock, and of the row alone the conditions are looked at once more.
+            "AND ((id = %s AND attempt = %s AND state = 'running') "
+            "OR (id <> %s AND state = 'waiting')) "
+            f"RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
+            [*parameters, ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk],
+        )
+        rows = {row[0]: row for row in cursor.fetchall()}
+    kept = rows.pop(ended.pk, None) is not None
+    return kept, _as_claim(rows.popitem()[1], worker) if rows else None
+
+
+def _finish(alias: str, outcome: Outcome) -> bool:
+    claim = outcome.claim
+    if _keeps_attempt(outcome):
+        keep_attempt(
+            alias,
+            claim,
+            State.RUNNING,
+            error=outcome.error,
+            error_type=outcome.error_type,
+            traceback=outcome.traceback,
+        )
+    columns = _columns(alias, outcome)
+    assignments = ", ".join(f"{name} = %s" for name in columns)
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s AND state = %s",
+            [*columns.values(), claim.pk, claim.attempt, State.RUNNING.value],
+        )
+        kept = bool(cursor.rowcount == 1)
+    if kept and _tells(outcome):
+        add_notice(alias, claim.pk)
+    if kept and _separates(outcome):
+        separate(alias, claim)
+    return kept
+
+
+def _tells(outcome: Outcome) -> bool:
+    """Tell whether there is something for the editor to read, now that the task has ended."""
+    return outcome.state.is_final and bool(outcome.messages or outcome.explanation)
+
+
+def _keeps_attempt(outcome: Outcome) -> bool:
+    """Tell whether the row of a task is to tell of a later attempt, so that this one is copied."""
+    return bool(outcome.error) and not outcome.state.is_final
+
+
+def _separates(outcome: Outcome) -> bool:
+    """Tell whether a task ended before it had begun, so that it has done nothing for others."""
+    return bool(outcome.claim.coalesce_key) and outcome.state.is_final and not outcome.was_called
+
+
+def _columns(alias: str, outcome: Outcome) -> dict[str, Any]:
+    """Return what an outcome changes in its row."""
+    claim = outcome.claim
+    columns: dict[str, Any] = {"state": outcome.state.value}
+    if outcome.state.is_final:
+        columns["finished_at"] = moment_of(alias, timezone.now())
+    else:
+        columns["run_at"] = moment_of(alias, outcome.run_at)
+        columns["latest_at"] = None  # its burst is over
+    if outcome.result is not None:
+        columns["result"] = outcome.result
+    if outcome.message is not None:
+        columns["message"] = outcome.message
+    if outcome.progress is not None:
+        columns |= progress_columns(outcome.progress)
+    if outcome.put_off:
+        columns["snoozes"] = claim.snoozes + 1
+    if outcome.messages and outcome.state.is_final:
+        columns["messages"] = connections[alias].ops.adapt_json_value(outcome.messages, None)
+    if outcome.state is not State.SUCCEEDED or claim.attempt > 1:
+        columns["error"] = outcome.error
+        columns["error_type"] = outcome.error_type[:255]
+        columns["traceback"] = outcome.traceback
+        columns["explanation"] = outcome.explanation
+    return columns
+
+
+def _claim(
+    connection: BaseDatabaseWrapper,
+    worker: int | None,
+    pk: int | None,
+    suspects: bool,
+    bounds: Bounds,
+) -> Claim | None:
+    waiting = _waiting(suspects)
+    began = (worker, moment_of(connection.alias, timezone.now()))
+    take = _update_returning if _updates_return(connection) else _select_then_update
+    for choice in choices(connection, pk, waiting, bounds):
+        with connection.cursor() as cursor:
+            row = take(connection, cursor, choice, began, slot_of(bounds))
+        if row is not None:
+            return _as_claim(row, worker)
+    return None
+
+
+def _waiting(suspects: bool) -> str:
+    return "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
+
+
+def _as_claim(row: tuple[Any, ...], worker: int | None) -> Claim:
+    *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-2]
+    slot, revocations = row[-2:]
+    columns += [bytes(message), coalesce_key, exclusive_key, bool(cancelled), worker]
+    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot]
+    return Claim(*columns)
+
+
+def _update_returning(
+    connection: BaseDatabaseWrapper, cursor: Any, choice: Choice, began: Sequence[Any], slot: Sql
+) -> tuple[Any, ...] | None:
+    where, order, _ = choice
+    chosen = where.text
+    if order:
+        first = f"SELECT id FROM {TABLE} WHERE {where.text} ORDER BY {order} LIMIT 1"
+        chosen = f"id = ({first}{lock_of(connection)})"
+    cursor.execute(
+        f"{_BEGIN}, slot = {slot.text} WHERE {chosen} RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
+        [*began, *slot.parameters, *where.parameters],
+    )
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
+
+
+def _select_then_update(
+    connection: BaseDatabaseWrapper, cursor: Any, choice: Choice, began: Sequence[Any], slot: Sql
+) -> tuple[Any, ...] | None:
+    """Claim on a database without ``UPDATE … RETURNING``; the caller holds a transaction."""
+    where, order, index = choice
+    first = f" ORDER BY {order} LIMIT 1" if order else ""
+    cursor.execute(
+        f"SELECT {_CLAIMED}, {slot.text}, {_REVOCATIONS} FROM {TABLE}{forced(connection, index)} "
+        f"WHERE {where.text}{first}{lock_of(connection)}",
+        [*slot.parameters, *where.parameters],
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    *_, number, _ = row
+    cursor.execute(
+        f"{_BEGIN}, slot = %s WHERE id = %s AND state = 'waiting'", [*began, number, row[0]]
+    )
+    if cursor.rowcount != 1:
+        return None
+    attempt = _CLAIMED.split(", ").index("attempt")
+    return (*row[:attempt], row[attempt] + 1, *row[attempt + 1 :])

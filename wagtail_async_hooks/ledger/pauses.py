@@ -1,0 +1,27 @@
+"""Pauses: what workers are not to begin, until it is resumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from wagtail_async_hooks.ledger.base import database
+from wagtail_async_hooks.models import Pause
+
+
+def pauses() -> list[Pause]:
+    """Return what is paused, in the order in which it was."""
+    return list(Pause.objects.using(database()).order_by("pk"))
+
+
+def add_pause(kind: str, name: str, user: Any, reason: str) -> bool:
+    """Pause something; tell whether it was not paused before."""
+    told = {"paused_at": timezone.now(), "user_id": user, "reason": reason}
+    _, is_new = Pause.objects.using(database()).get_or_create(kind=kind, name=name, defaults=told)
+    return is_new
+
+
+def remove_pause(kind: str, name: str) -> bool:
+    """Resume something; tell whether it was paused."""
+    return Pause.objects.using(database()).filter(kind=kind, name=name).delete()[0] > 0

@@ -1,0 +1,46 @@
+"""While a task runs: how far it is, and whether it is to go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from wagtail_async_hooks.ledger.base import database
+from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.records import Claim, Progress, State
+
+
+def report(claim: Claim, progress: Progress) -> bool:
+    """Write how far a running task has come.
+
+    :returns: whether it is to go on. It is not if somebody has cancelled it, or if it was given
+        to another worker.
+    """
+    running = _running(claim).filter(cancel_requested=False)
+    return running.update(**progress_columns(progress)) == 1
+
+
+def is_held(claim: Claim) -> bool:
+    """Tell whether a running task is still this claim's, and not given to another worker."""
+    return _running(claim).exists()
+
+
+def goes_on(claim: Claim) -> bool:
+    """Tell whether a running task is to go on: it is this claim's, and nobody has cancelled it."""
+    return _running(claim).filter(cancel_requested=False).exists()
+
+
+def _running(claim: Claim) -> QuerySet[BackgroundTask]:
+    return BackgroundTask.objects.using(database()).filter(
+        pk=claim.pk, attempt=claim.attempt, state=State.RUNNING
+    )
+
+
+def progress_columns(progress: Progress) -> dict[str, Any]:
+    """Return the columns that tell how far a task is."""
+    return {
+        "progress_done": progress.done,
+        "progress_total": progress.total,
+        "progress_note": progress.note[:255],
+    }

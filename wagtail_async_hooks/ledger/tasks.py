@@ -1,0 +1,251 @@
+"""Single tasks, before and after they run: recorded, due, cancelled, run again, looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
+
+from django.db import connections, transaction
+from django.db.models import Q
+from django.db.models.signals import post_save, pre_save
+from django.utils import timezone
+
+from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
+from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
+from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
+from wagtail_async_hooks.models import BackgroundTask, Notice, Pause, TaskItem
+from wagtail_async_hooks.records import State, TaskInfo
+
+RETRIABLE: Final = (State.FAILED, State.CANCELLED, State.EXPIRED)
+"""How a task has ended that can be run once more."""
+
+
+_BELONGING: Final = (ATTEMPTS, TaskItem._meta.db_table, Notice._meta.db_table)
+"""The tables whose rows belong to a task, and go with it."""
+
+LARGE: Final = ("message", "result", "traceback", "messages")
+"""Columns that hold much, which who looks at many rows had better leave out."""
+
+# In SQL, since Django's ORM would spend more time making the statement than the database running
+# it, and an editor waits.
+_INSERTED: Final = [f for f in BackgroundTask._meta.concrete_fields if not f.primary_key]
+_INSERT: Final = (
+    f"INSERT INTO {TABLE} ({', '.join(str(field.column) for field in _INSERTED)}) "
+    f"VALUES ({', '.join(['%s'] * len(_INSERTED))})"
+)
+
+
+def insert(row: BackgroundTask) -> BackgroundTask:
+    """Record a new task, in the caller's transaction if there is one."""
+    alias = database()
+    connection = connections[alias]
+    # As save() does it: a site may have receivers for all that is saved, and Wagtail has one.
+    told = {"instance": row, "raw": False, "using": alias, "update_fields": None}
+    pre_save.send(BackgroundTask, **told)
+    values = [
+        field.get_db_prep_save(getattr(row, field.attname), connection) for field in _INSERTED
+    ]
+    with connection.cursor() as cursor:
+        if connection.features.can_return_columns_from_insert:
+            cursor.execute(f"{_INSERT} RETURNING id", values)
+            row.pk = cursor.fetchone()[0]
+        else:
+            cursor.execute(_INSERT, values)
+            row.pk = connection.ops.last_insert_id(cursor, TABLE, "id")
+    row._state.adding, row._state.db = False, alias
+    post_save.send(BackgroundTask, created=True, **told)
+    return row
+
+
+def insert_many(rows: Sequence[BackgroundTask]) -> None:
+    """Record new tasks by few INSERTs: all of them or none."""
+    alias = database()
+    tasks = BackgroundTask.objects.using(alias)
+    with transaction.atomic(using=alias, savepoint=False):
+        for batch in _batches(rows):
+            tasks.bulk_create(batch)
+            if not connections[alias].features.can_return_rows_from_bulk_insert:  # MySQL
+                ids = [row.task_id for row in batch]
+                found = tasks.filter(task_id__in=ids).order_by("pk").values_list("task_id", "pk")
+                keys = dict(found)
+                for row in batch:
+                    row.pk = keys[row.task_id]
+
+
+def _batches(rows: Sequence[BackgroundTask]) -> Iterator[list[BackgroundTask]]:
+    """Divide rows into what one statement can hold."""
+    batch: list[BackgroundTask] = []
+    size = 0
+    for row in rows:
+        if batch and (len(batch) == BATCH or size + len(row.message) > BATCH_SIZE):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += len(row.message)
+    if batch:
+        yield batch
+
+
+def cancel(keys: Sequence[int], reason: str) -> tuple[list[TaskInfo], int]:
+    """Cancel tasks: those that wait at once, those that run when they next report their progress.
+
+    :param keys: primary keys.
+    :returns: the tasks that are cancelled, and how many will be.
+    """
+    alias = database()
+    tasks = BackgroundTask.objects.using(alias).filter(pk__in=keys)
+    with transaction.atomic(using=alias):
+        unbegun = tasks.filter(state__in=(State.WAITING, State.SCHEDULED)).select_for_update()
+        cancelled = [info(row) for row in unbegun.order_by("pk")]
+        tasks.filter(pk__in=[task.pk for task in cancelled]).update(
+            state=State.CANCELLED, error=reason, finished_at=timezone.now()
+        )
+        requested = tasks.filter(state=State.RUNNING).update(cancel_requested=True)
+    return cancelled, requested
+
+
+def discard(keys: Sequence[int]) -> tuple[int, list[TaskInfo]]:
+    """Delete tasks that do not run, with what is kept of their attempts.
+
+    :param keys: primary keys.
+    :returns: how many are gone, and those of them that had not ended.
+    """
+    alias = database()
+    tasks = BackgroundTask.objects.using(alias).filter(pk__in=keys).exclude(state=State.RUNNING)
+    with transaction.atomic(using=alias):
+        gone = list(tasks.defer(*LARGE).select_for_update().order_by("pk"))
+        delete([row.pk for row in gone])
+    return len(gone), [info(row) for row in gone if not State(row.state).is_final]
+
+
+def delete(keys: Sequence[int]) -> None:
+    """Delete the rows of some tasks, and all that belongs to them; the caller holds a transaction.
+
+    In SQL, as Django would read each row before, with its message and its traceback.
+    """
+    if not keys:
+        return
+    named = ", ".join(["%s"] * len(keys))
+    with connections[database()].cursor() as cursor:
+        for table in _BELONGING:
+            cursor.execute(f"DELETE FROM {table} WHERE task_id IN ({named})", list(keys))
+        cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({named})", list(keys))
+
+
+def retry(row: BackgroundTask, message: bytes) -> bool:
+    """Let a task that has ended wait again; tell whether it had.
+
+    :param row: the task, as it was read.
+    :param message: the message to run.
+    """
+    alias = database()
+    ended = BackgroundTask.objects.using(alias).filter(
+        pk=row.pk, attempt=row.attempt, state__in=RETRIABLE
+    )
+    with transaction.atomic(using=alias):
+        if not ended.select_for_update().exists():
+            return False
+        if row.attempt:
+            keep_attempt(
+                alias,
+                row,
+                State(row.state),
+                error=row.error,
+                error_type=row.error_type,
+                traceback=row.traceback,
+                ended_at=row.finished_at,
+            )
+        ended.update(
+            state=State.WAITING,
+            message=message,
+            run_at=None,
+            finished_at=None,
+            worker=None,
+            deaths=0,
+            cancel_requested=False,
+            error=row.error if row.attempt else "",  # else no attempt would clear it
+        )
+    return True
+
+
+def next_in_line(exclusive_key: str) -> tuple[int, int] | None:
+    """Return primary key and priority of the task that comes next of those with a key."""
+    return next_of_key(connections[database()], exclusive_key)
+
+
+def next_in_queue(queue: str) -> tuple[int, int] | None:
+    """Return primary key and priority of the task that comes next in a queue."""
+    return next_of_queue(connections[database()], queue)
+
+
+def promote_due(limit: int = 500) -> list[tuple[int, int]]:
+    """Let scheduled tasks whose time has come wait for a worker.
+
+    :returns: primary key and priority of each, at most ``limit`` of them.
+    """
+    tasks = BackgroundTask.objects.using(database())
+    due = list(
+        tasks.filter(state=State.SCHEDULED, run_at__lte=timezone.now())
+        .order_by("run_at")
+        .values_list("pk", "priority")[:limit]
+    )
+    if due:
+        keys = [pk for pk, _ in due]
+        tasks.filter(pk__in=keys, state=State.SCHEDULED).update(state=State.WAITING)
+    return due
+
+
+def cancel_all(state: State, reason: str) -> int:
+    """Cancel all tasks in a state other than running; return how many."""
+    tasks = BackgroundTask.objects.using(database()).filter(state=state)
+    return tasks.update(state=State.CANCELLED, error=reason, finished_at=timezone.now())
+
+
+def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
+    """Cancel the tasks of one name and key whose time has not come; return how many."""
+    tasks = BackgroundTask.objects.using(database()).filter(
+        name=name, coalesce_key=coalesce_key, state=State.SCHEDULED
+    )
+    return tasks.update(state=State.CANCELLED, error=reason, finished_at=timezone.now())
+
+
+def under_way(names: Collection[str]) -> set[tuple[str, str]]:
+    """Return name and coalesce key of the tasks of some names that run, wait or are due."""
+    due = Q(state=State.SCHEDULED, run_at__lte=timezone.now())
+    tasks = BackgroundTask.objects.using(database()).filter(
+        due | Q(state__in=(State.WAITING, State.RUNNING)), name__in=names
+    )
+    return set(tasks.values_list("name", "coalesce_key"))
+
+
+def forget_user(key: Any) -> int:
+    """Drop the link to a user who was deleted from all tasks; return from how many."""
+    Pause.objects.using(database()).filter(user=key).update(user=None)
+    Notice.objects.using(database()).filter(user=key).delete()
+    return BackgroundTask.objects.using(database()).filter(user=key).update(user=None)
+
+
+def newest(task_id: str) -> BackgroundTask | None:
+    """Return the newest row of a task by Huey's id."""
+    tasks = BackgroundTask.objects.using(database())
+    return tasks.filter(task_id=task_id).order_by("-pk").first()
+
+
+def unmerged(row: BackgroundTask) -> BackgroundTask:
+    """Return a row, or if it was merged into another one, that one; its own if that is gone."""
+    tasks = BackgroundTask.objects.using(database())
+    into: BackgroundTask | None = row
+    while into is not None and into.state == State.MERGED:
+        into = tasks.filter(pk=into.merged_into_id or 0).first()
+    return row if into is None else into
+
+
+def ended(task_id: str) -> BackgroundTask | None:
+    """Return the newest row of a task by Huey's id, if that task has come to an end.
+
+    Of a task that was merged into another one, that other one's row.
+    """
+    row = newest(task_id)
+    row = row and unmerged(row)
+    is_final = row is not None and row.state != State.MERGED and State(row.state).is_final
+    return row if is_final else None

@@ -1,0 +1,57 @@
+"""``wagtail_tasks list``: background tasks, the newest first."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from wagtail_async_hooks.ledger import LARGE
+from wagtail_async_hooks.management import telling
+from wagtail_async_hooks.management.choosing import add_filters, chosen
+from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.models import BackgroundTask
+
+
+class Subcommand(BaseSubcommand):
+    """List background tasks."""
+
+    help = "Lists background tasks, the newest first."
+
+    @classmethod
+    def add_arguments(cls, parser: ArgumentParser) -> None:
+        add_filters(parser)
+        parser.add_argument(
+            "--limit", type=int, default=20, metavar="N", help="how many to list (default: 20)"
+        )
+
+    def handle(self, options: dict[str, Any]) -> None:
+        limit = options["limit"]
+        if limit < 1:
+            raise CommandError(f"--limit should be at least 1, not {limit}.")
+        tasks = chosen(options).defer(*LARGE).select_related("subject_type").order_by("-pk")
+        rows = list(tasks[: limit + 1])
+        self.answer([telling.record(row) for row in rows[:limit]], self._lines(rows, limit))
+
+    def _lines(self, rows: list[BackgroundTask], limit: int) -> Iterator[str]:
+        if not rows:
+            yield "There are no such tasks."
+            return
+        yield from telling.table(
+            ("ID", "State", "Recorded", "Tries", "What", ""),
+            [
+                (
+                    row.pk,
+                    row.state,
+                    telling.clock(row.enqueued_at),
+                    row.attempt,
+                    telling.what(row),
+                    telling.note(row),
+                )
+                for row in rows[:limit]
+            ],
+        )
+        if len(rows) > limit:
+            yield f"There are more than these {limit}; see --limit."

@@ -1,0 +1,145 @@
+"""``wagtail_tasks run``: have a command or a function run in the background, or here."""
+
+from __future__ import annotations
+
+import time
+from argparse import REMAINDER, SUPPRESS, ArgumentParser
+from typing import Any, ClassVar, Final
+
+from django.core.management.base import CommandError, CommandParser
+
+from wagtail_async_hooks import conf, ledger, reporting, showing
+from wagtail_async_hooks.management import running, telling
+from wagtail_async_hooks.management.ready import require_tables
+from wagtail_async_hooks.management.running import Order, Runnable
+from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.management.subcommands import show
+from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.records import Progress, State
+from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT
+
+LOOK_INTERVAL: Final = 0.2
+"""Seconds between two looks whether a task has ended."""
+
+_ENDS: Final = {
+    State.FAILED: "has failed",
+    State.CANCELLED: "was cancelled",
+    State.EXPIRED: "has expired",
+    State.MERGED: "was merged",  # into one whose row is gone
+}
+
+
+class Subcommand(BaseSubcommand):
+    """Run something."""
+
+    help = (
+        "Runs a management command, a background task or an entry of the schedule in the "
+        "background. What this command does not know itself, and all that follows --, is passed on."
+    )
+    needs_ledger: ClassVar[bool] = False
+
+    @classmethod
+    def add_arguments(cls, parser: ArgumentParser) -> None:
+        _add_options(parser)
+        parser.add_argument(
+            "name",
+            metavar="NAME",
+            help="a management command, an entry of the schedule, or the dotted path of a task",
+        )
+        parser.add_argument("rest", nargs=REMAINDER, metavar="…", help="its arguments and options")
+
+    def handle(self, options: dict[str, Any]) -> None:
+        given, options = _understood(options)
+        self.as_json = options["json"]
+        runnable = running.find(options["name"], given)
+        if options["here"]:
+            self._here(runnable)
+        else:
+            self._record(runnable, Order(options["priority"], options["queue"]), options["wait"])
+
+    def _here(self, runnable: Runnable) -> None:
+        returned = runnable.here(None if self.as_json else self.stdout)
+        told = returned if isinstance(returned, str) else showing.value(returned)
+        self.answer({"result": told}, [] if told is None else [str(told)])
+
+    def _record(self, runnable: Runnable, order: Order, wait: bool) -> None:
+        if not conf.current().backend:
+            raise CommandError(
+                'WAGTAIL_TASKS["BACKEND"] is blank, so that nothing runs in the background; set it '
+                'to "database" or "redis", or run it with --here.'
+            )
+        require_tables()
+        task = ledger.newest(runnable.record(order))
+        assert task is not None
+        if not wait:
+            self.answer(telling.record(task), [f"Task {task.pk} is recorded."])
+            return
+        self.stderr.write(f"Task {task.pk} is recorded.")
+        if not ledger.is_served(HEARTBEAT_TIMEOUT):
+            self.stderr.write("No worker is alive, so it waits until one is started.")
+        self._tell_end(_ended(task))
+
+    def _tell_end(self, task: BackgroundTask) -> None:
+        told = show.details(task)
+        result = told["result"]
+        lines = [] if result is None else str(result).splitlines()
+        succeeded = task.state == State.SUCCEEDED
+        self.answer(told, [*lines, *([f"Task {task.pk} has succeeded."] if succeeded else [])])
+        if not succeeded:
+            raise CommandError(f"Task {task.pk} {_ENDS[State(task.state)]}: {task.error}")
+
+
+def _add_options(parser: ArgumentParser, **default: Any) -> None:
+    """Add our own options, which may stand before the name and after it."""
+    parser.add_argument(
+        "--here", action="store_true", help="run it in this process, without a task", **default
+    )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait until it has ended; the exit code is 1 unless it has succeeded",
+        **default,
+    )
+    parser.add_argument(
+        "--priority", type=int, metavar="N", help="of the task; higher runs first", **default
+    )
+    parser.add_argument("--queue", metavar="NAME", help="queue of the task", **default)
+
+
+def _understood(options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Return what is passed on, and our options with those that stand after the name."""
+    rest = list(options["rest"])
+    end = rest.index("--") if "--" in rest else len(rest)
+    parser = CommandParser(prog="run", add_help=False, allow_abbrev=False)
+    _add_options(parser, default=SUPPRESS)
+    parser.add_argument("--json", action="store_true", default=SUPPRESS)
+    ours, passed = parser.parse_known_args(rest[:end])
+    return [*passed, *rest[end + 1 :]], {**options, **vars(ours)}
+
+
+def _ended(task: BackgroundTask) -> BackgroundTask:
+    """Return a task once it has come to its end, or the one that it was merged into.
+
+    :raises CommandError: if somebody discards it meanwhile, or the user does not want to wait.
+    """
+    tasks = BackgroundTask.objects.using(ledger.database()).select_related("subject_type")
+    try:
+        while True:
+            found = tasks.filter(pk=task.pk).first()
+            if found is None:
+                raise CommandError(f"Task {task.pk} was discarded.")
+            task = ledger.unmerged(found)
+            _show_progress(task)
+            if State(task.state).is_final:
+                reporting.end_line()
+                return task
+            time.sleep(LOOK_INTERVAL)
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"Task {task.pk} goes on; nobody waits for it.", returncode=130
+        ) from None
+
+
+def _show_progress(task: BackgroundTask) -> None:
+    if task.progress_done is not None:
+        reporting.show(Progress(task.progress_done, task.progress_total, task.progress_note))

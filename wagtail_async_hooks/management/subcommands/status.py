@@ -1,0 +1,64 @@
+"""``wagtail_tasks status``: how many tasks there are, and whether anybody works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from wagtail_async_hooks import figures, pausing
+from wagtail_async_hooks.management import telling
+from wagtail_async_hooks.management.pausing import in_words
+from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.models import Pause
+from wagtail_async_hooks.records import State
+from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT
+
+
+class Subcommand(BaseSubcommand):
+    """Tell how things stand."""
+
+    help = (
+        "Tells how many tasks there are by state and queue, which workers live, what waits longest."
+    )
+
+    def handle(self, options: dict[str, Any]) -> None:
+        counts = figures.counts()
+        workers = figures.workers_alive(HEARTBEAT_TIMEOUT)
+        oldest = figures.oldest_waiting()
+        pauses = pausing.paused()
+        told = {
+            "states": {state: figures.total(counts, state=state) for state in State.values},
+            "queues": counts,
+            "workers": [telling.worker(row) for row in workers],
+            "paused": [telling.pause(row) for row in pauses],
+            "oldest_waiting": None if oldest is None else telling.record(oldest),
+        }
+        self.answer(told, [*self._lines(counts, workers, oldest), *map(_told_of, pauses)])
+
+    def _lines(self, counts: figures.Counts, workers: Any, oldest: Any) -> Iterator[str]:
+        queues = sorted(counts)
+        rows: list[tuple[Any, ...]] = [
+            (state, *(counts[queue].get(state, 0) for queue in queues))
+            for state in State.values
+            if figures.total(counts, state=state)
+        ]
+        if rows:
+            yield from telling.table(("Tasks", *queues), rows)
+        else:
+            yield "There are no tasks."
+        yield ""
+        for row in workers:
+            yield (
+                f"Worker {row.pk}: process {row.pid} on {row.host}, threads: {row.threads}, "
+                f"release {row.release}, for {telling.since(row.started_at)}"
+            )
+        if not workers:
+            yield 'No worker is alive; start one with "manage.py wagtail_worker".'
+        if oldest is not None:
+            since = telling.since(figures.waits_since(oldest))
+            yield f"Task {oldest.pk} waits longest, for {since}: {telling.what(oldest)}"
+
+
+def _told_of(pause: Pause) -> str:
+    told = f"{in_words(pause.kind, pause.name)} is paused, for {telling.since(pause.paused_at)}"
+    return f"{told}: {pause.reason}" if pause.reason else f"{told}."

@@ -1,0 +1,31 @@
+"""What is taken for a secret: by its name, so that it is not stored, or in an address."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+WORDS: Final = (
+    *("passw", "passphrase", "passcode", "pwd", "secret", "token", "credential"),
+    *("authorization", "sessionid", "session_id"),
+)
+"""What names of secrets have in them."""
+
+KEYS: Final = ("api", "access", "private", "session", "signing", "encryption")
+"""What stands before ``key`` in names of secrets: there are other keys, too."""
+
+_SECRET: Final = re.compile(
+    # A secretary is none.
+    rf"(?!secretar)(?:{'|'.join(WORDS)}|(?:{'|'.join(KEYS)})[-_ ]?key)",
+    re.IGNORECASE,
+)
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether what has this name is taken for a secret, such as ``reset_token``."""
+    return _SECRET.search(name) is not None
+
+
+def without_password(address: str) -> str:
+    """Return a text in which no address has a user name and a password any more."""
+    return re.sub(r"(?<=://)[^/\s]*@", "…@", address)

@@ -1,0 +1,121 @@
+"""One call of a task of ``TASKS``: as it is carried to the worker, and as results tell of it."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from typing import Any
+
+from wagtail_async_hooks.tasks_backend.apis import APIS, Api, api_of
+from wagtail_async_hooks.tasks_backend.lookup import find
+
+_signature = cache(inspect.signature)
+"""Once for each task: it takes longer than all else that is done with the arguments."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call, in values that can be carried.
+
+    :param api: name of the API that the task was made with.
+    :param path: of the task.
+    :param backend: alias of the backend.
+    :param args: in JSON's types, as are ``kwargs``.
+    """
+
+    api: str
+    path: str
+    backend: str
+    queue_name: str
+    priority: int
+    run_after: datetime.datetime | None
+    enqueued_at: datetime.datetime
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @classmethod
+    def of(cls, task: Any, args: Any, kwargs: Any, enqueued_at: datetime.datetime) -> Call:
+        """Return a call of a task.
+
+        :raises TypeError: if an argument cannot be JSON.
+        """
+        api = api_of(task)
+        call = cls(
+            api.name,
+            task.module_path,
+            task.backend,
+            task.queue_name,
+            task.priority,
+            task.run_after,
+            enqueued_at,
+            api.normalize_json(args),
+            api.normalize_json(kwargs),
+        )
+        vars(call)["task"] = task  # it need not be looked up
+        return call
+
+    def payload(self) -> dict[str, Any]:
+        """Return what is carried."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def package(self) -> Api:
+        """The API that the task was made with."""
+        return APIS[self.api]
+
+    @cached_property
+    def task(self) -> Any:
+        """The task.
+
+        :raises UnknownTask: if there is none in this process.
+        """
+        found = find(self.path, self.package)
+        return found.using(
+            priority=self.priority,
+            queue_name=self.queue_name,
+            run_after=self.run_after,
+            backend=self.backend,
+        )
+
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """The arguments by name; those that do not fit are told of when the task runs."""
+        first = [None] if self.task.takes_context else []
+        try:
+            bound = _signature(self.task.func).bind(*first, *self.args, **self.kwargs)
+        except TypeError:
+            return self.kwargs
+        return bound.arguments
+
+    def result(self, task_id: str, status: str, **known: Any) -> Any:
+        """Return a ``TaskResult`` of this call.
+
+        :param status: name of one of the API's.
+        :param known: what else is known of the result.
+        """
+        base = self.package.base
+        value = known.pop("return_value", None)
+        unknown: dict[str, Any] = dict.fromkeys(("started_at", "finished_at", "last_attempted_at"))
+        lists: dict[str, Any] = {"errors": [], "worker_ids": []}
+        made = base.TaskResult(
+            task=self.task,
+            id=task_id,
+            status=base.TaskResultStatus[status],
+            enqueued_at=self.enqueued_at,
+            args=self.args,
+            kwargs=self.kwargs,
+            backend=self.backend,
+            **{**unknown, **lists, **known},
+        )
+        amend(made, _return_value=value)
+        return made
+
+
+def amend(result: Any, **values: Any) -> Any:
+    """Change a result, which is frozen, as the API's own backends do; return it."""
+    for name, value in values.items():
+        object.__setattr__(result, name, value)
+    return result

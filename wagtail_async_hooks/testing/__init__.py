@@ -1,0 +1,18 @@
+"""Helpers for those who test a site that uses this package.
+
+They look at what was recorded, and run it in the test's own process and transaction: no worker and
+no Redis is needed. The fixture for pytest is in :mod:`wagtail_async_hooks.pytest_plugin`.
+"""
+
+from wagtail_async_hooks.testing.cases import BackgroundTasksMixin
+from wagtail_async_hooks.testing.helper import BackgroundTasks
+from wagtail_async_hooks.testing.recorded import RecordedTask
+from wagtail_async_hooks.testing.running import BackgroundTaskFailed, run_background_tasks
+
+__all__ = [
+    "BackgroundTaskFailed",
+    "BackgroundTasks",
+    "BackgroundTasksMixin",
+    "RecordedTask",
+    "run_background_tasks",
+]

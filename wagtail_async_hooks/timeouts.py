@@ -1,0 +1,185 @@
+"""Ending a function that takes longer than it may, in whatever thread it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Final
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from wagtail_async_hooks.exceptions import TimedOut
+
+logger = logging.getLogger(__name__)
+
+AGAIN: Final = 5.0
+"""Seconds after which a function is interrupted once more that goes on: what it calls may have
+swallowed the exception, as Python itself does where an object is destroyed."""
+
+
+class Interrupted(BaseException):
+    """Raised in the middle of a function whose time is over.
+
+    No ``Exception``: a loop that goes on whatever goes wrong should end all the same.
+    """
+
+
+class _Limit:
+    """How long the thread that makes it may take for something.
+
+    :param told: what takes that long, for the log.
+    """
+
+    def __init__(self, seconds: float, told: str) -> None:
+        self.seconds = seconds
+        self.was_hit = False
+        self._told = told
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._is_left_to_others = False
+        self._over = threading.Event()
+        self._timer = threading.Thread(target=self._watch, name="timeout", daemon=True)
+
+    def begin(self) -> None:
+        """The time begins."""
+        self._deadline = time.monotonic() + self.seconds
+        self._timer.start()
+
+    @contextmanager
+    def left_to_others(self) -> Iterator[float]:
+        """While somebody else sees to it; yields how many seconds are left."""
+        with self._lock:
+            self._is_left_to_others = True
+            _raise_in(self._thread, None)
+        try:
+            yield max(0.0, self._deadline - time.monotonic())
+        finally:
+            self._is_left_to_others = False
+
+    def end(self) -> None:
+        """Interrupt nothing any more.
+
+        :raises Interrupted: if that was about to be.
+        """
+        try:
+            self._close()
+        except Interrupted:
+            self._close()  # the next one would come in some seconds
+            raise
+
+    def _close(self) -> None:
+        with self._lock:
+            self._is_over = True
+            _raise_in(self._thread, None)
+        self._over.set()
+
+    def _watch(self) -> None:
+        if self._over.wait(self.seconds) or not self._interrupt():
+            return
+        told_of = False
+        while not self._over.wait(AGAIN) and self._interrupt():
+            if not told_of:
+                logger.warning(
+                    "%s goes on %g s after its timeout of %g s: it may wait in a call that cannot "
+                    "be interrupted.",
+                    self._told,
+                    AGAIN,
+                    self.seconds,
+                )
+            told_of = True
+
+    def _interrupt(self) -> bool:
+        with self._lock:
+            if not (self._is_over or self._is_left_to_others):
+                self.was_hit = True
+                _raise_in(self._thread, Interrupted)
+            return not self._is_over
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Have an exception raised in a thread, as soon as that runs Python; ``None`` takes it back."""
+    import ctypes  # not above: web processes do without
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
+    )
+
+
+_limit: Final[ContextVar[_Limit | None]] = ContextVar("limit", default=None)
+
+
+def limited(call: Callable[[], Any], seconds: float, told: str) -> Any:
+    """Call something that has so many seconds.
+
+    :param told: what it is, for the log.
+    :raises TimedOut: if it took longer. It was interrupted where it ran Python.
+    """
+    limit = _Limit(seconds, told)
+    outer = {c.alias for c in connections.all(initialized_only=True) if c.in_atomic_block}
+    token = _limit.set(limit)
+    cause: BaseException | None = None
+    try:
+        try:
+            limit.begin()
+            value = call()
+        finally:
+            limit.end()
+    except BaseException as error:  # also what somebody made of an interruption, such as a driver
+        limit.end()
+        if not limit.was_hit:
+            raise
+        cause = error
+    finally:
+        _limit.reset(token)
+    if not limit.was_hit:
+        return value
+    _drop_connections(outer)
+    raise TimedOut(seconds) from cause
+
+
+def _drop_connections(kept: set[str]) -> None:
+    """Close the database connections that the function has used: each may be in mid-sentence.
+
+    :param kept: those in whose transaction it was called.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.alias not in kept:
+            with suppress(DatabaseError, InterfaceError):
+                connection.close()
+            if connection.in_atomic_block:  # it was interrupted while that was about to end
+                del connections[connection.alias]
+
+
+async def awaited(answer: Awaitable[Any]) -> Any:
+    """Await something; a limit that is in force cancels it, rather than interrupt the thread.
+
+    :raises TimedOut: if it took longer.
+    """
+    limit = _limit.get()
+    if limit is None:
+        return await answer
+    with limit.left_to_others() as seconds:
+        try:
+            async with asyncio.timeout(seconds) as timer:
+                return await answer
+        except TimeoutError as error:
+            if timer.expired():
+                raise TimedOut(limit.seconds) from error
+            raise
+
+
+def in_time(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return a coroutine function that :func:`awaited` is done with."""
+
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await awaited(function(*args, **kwargs))
+
+    return call

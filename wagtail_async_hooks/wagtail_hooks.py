@@ -1,0 +1,73 @@
+"""What the package itself registers with Wagtail, which imports this module in every process.
+
+The gates that copy what is about to be deleted, what scheduled publishing tells editors, bulk
+actions in the background, and the pages of the admin.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.urls import include, path
+from wagtail import hooks
+
+from wagtail_async_hooks import dispatch, gates, scheduled_publishing
+from wagtail_async_hooks.admin import urls
+from wagtail_async_hooks.bulk_actions import moving
+
+LAST: Final = 10_000
+"""Order of the gates: after those of the site, which may refuse."""
+
+
+def copy_page(request: HttpRequest, page: Any) -> None:
+    """Copy a page while it has its children."""
+    _copy("after_delete_page", request, [page])
+
+
+def copy_snippets(request: HttpRequest, instances: Any) -> None:
+    """Copy snippets while they have their keys."""
+    _copy("after_delete_snippet", request, instances)
+
+
+def copy_user(request: HttpRequest, user: Any) -> None:
+    """Copy a user who has a key still."""
+    _copy("after_delete_user", request, [user])
+
+
+def _copy(hook: str, request: HttpRequest, instances: Any) -> None:
+    if request.method == "POST" and dispatch.wants_copies(hook):
+        gates.keep(request, instances)
+
+
+def register_late_action(actions: Any) -> None:
+    """Let histories tell of what came late."""
+    actions.register_action(scheduled_publishing.LATE_ACTION)(scheduled_publishing.LateFormatter)
+
+
+def register_admin_urls() -> list[Any]:
+    """Return the addresses of the package's own pages.
+
+    Wagtail asks for them once all apps' hooks are registered, and before it looks for the first
+    bulk action: the moment to move those that the settings name.
+    """
+    moving.move()
+    return [path("background-tasks/", include(urls))]
+
+
+for _hook, _gate in (
+    ("before_delete_page", copy_page),
+    ("before_delete_snippet", copy_snippets),
+    ("before_delete_user", copy_user),
+):
+    hooks.register(_hook, _gate, order=LAST)
+
+hooks.register("register_admin_urls", register_admin_urls)
+hooks.register("register_log_actions", register_late_action)
+for _hook in (
+    "before_create_page",
+    "before_edit_page",
+    "before_create_snippet",
+    "before_edit_snippet",
+):
+    hooks.register(_hook, scheduled_publishing.warn)
