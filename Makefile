@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # What to install beside the project, e.g. PACKAGES="Django~=5.2.0 wagtail~=7.4.0".
 PACKAGES ?=
+# On which databases `make test` runs the slow tests too (all, if blank), e.g. SLOW_ON=sqlite.
+SLOW_ON ?=
 # What `make bench` measures (all, if blank), and whether in few and small rounds.
 MEASURES ?=
 QUICK ?=
@@ -18,7 +20,7 @@ demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
 test: lint
-	$(BIN)/python scripts/test.py
+	$(BIN)/python scripts/test.py $(if $(SLOW_ON),--slow-on $(SLOW_ON))
 
 test-quick: $(INSTALLED)
 	$(BIN)/python scripts/test.py --quick

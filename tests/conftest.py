@@ -22,7 +22,7 @@ from tests.processes import Process
 
 pytest_plugins = ["wagtail_async_hooks.pytest_plugin"]
 
-REDIS_DATABASE = 9
+REDIS_DATABASE = int(os.environ.get("SITE_REDIS_DATABASE", "9"))
 """Number of the Redis database that belongs to the tests."""
 
 

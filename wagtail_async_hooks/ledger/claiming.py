@@ -36,6 +36,9 @@ _BEGIN: Final = (
     f"UPDATE {TABLE} SET state = 'running', attempt = attempt + 1, worker_id = %s, started_at = %s"
 )
 
+# Of the two rows that one statement changes, the one that ends is the one that runs.
+_IF_ENDED: Final = "CASE WHEN state = 'running' THEN"
+
 # Huey keeps revocations under keys that begin with r: (one task) and rt: (a function's tasks).
 _REVOCATIONS: Final = (
     f"EXISTS (SELECT 1 FROM {StoredValue._meta.db_table} revocation "
@@ -117,18 +120,14 @@ def _finish_and_claim(
     first = f" ORDER BY {order} LIMIT 1{lock_of(connection)}" if order else ""
     columns = _columns(alias, outcome)
     state = columns.pop("state")
-    changes = "".join(
-        f", {column} = CASE WHEN id = %s THEN %s ELSE {column} END" for column in columns
-    )
-    parameters = [ended.pk, state, ended.pk, ended.pk, worker]
-    parameters += [ended.pk, moment_of(alias, timezone.now())]
-    parameters += [value for column in columns.values() for value in (ended.pk, column)]
+    changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
+    parameters = [state, worker, moment_of(alias, timezone.now()), *columns.values()]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {TABLE} SET state = CASE WHEN id = %s THEN %s ELSE 'running' END, "
-            "attempt = CASE WHEN id = %s THEN attempt ELSE attempt + 1 END, "
-            "worker_id = CASE WHEN id = %s THEN worker_id ELSE %s END, "
-            "started_at = CASE WHEN id = %s THEN started_at ELSE %s END, "
+            f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
+            f"attempt = {_IF_ENDED} attempt ELSE attempt + 1 END, "
+            f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
+            f"started_at = {_IF_ENDED} started_at ELSE %s END, "
             f"slot = NULL{changes} "
             f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text}{first})) "
             # The row's state as well: another worker may have claimed it while this one waited
