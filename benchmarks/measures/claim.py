@@ -115,6 +115,7 @@ def _sweep(worker: Worker) -> float:
     fill(1, state=State.RUNNING, attempt=1, worker_id=dead.pk)
     old = BackgroundTask.objects.filter(finished_at__lt=now - _LONG_AGO / 2)
     known = old.count()
+    ledger.beat(worker.pk)  # who was silent itself for too long judges nobody
     seconds = _looked(worker)
     assert known - old.count() == ledger.BATCH
     held = BackgroundTask.objects.filter(state=State.RUNNING, worker=dead.pk)

@@ -33,7 +33,8 @@ BASELINE: Final = "ours"
 SMALL: Final = {"settles": 0.1, "idles": 0.5, "tasks": 10}
 WORKERS: Final = 2
 
-_QUICK: Final = ("ours", "huey_itself", "celery_itself")
+_QUICK: Final = ("wagtail_async_hooks", "SqliteHuey", "Celery")
+"""The titles of those that are measured quickly."""
 
 
 def cases(*, quick: bool) -> list[Case]:
@@ -42,13 +43,7 @@ def cases(*, quick: bool) -> list[Case]:
     if quick:
         options = {"settles": 0.5, "idles": 5.0, "tasks": 300}
     found = contenders.cases("footprint", options)
-    if not quick:
-        return found
-    return [
-        case
-        for case in found
-        if case.contender in _QUICK and (case.contender == "ours" or case.database != "postgres")
-    ]
+    return [case for case in found if case.title in _QUICK] if quick else found
 
 
 def rounds(*, quick: bool) -> int:
