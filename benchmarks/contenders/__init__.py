@@ -2,7 +2,8 @@
 
 It has ``set_up()``, called once in the process that enqueues; ``enqueue(seconds, sent)``, which
 enqueues a task that does :func:`benchmarks.work.do`; and ``workers(number)``, the commands that
-start so many workers: threads, processes or whatever the library has by default.
+start so many workers: threads, processes or whatever the library has by default. Those that are
+measured with very many tasks have ``enqueue_many(number)``, by the quickest way that there is.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def run(case: Case) -> dict[str, list[float]]:
     tidy()
     worker = ledger.register_worker(Worker(host="bench", pid=1, threads=1))
     claims = _claims(worker, WARM + times)[WARM:]
-    sweeps = [_sweep(worker) for _ in range(sweeps + 1)][1:]
-    return {"claim": [1e6 * taken for taken in claims], "sweep": [1e3 * taken for taken in sweeps]}
+    looks = [_sweep(worker) for _ in range(sweeps + 1)][1:]
+    return {"claim": [1e6 * taken for taken in claims], "sweep": [1e3 * taken for taken in looks]}
 
 
 def _claims(worker: Worker, number: int) -> list[float]:
