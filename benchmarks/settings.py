@@ -1,6 +1,7 @@
 """Settings of the site that is measured: the demo, with the tasks of one contender.
 
-``BENCH_CONTENDER`` says whose. Blank is for making the site's content.
+``BENCH_CONTENDER`` says whose. Blank is for making the site's content. With ``bare``, and with a
+contender that needs no Django, it is the site without the package.
 """
 
 import os
@@ -9,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 
 from tests.site.settings import *  # noqa: F403
-from tests.site.settings import INSTALLED_APPS, WAGTAIL_TASKS
+from tests.site.settings import INSTALLED_APPS, MIDDLEWARE, WAGTAIL_TASKS
 
 CONTENDER = os.environ.get("BENCH_CONTENDER", "")
 REDIS = os.environ.get("BENCH_REDIS", "")
@@ -42,9 +43,12 @@ elif CONTENDER == "wagtail":
             "announce_page",
         )
     ]
-elif CONTENDER in ("wagtail_without_hooks", "dropped"):
+elif CONTENDER in ("wagtail_without_hooks", "dropped", "bare") or CONTENDER.endswith("_itself"):
     TASKS = IMMEDIATE
     if CONTENDER == "dropped":
         TASKS = {"default": {"BACKEND": "benchmarks.dropping.DroppingBackend"}}
+    elif CONTENDER != "wagtail_without_hooks":
+        INSTALLED_APPS.remove("wagtail_async_hooks")
+        MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("wagtail_async_hooks.")]
     # Wagtail imports this module to have the hooks registered.
     sys.modules[HOOKS] = module_from_spec(ModuleSpec(HOOKS, loader=None))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.baselines import baseline_of
 from benchmarks.cases import Case
 from benchmarks.results import Figure, Results
-
-SIZES = ("tasks", "times")
-"""The options that say how often something is done."""
 
 DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "": "–"}
 
@@ -30,7 +28,7 @@ def table(results: Results, measure: str, module: Any) -> str:
             for name, metric in module.METRICS.items()
         ]
         database = DATABASES[case.database]
-        compared = _compared(results, case, first, module.BASELINE)
+        compared = _compared(results, case, first, module)
         lines.append(f"| {database} | {case.title} | {' | '.join(cells)} | {compared} |")
     return "\n".join(lines)
 
@@ -41,16 +39,9 @@ def told(figure: Figure, digits: int) -> str:
     return median if low == high == median else f"{median} ({low}–{high})"
 
 
-def _what(case: Case) -> dict[str, Any]:
-    """Return what a case does, but for how often."""
-    return {name: value for name, value in case.options.items() if name not in SIZES}
-
-
-def _compared(results: Results, case: Case, metric: str, baseline: str) -> str:
-    """Return the ratio to the baseline on the same database, which does the same."""
-    for other in results.cases(case.measure):
-        same = (other.database, _what(other)) == (case.database, _what(case))
-        if same and other.contender == baseline and not other.redis and other != case:
-            ratio = results.figure(case, metric).median / results.figure(other, metric).median
-            return f"{ratio:.2f}"
-    return "–"
+def _compared(results: Results, case: Case, metric: str, module: Any) -> str:
+    """Return the ratio to the baseline."""
+    other = baseline_of(case, results.cases(case.measure), module)
+    if other is None:
+        return "–"
+    return f"{results.figure(case, metric).median / results.figure(other, metric).median:.2f}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import work
+from benchmarks import proc, work
 from benchmarks.lab import REPOSITORY
 
 PATIENCE = 300.0
@@ -51,6 +51,10 @@ class Workers:
                 said = self._output.read_text(errors="replace")
                 raise RuntimeError(f"{work.count()} of {tasks} tasks are done:\n{said}")
             time.sleep(pause)
+
+    def processes(self) -> list[int]:
+        """Return the numbers of all processes that run now, also of those they have started."""
+        return [pid for process in self._processes for pid in proc.session(process.pid)]
 
     def stop(self) -> None:
         """End them, by force if need be, together with the processes that they have started."""

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +18,21 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from wagtail.models import Page
 
 from benchmarks import __main__ as command
-from benchmarks import measures, tables
+from benchmarks import filling, measures, proc, tables
+from benchmarks.baselines import baseline_of
 from benchmarks.cases import Case, Run
 from benchmarks.lab import Lab
 from benchmarks.results import Figure, Results
+from tests.processes import REPOSITORY, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import recording
+from wagtail_async_hooks import background, recording
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.records import State
 
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
 
@@ -97,7 +108,100 @@ def test_table__compares_with_the_baseline_of_the_same_database() -> None:
     ]
 
 
+def test_table__compares_with_what_the_measure_says() -> None:
+    results = Results(quick=True, machine={})
+    cases = [
+        Case("claim", "ours", f"{rows} rows", "sqlite", options={"waiting": rows, "ended": 0})
+        for rows in (100, 10)
+    ]
+    for case, microseconds in zip(cases, (30.0, 20.0), strict=True):
+        results.runs.append(Run(case, 0, {"claim": [microseconds], "sweep": [1.0]}))
+
+    table = tables.table(results, "claim", command.module_of("claim"))
+
+    assert table.splitlines()[2:] == [
+        "| SQLite | 100 rows | 30 | 1.0 | 1.50 |",
+        "| SQLite | 10 rows | 20 | 1.0 | – |",
+    ]
+
+
+def test_baseline__the_same_contender_without_another_transaction() -> None:
+    module = command.module_of("snapshot")
+    cases = module.cases(quick=True)
+    alone = [case for case in cases if not case.options["held"]]
+    beside = [case for case in cases if case.options["held"]]
+
+    assert [baseline_of(case, cases, module) for case in beside] == alone
+    assert [baseline_of(case, cases, module) for case in alone] == [None] * len(alone)
+    assert alone
+
+
+def test_baseline__one_thread_of_the_same_storage() -> None:
+    module = command.module_of("matrix")
+    cases = module.cases(quick=False)
+
+    for case in cases:
+        found = baseline_of(case, cases, module) or case
+        assert (found.database, found.redis) == (case.database, case.redis)
+        assert (found.options["threads"], found.options["processes"]) == (1, 1)
+
+
+# What they are made of ----------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_fill__copies_a_task_that_a_worker_can_run() -> None:
+    earlier = timezone.now() - datetime.timedelta(days=2)
+
+    filling.fill(3)
+    filling.fill(2, state=State.SUCCEEDED, finished_at=earlier)
+
+    rows = BackgroundTask.objects.all()
+    waiting = rows.filter(state=State.WAITING, finished_at=None)
+    assert (waiting.count(), rows.filter(finished_at=earlier).count()) == (3, 2)
+    assert len(set(rows.values_list("task_id", flat=True))) == 5
+    task = background.next()
+    assert task is not None
+    assert task.name == "ours"
+    background.settle()
+
+
+def test_session__its_first_process_and_what_that_has_started() -> None:
+    script = "import subprocess, sys; print(1, flush=True); subprocess.run(['sleep', '60'])"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            wait_until(lambda: len(proc.session(process.pid)) == 2, "both run")
+            alone = proc.memory([process.pid])
+            together = proc.memory(proc.session(process.pid))
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    assert 0 < alone.own < together.own < together.resident
+    assert alone.own < alone.resident
+
+
+def test_computed__grows_with_work_and_not_with_rest() -> None:
+    begun, known = time.process_time(), proc.computed([os.getpid()])
+    while time.process_time() < begun + 0.05:
+        pass
+    worked = proc.computed([os.getpid()]) - known
+    time.sleep(0.05)
+    rested = proc.computed([os.getpid()]) - known - worked
+
+    assert worked > 0.04 > rested
+
+
 # Each measure, in small ---------------------------------------------------------------------
+
+
+def in_small(name: str, database: str) -> Case | None:
+    """Return the smallest case of ours that a measure has on a database."""
+    module = command.module_of(name)
+    for case in module.cases(quick=True):
+        if (case.contender, case.database) == ("ours", database):
+            return replace(case, options={**case.options, **module.SMALL})
+    return None
 
 
 @pytest.mark.slow
@@ -105,12 +209,8 @@ def test_table__compares_with_the_baseline_of_the_same_database() -> None:
 def test_measures__run(committed_db: None, tmp_path: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM INTO %s", [str(tmp_path / "migrated.sqlite3")])
-    plan: dict[str, list[Case]] = {}
-    for name in measures.ALL:
-        module = command.module_of(name)
-        ours = (case for case in module.cases(quick=True) if case.contender == "ours")
-        case = next(case for case in ours if case.database == "sqlite")
-        plan[name] = [replace(case, options={**case.options, **module.SMALL})]
+    found = {name: in_small(name, "sqlite") for name in measures.ALL}
+    plan = {name: [case] for name, case in found.items() if case is not None}
     results = Results(quick=True, machine={})
 
     with Lab(
@@ -121,3 +221,34 @@ def test_measures__run(committed_db: None, tmp_path: Path) -> None:
     for name, [case] in plan.items():
         for metric in command.module_of(name).METRICS:
             assert results.figure(case, metric).median > 0, f"{name}: {metric}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="it needs PostgreSQL, and a database with the tables"
+)
+@pytest.mark.parametrize("name", [name for name in measures.ALL if not in_small(name, "sqlite")])
+def test_measures__run_that_are_of_postgresql(
+    name: str, committed_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the tests' own database: to start a server and to migrate takes long."""
+    case = in_small(name, "postgres")
+    assert case is not None
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
+    monkeypatch.setenv("SITE_DATABASE_NAME", str(connection.settings_dict["NAME"]))
+    monkeypatch.setenv("SITE_DATA", str(tmp_path))
+    monkeypatch.setenv("BENCH_CONTENDER", case.contender)
+    monkeypatch.setenv("BENCH_REDIS", "")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.child", case.to_json()],
+        cwd=REPOSITORY,
+        check=False,
+        text=True,
+        capture_output=True,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    values = json.loads(done.stdout.splitlines()[-1])
+    assert values.keys() == command.module_of(name).METRICS.keys()
+    assert all(value > 0 for measured in values.values() for value in measured)

@@ -2,11 +2,13 @@
 
 It has ``set_up()``, called once in the process that enqueues; ``enqueue(seconds, sent)``, which
 enqueues a task that does :func:`benchmarks.work.do`; and ``workers(number)``, the commands that
-start so many workers: threads, processes or whatever the library has by default.
+start so many workers: threads, processes or whatever the library has by default. Those that are
+measured with very many tasks have ``enqueue_many(number)``, by the quickest way that there is.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -61,3 +63,14 @@ def cases(measure: str, options: Mapping[str, Any]) -> list[Case]:
 def module_of(case: Case) -> Any:
     """Return the module of a case's contender."""
     return import_module(f"benchmarks.contenders.{case.contender}")
+
+
+def load_site_if_asked() -> None:
+    """Load the site in a worker that needs no Django itself, if ``BENCH_SITE`` is set.
+
+    So its memory is that of a worker which does a site's tasks.
+    """
+    if os.environ.get("BENCH_SITE"):
+        import django
+
+        django.setup()

@@ -7,8 +7,9 @@ import os
 from celery import Celery
 
 from benchmarks import work
-from benchmarks.contenders import PYTHON
+from benchmarks.contenders import PYTHON, load_site_if_asked
 
+load_site_if_asked()
 app = Celery("bench", broker=os.environ["BENCH_REDIS"])
 app.conf.task_ignore_result = True
 

@@ -7,7 +7,9 @@ import os
 from huey.api import Huey, PostgresHuey, PriorityRedisHuey, SqliteHuey
 
 from benchmarks import work
-from benchmarks.contenders import PYTHON
+from benchmarks.contenders import PYTHON, load_site_if_asked
+
+load_site_if_asked()
 
 
 def _make() -> Huey:
@@ -36,6 +38,12 @@ def set_up() -> None:
 def enqueue(seconds: float, sent: float) -> None:
     """Enqueue a task."""
     do(seconds, sent)
+
+
+def enqueue_many(number: int) -> None:
+    """Enqueue so many tasks that do nothing; Huey has no way to do it at once."""
+    for _ in range(number):
+        do(0.0, 0.0)
 
 
 def workers(number: int) -> list[list[str]]:

@@ -19,6 +19,15 @@ def enqueue(seconds: float, sent: float) -> None:
     tasks.ours(seconds, sent)
 
 
-def workers(number: int) -> list[list[str]]:
-    """Return the command of a worker with so many threads."""
-    return [[*MANAGE, "wagtail_worker", "--threads", str(number)]]
+def enqueue_many(number: int) -> None:
+    """Record so many tasks that do nothing, by few INSERTs."""
+    from benchmarks import tasks
+    from wagtail_async_hooks import background
+
+    background.enqueue_many(tasks.ours.s(0.0, 0.0) for _ in range(number))
+
+
+def workers(number: int, processes: int = 1) -> list[list[str]]:
+    """Return the command of a worker with so many threads, in each of so many processes."""
+    worker = [*MANAGE, "wagtail_worker", "--threads", str(number)]
+    return [worker if processes == 1 else [*worker, "--processes", str(processes)]]

@@ -7,8 +7,9 @@ import os
 from procrastinate import App, PsycopgConnector
 
 from benchmarks import work
-from benchmarks.contenders import PYTHON
+from benchmarks.contenders import PYTHON, load_site_if_asked
 
+load_site_if_asked()
 _NAMES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "NAME"}
 app = App(
     connector=PsycopgConnector(

@@ -1,9 +1,9 @@
 """The measures: each module is one question.
 
 It has ``TITLE`` and ``EXPLAINED`` for the page, ``METRICS`` (what its runs tell), ``BASELINE`` (the
-contender that the others are compared with), ``cases(quick)``, ``rounds(quick)``, and
-``run(case)``, which is called in a process of its own. ``SMALL`` are options for a run that only
-shows that it works.
+contender that the others are compared with) or ``baseline(case, cases)`` (the case that one is
+compared with), ``cases(quick)``, ``rounds(quick)``, and ``run(case)``, which is called in a process
+of its own. ``SMALL`` are options for a run that only shows that it works.
 """
 
 from typing import Final, NamedTuple
@@ -22,5 +22,15 @@ class Metric(NamedTuple):
     less_is_better: bool = True
 
 
-ALL: Final = ("enqueue", "drain", "pickup", "publish")
+ALL: Final = (
+    "enqueue",
+    "drain",
+    "matrix",
+    "snapshot",
+    "claim",
+    "pickup",
+    "publish",
+    "footprint",
+    "importing",
+)
 """Their names, in the order of the page."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
-from benchmarks import contenders, work
+from benchmarks import contenders
 from benchmarks.cases import Case
+from benchmarks.draining import drained
 from benchmarks.measures import Metric
-from benchmarks.workers import working
 
 TITLE: Final = "Getting tasks done"
 EXPLAINED: Final = (
@@ -50,12 +49,6 @@ def rounds(*, quick: bool) -> int:
 
 def run(case: Case) -> dict[str, list[float]]:
     """Return the tasks per second."""
-    module, tasks = contenders.module_of(case), case.options["tasks"]
-    module.set_up()
-    for _ in range(tasks):
-        module.enqueue(case.options["seconds"], time.monotonic())
-    with working(module.workers(WORKERS)) as workers:
-        workers.wait_for(tasks, pause=0.05)
-    done = [trace.done for trace in work.traces()]
-    first, last = tasks // 10, tasks - 1 - tasks // 20
-    return {"rate": [(last - first) / (done[last] - done[first])]}
+    module = contenders.module_of(case)
+    commands = module.workers(WORKERS)
+    return {"rate": [drained(module, commands, case.options["tasks"], case.options["seconds"])]}

@@ -1,0 +1,167 @@
+"""What claiming, finishing and keeping the ledger tidy cost while the table grows."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.cases import Case
+from benchmarks.filling import fill, tidy
+from benchmarks.measures import Metric
+
+if TYPE_CHECKING:
+    from wagtail_async_hooks.models import Worker
+
+TITLE: Final = "Claiming a task while the table grows"
+EXPLAINED: Final = (
+    "Recording how a task ended and claiming the next one, one call after the other, with so many "
+    "rows in the table. And one round of a worker's housekeeping, which does in one go what is due "
+    "each second, every five seconds and every ten minutes: its heartbeat, a look for dead workers "
+    "and one task that such a one held, a look for pauses, 100 tasks whose time has come, and the "
+    "deletion of 500 that have ended long ago. The table is compared with the one of 1,000 rows."
+)
+METRICS: Final = {
+    "claim": Metric("finish and claim, µs", digits=0),
+    "sweep": Metric("housekeeping, ms"),
+}
+SMALL: Final = {"waiting": 50, "ended": 50, "times": 3, "sweeps": 1}
+WARM: Final = 30
+
+_DUE: Final = 100
+_LONG_AGO: Final = datetime.timedelta(days=100)
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return the sizes of the table, on each database."""
+    sizes = [(1_000, 0), (100_000, 0)]
+    if not quick:
+        sizes += [(1_000_000, 0), (1_000, 1_000_000)]
+    return [
+        Case(
+            "claim",
+            "ours",
+            f"{waiting:,} wait" + (f", {ended:,} have ended" if ended else ""),
+            database,
+            options={"waiting": waiting, "ended": ended, "times": 400, "sweeps": 5},
+        )
+        for database in ("sqlite", "postgres")
+        for waiting, ended in sizes
+    ]
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often each case is run."""
+    return 1 if quick else 5
+
+
+def baseline(case: Case, cases: Sequence[Case]) -> Case | None:
+    """Return the case with the fewest rows on the same database."""
+    same = [other for other in cases if other.database == case.database]
+    return min(same, key=lambda other: int(other.options["waiting"] + other.options["ended"]))
+
+
+def run(case: Case) -> dict[str, list[float]]:
+    """Return the microseconds of each claim, and the milliseconds of each round of housekeeping."""
+    import django
+
+    django.setup()
+    from wagtail_async_hooks import ledger
+    from wagtail_async_hooks.models import Worker
+
+    times, sweeps = case.options["times"], case.options["sweeps"]
+    # What is pruned comes first: rows are looked at in their order, up to the first young one.
+    fill(ledger.BATCH * (sweeps + 1), **_ended(_LONG_AGO))
+    fill(case.options["ended"], **_ended(datetime.timedelta()))
+    fill(case.options["waiting"] + WARM + times)
+    tidy()
+    worker = ledger.register_worker(Worker(host="bench", pid=1, threads=1))
+    claims = _claims(worker, WARM + times)[WARM:]
+    looks = [_sweep(worker) for _ in range(sweeps + 1)][1:]
+    return {"claim": [1e6 * taken for taken in claims], "sweep": [1e3 * taken for taken in looks]}
+
+
+def _claims(worker: Worker, number: int) -> list[float]:
+    """Finish a task and claim the next one, so many times; return the seconds of each."""
+    from wagtail_async_hooks import ledger
+    from wagtail_async_hooks.records import Outcome, State
+
+    taken = []
+    _, claim = ledger.step(None, worker.pk)
+    for _ in range(number):
+        assert claim is not None
+        outcome = Outcome(claim, State.SUCCEEDED)
+        begun = time.perf_counter()
+        kept, claim = ledger.step(outcome, worker.pk)
+        taken.append(time.perf_counter() - begun)
+        assert kept
+    return taken
+
+
+def _sweep(worker: Worker) -> float:
+    """Let a keeper that has just begun look once at everything; return the seconds."""
+    from django.utils import timezone
+
+    from wagtail_async_hooks import ledger
+    from wagtail_async_hooks.models import BackgroundTask, Worker
+    from wagtail_async_hooks.records import State
+
+    now = timezone.now()
+    fill(_DUE, state=State.SCHEDULED, run_at=now)
+    dead = Worker.objects.create(
+        host="bench", pid=2, threads=1, started_at=now - _LONG_AGO, heartbeat_at=now - _LONG_AGO
+    )
+    fill(1, state=State.RUNNING, attempt=1, worker_id=dead.pk)
+    old = BackgroundTask.objects.filter(finished_at__lt=now - _LONG_AGO / 2)
+    known = old.count()
+    ledger.beat(worker.pk)  # who was silent itself for too long judges nobody
+    seconds = _looked(worker)
+    assert known - old.count() == ledger.BATCH
+    held = BackgroundTask.objects.filter(state=State.RUNNING, worker=dead.pk)
+    due = BackgroundTask.objects.filter(state=State.SCHEDULED)
+    assert not held.exists()
+    assert not due.exists()
+    return seconds
+
+
+def _looked(worker: Worker) -> float:
+    """Return the seconds that a new keeper's first look takes."""
+    import threading
+
+    from wagtail_async_hooks import background
+    from wagtail_async_hooks.scheduler import Scheduler
+    from wagtail_async_hooks.serving import Serving
+    from wagtail_async_hooks.worker import Keeper, Outage
+
+    class TimedKeeper(Keeper):
+        """Tells how long it took, where it would rest."""
+
+        taken = 0.0
+
+        def sleep_for_interval(self, start_ts: float, nseconds: float) -> None:
+            self.taken = time.monotonic() - start_ts
+
+    keeper = TimedKeeper(
+        huey=background,
+        stop_flag=threading.Event(),
+        interval=1,
+        periodic=False,
+        worker=worker.pk,
+        outage=Outage(),
+        serving=Serving(background, (), ()),
+        recurring=Scheduler(),
+    )
+    keeper.loop()
+    return keeper.taken
+
+
+def _ended(age: datetime.timedelta) -> dict[str, Any]:
+    """Return the columns of a task that was done some time ago."""
+    from django.utils import timezone
+
+    from wagtail_async_hooks.records import State
+
+    moment = timezone.now() - age
+    times = dict.fromkeys(("enqueued_at", "started_at", "finished_at"), moment)
+    return {"state": State.SUCCEEDED, "attempt": 1, **times}

@@ -1,0 +1,48 @@
+"""What it costs a web process to import the package."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.cases import Case
+from benchmarks.loading import loaded
+from benchmarks.measures import Metric
+
+TITLE: Final = "Starting a web process"
+EXPLAINED: Final = (
+    "A new process loads the demo as a web server does: its apps, its middleware, and all that its "
+    "addresses lead to. Once as it is, and once without the package and without the hooks that use "
+    "it."
+)
+METRICS: Final = {
+    "cpu": Metric("processor time, ms", digits=0),
+    "time": Metric("time, ms", digits=0),
+    "memory": Metric("memory, MB"),
+}
+BASELINE: Final = "bare"
+SMALL: Final = {"times": 1}
+
+_CONTENDERS: Final = {"ours": "wagtail_async_hooks", "bare": "the site without it"}
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return the site with and without the package."""
+    return [
+        Case("importing", contender, title, "sqlite", options={"times": 1 if quick else 3})
+        for contender, title in _CONTENDERS.items()
+    ]
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often each case is run; often, as it is a small part of much that is measured."""
+    return 3 if quick else 15
+
+
+def run(case: Case) -> dict[str, list[float]]:
+    """Return the milliseconds that loading took, and the megabytes (RSS) afterwards."""
+    found = [loaded(case.contender) for _ in range(case.options["times"])]
+    return {
+        "cpu": [1e3 * one.computed for one in found],
+        "time": [1e3 * one.seconds for one in found],
+        "memory": [one.resident for one in found],
+    }
