@@ -127,28 +127,32 @@ def _pickup() -> Iterator[Budget]:
 
 
 def _claim() -> Iterator[Budget]:
+    def of(database: str, waiting: int, ended: int) -> Value:
+        options = {"waiting": waiting, "ended": ended}
+        return Pick("claim", "claim", "ours", database, options=options)
+
     for database, name in _NAMES.items():
-        few = Pick("claim", "time", "ours", database, options={"waiting": 1_000, "finished": 0})
+        few = of(database, 1_000, 0)
         for what, many in (
-            ("waiting", {"waiting": 1_000_000, "finished": 0}),
-            ("finished", {"waiting": 1_000, "finished": 1_000_000}),
+            ("waiting", of(database, 1_000_000, 0)),
+            ("ended", of(database, 1_000, 1_000_000)),
         ):
             yield Budget(
                 f"claim_{database}_{what}",
-                f"a claim on {name} with 1,000,000 tasks {what}, against 1,000",
-                ratio(Pick("claim", "time", "ours", database, options=many), few),
+                f"a claim on {name} with 1,000,000 tasks {what}, against 1,000 waiting",
+                ratio(many, few),
                 1.3,
             )
 
 
 def _snapshot() -> Iterator[Budget]:
+    def rate(held: bool) -> Value:
+        return Pick("snapshot", "rate", "ours", "postgres", options={"held": held})
+
     yield Budget(
         "snapshot",
         "tasks done per second on PostgreSQL while another transaction stays open, against none",
-        ratio(
-            Pick("snapshot", "rate", "ours", "postgres", options={"open": True}),
-            Pick("snapshot", "rate", "ours", "postgres", options={"open": False}),
-        ),
+        ratio(rate(True), rate(False)),
         0.7,
         at_least=True,
     )

@@ -10,10 +10,13 @@ from xml.sax.saxutils import escape
 
 from benchmarks.cases import Case
 from benchmarks.results import Figure, Results
-from benchmarks.tables import DATABASES, told, work_of
+from benchmarks.tables import DATABASES, told
 
 MANY: Final = 14
 """So many bars fit one chart."""
+
+FEW: Final = 4
+"""A measure is divided into so many charts at most by what the cases do."""
 
 LOGARITHMIC: Final = 50
 """If the largest figure is more than so many times the smallest, the scale is logarithmic."""
@@ -107,30 +110,32 @@ class _Part(NamedTuple):
 
 
 def _parts(cases: list[Case]) -> list[_Part]:
-    """Divide cases by what they do if they are too many, or else by their database."""
+    """Divide cases by what they do if they are too many, or else by their storage."""
     if len(cases) <= MANY:
         return [_Part("", cases)]
-    works = [work_of(case) for case in cases]
-    by_work = [
-        [case for case in cases if work_of(case) == work]
-        for number, work in enumerate(works)
-        if work not in works[:number]
-    ]
-    titles = [_common_end(part) for part in by_work]
-    if len(set(titles)) == len(titles) > 1 and all(titles):
-        return [_Part(title, part) for title, part in zip(titles, by_work, strict=True)]
-    databases = list(dict.fromkeys(case.database for case in cases))
+    works = [_work_of(case) for case in cases]
+    if "" not in works and 1 < len(set(works)) <= FEW:
+        return _divided(cases, works)
+    return _divided(cases, [_storage_of(case) for case in cases])
+
+
+def _work_of(case: Case) -> str:
+    """Return what the title says after its last comma."""
+    return case.title.rpartition(", ")[2] if ", " in case.title else ""
+
+
+def _storage_of(case: Case) -> str:
+    if not case.database:
+        return "Redis alone" if case.redis else ""
+    return f"{'Redis and ' if case.redis else ''}{DATABASES[case.database]}"
+
+
+def _divided(cases: list[Case], titles: list[str]) -> list[_Part]:
+    """Return a part for each title, in the order of their first cases."""
     return [
-        _Part(DATABASES[database], [case for case in cases if case.database == database])
-        for database in databases
+        _Part(title, [case for case, its in zip(cases, titles, strict=True) if its == title])
+        for title in dict.fromkeys(titles)
     ]
-
-
-def _common_end(cases: Sequence[Case]) -> str:
-    """Return what the titles of several cases say after their last comma, if it is the same."""
-    ends = {case.title.rpartition(", ")[2] for case in cases if ", " in case.title}
-    common = len(cases) > 1 and len(ends) == 1 and all(", " in case.title for case in cases)
-    return ends.pop() if common else ""
 
 
 def _groups(results: Results, part: _Part, metric: str) -> dict[str, list[Bar]]:
@@ -138,8 +143,8 @@ def _groups(results: Results, part: _Part, metric: str) -> dict[str, list[Bar]]:
     for case in part.cases:
         label = case.title.removesuffix(f", {part.title}").replace("`", "")
         bar = Bar(label, results.figure(case, metric), _is_ours(case))
-        group = "Redis alone" if case.redis and not case.database else DATABASES[case.database]
-        groups.setdefault("" if group == "–" else group, []).append(bar)
+        group = DATABASES[case.database] if case.database else _storage_of(case)
+        groups.setdefault(group, []).append(bar)
     return groups
 
 

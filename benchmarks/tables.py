@@ -41,7 +41,7 @@ def told(figure: Figure, digits: int) -> str:
     return median if low == high == median else f"{median} ({low}–{high})"
 
 
-def work_of(case: Case) -> dict[str, Any]:
+def _what(case: Case) -> dict[str, Any]:
     """Return what a case does, but for how often."""
     return {name: value for name, value in case.options.items() if name not in SIZES}
 
@@ -49,7 +49,7 @@ def work_of(case: Case) -> dict[str, Any]:
 def _compared(results: Results, case: Case, metric: str, baseline: str) -> str:
     """Return the ratio to the baseline on the same database, which does the same."""
     for other in results.cases(case.measure):
-        same = (other.database, work_of(other)) == (case.database, work_of(case))
+        same = (other.database, _what(other)) == (case.database, _what(case))
         if same and other.contender == baseline and not other.redis and other != case:
             ratio = results.figure(case, metric).median / results.figure(other, metric).median
             return f"{ratio:.2f}"
