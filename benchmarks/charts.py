@@ -12,7 +12,7 @@ from benchmarks.cases import Case
 from benchmarks.results import Figure, Results
 from benchmarks.tables import DATABASES, told
 
-MANY: Final = 14
+MANY: Final = 20
 """So many bars fit one chart."""
 
 FEW: Final = 4

@@ -66,7 +66,7 @@ def page(results: Results, module_of: ModuleOf) -> str:
     titles = ["Budgets", *(module_of(name).TITLE for name in names)]
     parts = [
         "# Performance",
-        "How fast it is, measured beside the alternatives in one run.",
+        "How fast it is, measured beside the alternatives.",
         f"Contents: {' · '.join(f'[{title}](#{_anchor(title)})' for title in titles)}",
         *([_QUICK] if results.quick else []),
         _header(results, names),
