@@ -27,7 +27,7 @@ _ROW: Final = 24
 _BAR: Final = 14
 _GAP: Final = 10
 _MARGIN: Final = 16
-_LETTER: Final = 6.9
+_LETTER: Final = 7.3
 """The width of a letter, on average and rather too wide, at the size of labels."""
 
 _STYLE: Final = """

@@ -76,7 +76,7 @@ def _lines(
     """Yield what is written, line by line."""
     served = [known[POSTGRES], known[REDIS]]
     fewer = [replace(crew, processes=n) for n in _fractions(crew.processes)]
-    yield _header(results, known)
+    yield _header(results, known, crew.overhead)
     yield ""
     yield report.assumed(load)
     yield ""
@@ -98,11 +98,11 @@ def _fractions(workers: int) -> list[int]:
     return sorted({max(1, workers // part) for part in (20, 8, 4, 2, 1)})
 
 
-def _header(results: Results, known: dict[str, Database]) -> str:
+def _header(results: Results, known: dict[str, Database], computed: float) -> str:
     """Return which run the figures come from, and what they are."""
     costs = "; ".join(
         f"{name}: {1e6 * db.insert:,.0f}, {1e6 * db.claim:,.0f} and {1e6 * db.look:,.0f} µs, "
-        f"{db.at_once} at once"
+        f"{db.at_once} at once, and {1e6 * db.flush:,.0f} µs for the disk"
         for name, db in known.items()
         if name != REDIS
     )
@@ -110,7 +110,7 @@ def _header(results: Results, known: dict[str, Database]) -> str:
     return (
         f"With the figures of the run of {results.begun_at}{rough}: the database works to record a "
         f"task, to finish one and claim the next, and on a claim that finds nothing, for so long: "
-        f"{costs}."
+        f"{costs}. A worker computes {1e6 * computed:,.0f} µs for each task."
     )
 
 

@@ -25,32 +25,47 @@ class NotMeasured(Exception):
 def databases(results: Results, cores: int | None = None) -> dict[str, Database]:
     """Return what can keep a ledger, by name.
 
-    On PostgreSQL, the server works for as long as the one who asks does not compute. On SQLite,
-    all of the time counts, as if the file were locked throughout.
+    On PostgreSQL, the server works for as long as the one who asks does not compute, but for the
+    disk. On SQLite, all of the time counts, as if the file were locked throughout.
 
     :param cores: of the database's server; by default, as many as the measured machine has.
     :raises NotMeasured: if the measure ``statements`` is not among the results.
     """
     at_once = cores or int(results.machine["cores"])
-    insert, claim, look = (_of(results, "sqlite", name) for name in _STATEMENTS)
-    sqlite = Database(SQLITE, insert, claim, look, at_once=1, watched=_WATCHED)
-    insert, claim, look = (_of(results, "postgres", name) for name in _STATEMENTS)
-    postgres = Database(POSTGRES, insert, claim, look, at_once)
+    sqlite = Database(
+        SQLITE,
+        insert=_time(results, "sqlite", statements.INSERT),
+        claim=_time(results, "sqlite", statements.CLAIM),
+        look=_time(results, "sqlite", statements.LOOK),
+        at_once=1,
+        watched=_WATCHED,
+    )
+    hurried = _served(results, statements.CLAIM, waits=False)
+    postgres = Database(
+        POSTGRES,
+        insert=_served(results, statements.INSERT, waits=False),
+        claim=hurried,
+        look=_served(results, statements.LOOK),
+        at_once=at_once,
+        flush=max(0.0, _served(results, statements.CLAIM) - hurried),
+    )
     redis = replace(postgres, name=REDIS, wakes_all=False)
     return {database.name: database for database in (sqlite, postgres, redis)}
 
 
-_STATEMENTS: Final = (statements.INSERT, statements.CLAIM, statements.LOOK)
+def _served(results: Results, statement: str, *, waits: bool = True) -> float:
+    """Return the seconds of a statement in which PostgreSQL is waited for."""
+    time = _time(results, "postgres", statement, waits=waits)
+    return time - _time(results, "postgres", statement, "cpu", waits=waits)
 
 
-def _of(results: Results, database: str, statement: str) -> float:
-    """Return the seconds for which a database works on a statement."""
-    options = {"statement": statement}
-    time = _needed(results, Pick("statements", "time", database=database, options=options))
-    if database == "sqlite":
-        return time / 1e6
-    cpu = _needed(results, Pick("statements", "cpu", database=database, options=options))
-    return (time - cpu) / 1e6
+def _time(
+    results: Results, database: str, statement: str, metric: str = "time", *, waits: bool = True
+) -> float:
+    """Return the seconds of a statement."""
+    options = {"statement": statement, "waits": waits}
+    value = _needed(results, Pick("statements", metric, database=database, options=options))
+    return value / 1e6
 
 
 def overhead(results: Results) -> float:
@@ -61,7 +76,7 @@ def overhead(results: Results) -> float:
     :raises NotMeasured: if the measures ``drain`` or ``statements`` are not among the results.
     """
     rate = _needed(results, Pick("drain", "rate", database="sqlite", options={"seconds": 0.0}))
-    return max(0.0, 1 / rate - _of(results, "sqlite", statements.CLAIM))
+    return max(0.0, 1 / rate - _time(results, "sqlite", statements.CLAIM))
 
 
 def _needed(results: Results, pick: Pick) -> float:

@@ -24,6 +24,7 @@ class Database:
     :param claim: to finish one and claim the next.
     :param look: to claim where nothing waits.
     :param at_once: how many statements it works on at once: its cores, or 1 if writers take turns.
+    :param flush: seconds for which a commit then waits for the disk, together with others.
     :param wakes_all: whether each commit wakes every idle thread, or each task only one.
     :param watched: seconds between two looks of a worker process at the file, where nothing tells
         it what has come; 0 if something does.
@@ -34,6 +35,7 @@ class Database:
     claim: float
     look: float
     at_once: int
+    flush: float = 0.0
     wakes_all: bool = True
     watched: float = 0.0
 
@@ -98,6 +100,7 @@ class Told:
     """What came out.
 
     :param waits: seconds from the commit to the begin of each task that has begun, in that order.
+    :param recorded: seconds for which each editor has waited for the ledger.
     :param busiest: part of its time for which the ledger worked in the busiest hour; 1 is all.
     :param looks: claims that have found nothing, per second.
     :param left: tasks that wait at the end.
@@ -106,6 +109,7 @@ class Told:
     """
 
     waits: list[float]
+    recorded: list[float]
     busiest: float
     looks: float
     left: int
@@ -162,6 +166,7 @@ class Site:
         self._idle: dict[Thread, None] = {}
         self._shares = [kind.share for kind in load.kinds]
         self._waits: list[float] = []
+        self._recorded: list[float] = []
         self._looks = 0
         self._ran = 0.0
 
@@ -178,7 +183,8 @@ class Site:
         hours = [self._hour(number) for number in range(len(self._load.day))]
         seconds = self._load.hour * len(hours)
         ledger, workers, rate = max(hours)
-        return Told(self._waits, ledger, self._looks / seconds, len(self._waiting), workers, rate)
+        looks, left = self._looks / seconds, len(self._waiting)
+        return Told(self._waits, self._recorded, ledger, looks, left, workers, rate)
 
     def _hour(self, number: int) -> tuple[float, float, float]:
         """Let an hour pass; return how busy ledger and threads were, and the tasks per second."""
@@ -203,13 +209,19 @@ class Site:
         def come() -> None:
             hour = int(self._clock.now / self._load.hour)
             if hour < len(self._load.day) and self._random.random() < self._load.day[hour]:
-                self._ledger.ask(lambda: (deed.tasks * self._database.insert, record))
+                self._record(deed.tasks)
             self._clock.after(self._random.expovariate(highest), come)
 
-        record = partial(self._commit, deed.tasks)
         self._clock.after(self._random.expovariate(highest), come)
 
-    def _commit(self, tasks: int) -> None:
+    def _record(self, tasks: int) -> None:
+        """Have tasks recorded in one transaction."""
+        commit = partial(self._commit, tasks, self._clock.now)
+        flush = partial(self._clock.after, self._database.flush, commit)
+        self._ledger.ask(lambda: (tasks * self._database.insert, flush))
+
+    def _commit(self, tasks: int, asked_at: float) -> None:
+        self._recorded.append(self._clock.now - asked_at)
         self._waiting.extend([self._clock.now] * tasks)
         if self._database.wakes_all:
             self._tell()
@@ -252,12 +264,13 @@ class Site:
     def _serve(self, thread: Thread) -> tuple[float, Action]:
         """Return for how long the ledger works on a claim, and what follows."""
         finishes, thread.holds = thread.holds, bool(self._waiting)
+        follow = partial(self._miss, thread, finishes)
         if thread.holds:
-            begin = partial(self._begin, thread, self._waiting.popleft())
-            return self._database.claim, begin
-        self._looks += not finishes
-        seconds = self._database.claim if finishes else self._database.look
-        return seconds, partial(self._miss, thread, finishes)
+            follow = partial(self._begin, thread, self._waiting.popleft())
+        if not finishes and not thread.holds:
+            self._looks += 1
+            return self._database.look, follow
+        return self._database.claim, partial(self._clock.after, self._database.flush, follow)
 
     def _begin(self, thread: Thread, committed_at: float) -> None:
         """Run a task."""
