@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def results_of(
-    measured: dict[Case, dict[str, float]], *, rounds: int = 1, **attributes: Any
+    measured: Mapping[Any, dict[str, float]], *, rounds: int = 1, **attributes: Any
 ) -> Results:
     """Return results in which each case has measured the same in each round."""
     results = Results(
