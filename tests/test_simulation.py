@@ -219,6 +219,10 @@ def test_drain__is_what_threads_get_done() -> None:
     assert report.drain(database, Crew(1, 2, 0.003), 0.02, 1) == pytest.approx(80, rel=0.1)
 
 
+def test_compared__without_a_measure() -> None:
+    assert report.compared(results(), [replace(FREE, name="PostgreSQL")], 0.0) == []
+
+
 def test_put__between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")

@@ -76,21 +76,25 @@ def _lines(
     """Yield what is written, line by line."""
     served = [known[POSTGRES], known[REDIS]]
     fewer = [replace(crew, processes=n) for n in _fractions(crew.processes)]
+    one = replace(crew, processes=1)
+    sites = [replace(load, editors=max(1, load.editors // part)) for part in (100, 10, 1)]
     yield _header(results, known, crew.overhead)
     yield ""
     yield report.assumed(load)
-    yield ""
+    yield from _titled(f"{load.editors:,} editors")
     yield from report.days([(db, load, some) for db in served for some in fewer], seed)
-    yield ""
-    one = replace(crew, processes=1)
-    sites = [replace(load, editors=max(1, load.editors // part)) for part in (100, 10, 1)]
+    yield from _titled("One worker on SQLite")
     yield from report.days([(known[SQLITE], site, one) for site in sites], seed)
-    yield ""
-    yield from report.limits(
-        [(known[SQLITE], one), *((d, c) for d in served for c in fewer)], load, seed
-    )
-    yield ""
-    yield from report.compared(results, list(known.values()), crew.overhead)
+    yield from _titled("Where it saturates")
+    crews = [(known[SQLITE], one), *((db, some) for db in served for some in fewer)]
+    yield from report.limits(crews, load, seed)
+    if checked := report.compared(results, list(known.values()), crew.overhead):
+        yield from _titled("Simulated and measured")
+        yield from checked
+
+
+def _titled(title: str) -> Iterator[str]:
+    yield from ("", f"### {title}", "")
 
 
 def _fractions(workers: int) -> list[int]:

@@ -117,11 +117,13 @@ def drain(database: Database, crew: Crew, seconds: float, seed: int) -> float:
     return Site(database, load, crew, seed).run().rate
 
 
-def compared(results: Results, databases: Sequence[Database], overhead: float) -> Iterator[str]:
-    """Yield the lines of a table that compares simulated drains with those that were measured."""
-    yield "| Drained by two threads | Ledger | simulated, per s | measured, per s |"
-    yield "| --- | --- | ---: | ---: |"
+def compared(results: Results, databases: Sequence[Database], overhead: float) -> list[str]:
+    """Return the lines of a table that compares simulated drains with those that were measured.
+
+    None, if the results have no drains of tasks that take some time.
+    """
     picks = {SQLITE: ("sqlite", False), POSTGRES: ("postgres", False), REDIS: ("postgres", True)}
+    rows = []
     for database in databases:
         name, redis = picks[database.name]
         for seconds in (0.001, 0.02):
@@ -129,10 +131,14 @@ def compared(results: Results, databases: Sequence[Database], overhead: float) -
             pick = Pick("drain", "rate", database=name, redis=redis, options=options)
             if (measured := pick(results)) is not None:
                 simulated = drain(database, Crew(1, 2, overhead), seconds, seed=1)
-                yield (
+                rows.append(
                     f"| tasks of {1000 * seconds:g} ms | {database.name} "
                     f"| {simulated:,.0f} | {measured:,.0f} |"
                 )
+    if not rows:
+        return []
+    head = "| Drained by two threads | Ledger | simulated, per s | measured, per s |"
+    return [head, "| --- | --- | ---: | ---: |", *rows]
 
 
 def assumed(load: Load) -> str:
