@@ -29,7 +29,8 @@ test-quick: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/python scripts/soak.py --write docs/reliability.md
 
-# How fast it is, beside the alternatives, e.g. `make bench QUICK=1 MEASURES=publish`.
+# How fast it is, beside the alternatives, e.g. `make bench QUICK=1 MEASURES=publish`; writes
+# docs/performance.md, if neither is given.
 bench: $(BENCHABLE)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(MEASURES)
 

@@ -1,4 +1,4 @@
-"""Measure, and tell: ``python -m benchmarks [--quick] [MEASURE …]``."""
+"""Measure, and write the page: ``python -m benchmarks [--quick] [MEASURE …]``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measures, tables
+from benchmarks import kept, measures, page, tables
 from benchmarks.cases import Case, Run
-from benchmarks.lab import Lab, load, machine
+from benchmarks.hardware import machine
+from benchmarks.lab import REPOSITORY, Lab, load
 from benchmarks.results import Results, versions
 from benchmarks.rounds import in_turns
 
@@ -20,8 +21,31 @@ Plan = Mapping[str, Sequence[Case]]
 """The cases by measure."""
 
 
+DOCS = REPOSITORY / "docs"
+
+
 def main() -> int:
-    """Measure what the arguments ask for."""
+    """Measure what the arguments ask for, or read it; write the page if it is worth it."""
+    parser = _parser()
+    options = parser.parse_args()
+    unknown = set(options.measures) - set(measures.ALL)
+    if unknown:
+        parser.error(f"There is no measure {', '.join(sorted(unknown))}.")
+    if options.kept and not _measures_all(options):
+        parser.error("--from measures nothing, so there is nothing to choose.")
+    try:
+        results = kept.read(options.kept) if options.kept else _measured(options)
+    except kept.NotComparable as error:
+        parser.error(str(error))
+    if options.output:
+        results.save(options.output)
+    if options.write or options.kept or _measures_all(options):
+        page.write(results, DOCS, module_of)
+        print(f"The page is {(DOCS / page.PAGE).relative_to(REPOSITORY)}.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("measures", nargs="*", help=f"of {', '.join(measures.ALL)}; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
@@ -29,19 +53,37 @@ def main() -> int:
     parser.add_argument("--contender", action="append", help="only these")
     parser.add_argument("--database", action="append", help="only sqlite, or only postgres")
     parser.add_argument("--output", type=Path, help="keep what was measured, as JSON")
-    options = parser.parse_args()
-    unknown = set(options.measures) - set(measures.ALL)
-    if unknown:
-        parser.error(f"There is no measure {', '.join(sorted(unknown))}.")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write docs/performance.md even if it is quick, or not all was measured",
+    )
+    parser.add_argument(
+        "--from",
+        dest="kept",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing; write the page from what --output has kept",
+    )
+    return parser
+
+
+def _measures_all(options: argparse.Namespace) -> bool:
+    """Tell whether nothing is left out."""
+    chosen = options.measures or options.contender or options.database or options.rounds
+    return not (options.quick or chosen)
+
+
+def _measured(options: argparse.Namespace) -> Results:
+    """Return what is measured now."""
     results = Results(options.quick, machine(), versions())
     begun = time.monotonic()
     plan = {name: _cases(name, options) for name in options.measures or measures.ALL}
     with Lab([case for cases in plan.values() for case in cases]) as lab:
         measure(lab, plan, results, options.rounds)
     print(f"It took {(time.monotonic() - begun) / 60:.1f} minutes.")
-    if options.output:
-        results.save(options.output)
-    return 0
+    return results
 
 
 def module_of(name: str) -> Any:

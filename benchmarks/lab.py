@@ -7,7 +7,6 @@ temporary folders, and are as their packages configure them.
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -161,15 +160,6 @@ def manage(environment: Mapping[str, str], *arguments: str) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout}")
-
-
-def machine() -> dict[str, str]:
-    """Return what the numbers depend on."""
-    return {
-        "cores": str(os.cpu_count()),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "Python": platform.python_version(),
-    }
 
 
 def load() -> float:

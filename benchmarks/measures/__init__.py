@@ -28,6 +28,7 @@ ALL: Final = (
     "matrix",
     "snapshot",
     "claim",
+    "statements",
     "pickup",
     "publish",
     "footprint",

@@ -1,0 +1,236 @@
+"""What it may cost, and whether it does: each budget is a limit of a figure that runs have told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from benchmarks.picking import Pick, Value, difference, ratio
+from benchmarks.results import Results
+
+
+class Verdict(Enum):
+    """What became of a budget; the values are for people."""
+
+    MET = "met"
+    NOT_MET = "**not met**"
+    NOT_MEASURED = "not measured in this run"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One limit.
+
+    :param key: names it in :data:`NOTES`.
+    :param what: a sentence's part, for people.
+    :param figure: the number that is limited.
+    :param limit: the worst that meets it.
+    :param unit: follows the number; ``×`` for a ratio.
+    :param at_least: whether a higher number is the better one.
+    """
+
+    key: str
+    what: str
+    figure: Value
+    limit: float
+    unit: str = "×"
+    at_least: bool = False
+
+    def verdict(self, results: Results) -> Verdict:
+        """Tell whether it is met."""
+        figure = self.figure(results)
+        if figure is None:
+            return Verdict.NOT_MEASURED
+        met = figure >= self.limit if self.at_least else figure <= self.limit
+        return Verdict.MET if met else Verdict.NOT_MET
+
+    def told_limit(self) -> str:
+        """Return the limit for people."""
+        return f"{'≥' if self.at_least else '≤'} {self.limit:g}{self.unit}"
+
+    def told_figure(self, results: Results) -> str:
+        """Return the number for people."""
+        figure = self.figure(results)
+        return "–" if figure is None else f"{figure:,.{_digits(self.limit)}f}{self.unit}"
+
+
+def _digits(limit: float) -> int:
+    """Return so many digits that a figure near the limit can be told from it."""
+    return 2 if limit < 3 else 1
+
+
+# The budgets --------------------------------------------------------------------------------
+
+_NAMES: Final = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+_STORAGES: Final = {
+    ("sqlite", False): "SQLite",
+    ("postgres", False): "PostgreSQL",
+    ("sqlite", True): "Redis over SQLite",
+    ("postgres", True): "Redis over PostgreSQL",
+}
+
+
+def _enqueue() -> Iterator[Budget]:
+    for contender, what, limit in (
+        ("ours_hook", "recording a hook", 1.2),
+        ("ours", "recording a task", 1.1),
+    ):
+        for database, name in _NAMES.items():
+            yield Budget(
+                f"{contender}_{database}",
+                f"{what} on {name}, against a bare `create()` of such a row",
+                ratio(
+                    Pick("enqueue", "time", contender, database),
+                    Pick("enqueue", "time", "ours_create", database),
+                ),
+                limit,
+            )
+
+
+def _drain() -> Iterator[Budget]:
+    nothing = {"seconds": 0.0}
+
+    def rate(contender: str, database: str, redis: bool) -> Value:
+        return Pick("drain", "rate", contender, database, redis, nothing)
+
+    sqlite, postgres, redis = ("sqlite", False), ("postgres", False), ("", True)
+    over_sqlite, over_postgres = ("sqlite", True), ("postgres", True)
+    for key, ours, title, contender, theirs, limit in (
+        ("huey_sqlite", sqlite, "SqliteHuey", "huey_itself", sqlite, 2),
+        ("huey_postgres", postgres, "PostgresHuey", "huey_itself", postgres, 1.5),
+        ("db_sqlite", sqlite, "django-tasks-db", "django_tasks_db", sqlite, 10),
+        ("db_postgres", postgres, "django-tasks-db", "django_tasks_db", postgres, 15),
+        ("redis_sqlite", over_sqlite, "PriorityRedisHuey", "huey_itself", redis, 0.9),
+        ("redis_postgres", over_postgres, "PriorityRedisHuey", "huey_itself", redis, 0.6),
+    ):
+        yield Budget(
+            f"drain_{key}",
+            f"tasks done per second on {_STORAGES[ours]}, against {title}",
+            ratio(rate("ours", *ours), rate(contender, *theirs)),
+            limit,
+            at_least=True,
+        )
+
+
+def _pickup() -> Iterator[Budget]:
+    for rest in (0.1, 60.0):
+        for (database, redis), name in _STORAGES.items():
+            yield Budget(
+                f"pickup_{database}{'_redis' if redis else ''}_{rest:g}",
+                f"picking a task up, p50, on {name}, after {rest:g} s",
+                Pick("pickup", "p50", "ours", database, redis, {"idle": rest}),
+                10 if (database, redis) == ("sqlite", False) else 5,
+                " ms",
+            )
+
+
+def _claim() -> Iterator[Budget]:
+    def of(database: str, waiting: int, ended: int) -> Value:
+        options = {"waiting": waiting, "ended": ended}
+        return Pick("claim", "claim", "ours", database, options=options)
+
+    for database, name in _NAMES.items():
+        few = of(database, 1_000, 0)
+        for what, many in (
+            ("waiting", of(database, 1_000_000, 0)),
+            ("ended", of(database, 1_000, 1_000_000)),
+        ):
+            yield Budget(
+                f"claim_{database}_{what}",
+                f"a claim on {name} with 1,000,000 tasks {what}, against 1,000 waiting",
+                ratio(many, few),
+                1.3,
+            )
+
+
+def _snapshot() -> Iterator[Budget]:
+    def rate(held: bool) -> Value:
+        return Pick("snapshot", "rate", "ours", "postgres", options={"held": held})
+
+    yield Budget(
+        "snapshot",
+        "tasks done per second on PostgreSQL while another transaction stays open, against none",
+        ratio(rate(True), rate(False)),
+        0.7,
+        at_least=True,
+    )
+
+
+def _publish() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+
+        def of(contender: str, metric: str, database: str = database) -> Value:
+            return Pick("publish", metric, contender, database)
+
+        against = "against Wagtail with a backend that drops its tasks"
+        yield Budget(
+            f"publish_{database}",
+            f"a publish on {name}, {against}",
+            ratio(of("ours", "time"), of("dropped", "time")),
+            1.05,
+        )
+        yield Budget(
+            f"publish_queries_{database}",
+            f"queries of a publish on {name}, {against}",
+            difference(of("ours", "queries"), of("dropped", "queries")),
+            5,
+            " more",
+        )
+
+
+def _reports() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+        for metric, what, limit, unit in (
+            ("all", "the queries of the report page", 300, " ms"),
+            ("queries", "how many queries the report page makes", 15, ""),
+        ):
+            yield Budget(
+                f"report_{metric}_{database}",
+                f"{what}, over 1,000,000 tasks on {name}",
+                Pick("reports", metric, "ours", database, options={"rows": 1_000_000}),
+                limit,
+                unit,
+            )
+
+
+def _footprint() -> Iterator[Budget]:
+    for metric, what, limit, unit in (
+        ("cpu", "an idle worker, of a core", 1, " %"),
+        ("over", "memory of an idle worker, over the bare site", 90, " MB"),
+    ):
+        for (database, redis), name in _STORAGES.items():
+            yield Budget(
+                f"{metric}_{database}{'_redis' if redis else ''}",
+                f"{what}, on {name}",
+                Pick("footprint", metric, "ours", database, redis),
+                limit,
+                unit,
+            )
+    yield Budget(
+        "import",
+        "loading the site in a web process, beyond the same site without the package",
+        difference(
+            Pick("importing", "time", "ours", "sqlite"), Pick("importing", "time", "bare", "sqlite")
+        ),
+        60,
+        " ms",
+    )
+
+
+ALL: Final = (
+    *_enqueue(),
+    *_drain(),
+    *_pickup(),
+    *_claim(),
+    *_snapshot(),
+    *_publish(),
+    *_reports(),
+    *_footprint(),
+)
+"""The budgets, in the order of the page."""
+
+NOTES: Final[Mapping[str, str]] = {}
+"""By the key of a budget that may not be met: what a profile shows as the reason, and what would
+help. The page has the notes of those that are not met."""

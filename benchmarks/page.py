@@ -1,0 +1,139 @@
+"""The page of what was measured: budgets, then tables and charts, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import budgets, charts, measures, tables
+from benchmarks.budgets import Budget, Verdict
+from benchmarks.charts import Chart
+from benchmarks.results import Results
+
+PAGE: Final = "performance.md"
+FOLDER: Final = "performance"
+"""Where the charts are, beside the page."""
+
+ModuleOf = Callable[[str], Any]
+"""Gives the module of a measure by its name."""
+
+_READING: Final = """\
+Each case runs in a process of its own, on a fresh copy of the demo's database. All cases of a
+measure take turns, round by round, so that what else the machine does meets them alike. Told are
+the median of all that was measured and, in brackets, the smallest and the largest of the rounds'
+medians; the charts show these as a line across the end of each bar. *Compared* is the ratio to the
+case of the same database that says “–”.
+
+Other machines have other numbers. What carries over is how the contenders compare, and the order of
+magnitude. [`benchmarks/`](../benchmarks/README.md) has the code; `make bench` writes this page."""
+
+_QUICK: Final = """\
+**From a quick run**: in few and small rounds, which show that it works. The figures are rough."""
+
+
+def write(results: Results, docs: Path, module_of: ModuleOf) -> None:
+    """Write the page and its charts; remove charts that an earlier run has left.
+
+    :param docs: the folder of the documentation.
+    """
+    folder = docs / FOLDER
+    folder.mkdir(exist_ok=True)
+    drawn = [
+        chart
+        for name in measured(results)
+        for chart in charts.charts(results, name, module_of(name))
+    ]
+    for left in set(folder.glob("*.svg")) - {_file(folder, chart) for chart in drawn}:
+        left.unlink()
+    for chart in drawn:
+        _file(folder, chart).write_text(charts.svg(chart), encoding="utf-8")
+    (docs / PAGE).write_text(page(results, module_of), encoding="utf-8")
+
+
+def _file(folder: Path, chart: Chart) -> Path:
+    return folder / f"{chart.name}.svg"
+
+
+def measured(results: Results) -> list[str]:
+    """Return the names of the measures that have results, in the order of the page."""
+    return [name for name in measures.ALL if results.cases(name)]
+
+
+def page(results: Results, module_of: ModuleOf) -> str:
+    """Return the page."""
+    names = measured(results)
+    titles = ["Budgets", *(module_of(name).TITLE for name in names)]
+    parts = [
+        "# Performance",
+        "How fast it is, measured beside the alternatives.",
+        f"Contents: {' · '.join(f'[{title}](#{_anchor(title)})' for title in titles)}",
+        *([_QUICK] if results.quick else []),
+        _header(results, names),
+        _READING,
+        "## Budgets",
+        budget_table(results),
+        *_notes(results),
+        *(part for name in names for part in _section(results, name, module_of(name))),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _anchor(heading: str) -> str:
+    """Return what links to a heading say, as code hosts make it."""
+    kept = (c for c in heading.lower() if c.isalnum() or c in "-_ ")
+    return "".join(kept).replace(" ", "-")
+
+
+def _header(results: Results, names: list[str]) -> str:
+    """Return the table of what the numbers depend on."""
+    machine = dict(results.machine)
+    python = machine.pop("Python", "")
+    versions = {**({"Python": python} if python else {}), **results.versions}
+    rounds = {f"{module}: {results.rounds(module)}" for module in names}
+    rows = {
+        "date": results.begun_at,
+        **machine,
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "rounds": ", ".join(sorted(rounds, key=lambda told: names.index(told.split(":")[0]))),
+        "processes that wanted to run, on average over a minute, "
+        "whenever a measure began or ended": ", ".join(f"{load:.1f}" for load in results.load),
+    }
+    lines = [f"| {name} | {_cell(told)} |" for name, told in rows.items() if told]
+    return "\n".join(["| Measured on | |", "| --- | --- |", *lines])
+
+
+def _cell(text: str) -> str:
+    """Return a text that does not end its cell of a table."""
+    return text.replace("|", "\\|")
+
+
+def budget_table(results: Results) -> str:
+    """Return the table of the budgets, and whether they are met."""
+    lines = [
+        f"| {budget.what} | {budget.told_limit()} | {budget.told_figure(results)} "
+        f"| {budget.verdict(results).value} |"
+        for budget in budgets.ALL
+    ]
+    head = ["| What | Budget | Measured | |", "| --- | ---: | ---: | --- |"]
+    return "\n".join([*head, *lines])
+
+
+def _notes(results: Results) -> Iterator[str]:
+    """Return why budgets are not met."""
+    for budget in _not_met(results):
+        if budget.key in budgets.NOTES:
+            yield f"*{budget.what[0].upper()}{budget.what[1:]}*: {budgets.NOTES[budget.key]}"
+
+
+def _not_met(results: Results) -> list[Budget]:
+    return [each for each in budgets.ALL if each.verdict(results) is Verdict.NOT_MET]
+
+
+def _section(results: Results, name: str, module: Any) -> Iterator[str]:
+    yield f"## {module.TITLE}"
+    yield module.EXPLAINED
+    yield tables.table(results, name, module)
+    for chart in charts.charts(results, name, module):
+        title = chart.title.replace("`", "").replace("[", "(").replace("]", ")")
+        yield f"![{title}: {chart.subtitle}]({FOLDER}/{chart.name}.svg)"
