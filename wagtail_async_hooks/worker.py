@@ -186,6 +186,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
             with self._activity.idle():
                 self._waiter.wait(mark, IDLE_INTERVAL)
         else:
+            self._waiter.found()
             self._run(task)
 
     def _cope(self, error: Exception) -> None:

@@ -49,7 +49,7 @@ def databases(results: Results, cores: int | None = None) -> dict[str, Database]
         at_once=at_once,
         flush=max(0.0, _served(results, statements.CLAIM) - hurried),
     )
-    redis = replace(postgres, name=REDIS, wakes_all=False)
+    redis = replace(postgres, name=REDIS, wakes_each_process=False)
     return {database.name: database for database in (sqlite, postgres, redis)}
 
 

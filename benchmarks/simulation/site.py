@@ -25,7 +25,8 @@ class Database:
     :param look: to claim where nothing waits.
     :param at_once: how many statements it works on at once: its cores, or 1 if writers take turns.
     :param flush: seconds for which a commit then waits for the disk, together with others.
-    :param wakes_all: whether each commit wakes every idle thread, or each task only one.
+    :param wakes_each_process: whether each commit wakes a thread of every process, and that one
+        the next if it finds a task; or each task wakes one thread in all.
     :param watched: seconds between two looks of a worker process at the file, where nothing tells
         it what has come; 0 if something does.
     """
@@ -36,7 +37,7 @@ class Database:
     look: float
     at_once: int
     flush: float = 0.0
-    wakes_all: bool = True
+    wakes_each_process: bool = True
     watched: float = 0.0
 
 
@@ -223,7 +224,7 @@ class Site:
     def _commit(self, tasks: int, asked_at: float) -> None:
         self._recorded.append(self._clock.now - asked_at)
         self._waiting.extend([self._clock.now] * tasks)
-        if self._database.wakes_all:
+        if self._database.wakes_each_process:
             self._tell()
         else:
             self._ring(tasks)
@@ -239,12 +240,15 @@ class Site:
                 self._clock.after(within, partial(self._wake, process))
 
     def _wake(self, process: Process) -> None:
-        """Let all idle threads of a process ask for a task."""
+        """Let an idle thread of a process ask for a task."""
         process.is_waking = False
         process.news += 1
-        for thread in process.threads:
-            if thread in self._idle:
-                self._claim(thread)
+        self._wake_one(process)
+
+    def _wake_one(self, process: Process) -> None:
+        idle = next((thread for thread in process.threads if thread in self._idle), None)
+        if idle is not None:
+            self._claim(idle)
 
     def _ring(self, tasks: int) -> None:
         """Let one thread for each task ask for it: the one that has been idle for longest."""
@@ -273,7 +277,9 @@ class Site:
         return self._database.claim, partial(self._clock.after, self._database.flush, follow)
 
     def _begin(self, thread: Thread, committed_at: float) -> None:
-        """Run a task."""
+        """Run a task; there may be one for another thread as well."""
+        if self._database.wakes_each_process:
+            self._wake_one(thread.process)
         self._waits.append(self._clock.now - committed_at)
         [kind] = self._random.choices(self._load.kinds, self._shares)
         seconds = self._crew.overhead
@@ -287,7 +293,9 @@ class Site:
         """Nothing waited: rest, unless something has come since."""
         if finishes:
             self._written()
-        if self._rings or (self._database.wakes_all and thread.mark != thread.process.news):
+        if self._rings or (
+            self._database.wakes_each_process and thread.mark != thread.process.news
+        ):
             self._claim(thread)
         else:
             self._rest(thread)

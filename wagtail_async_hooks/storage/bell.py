@@ -219,6 +219,9 @@ class BellWaiter:
         """See :meth:`~wagtail_async_hooks.storage.waiting.Waiter.wait`."""
         self._storage.listen(timeout, self._closed)
 
+    def found(self) -> None:
+        """See :meth:`~wagtail_async_hooks.storage.waiting.Waiter.found`; each ring wakes one."""
+
     def close(self) -> None:
         """See :meth:`~wagtail_async_hooks.storage.waiting.Waiter.close`."""
         self._closed.set()

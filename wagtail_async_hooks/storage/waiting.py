@@ -42,6 +42,9 @@ class Waiter(Protocol):
     def wait(self, mark: int, timeout: float) -> None:
         """Return when a task may have come since ``mark``, or after ``timeout`` seconds."""
 
+    def found(self) -> None:
+        """A thread has found a task, so that there may be one for another thread as well."""
+
     def close(self) -> None:
         """Stop watching, and wake whoever waits."""
 
@@ -54,10 +57,15 @@ class Look(Protocol):
 
 
 class DatabaseWaiter:
-    """One thread watches the database for all threads of the worker, while any of them waits."""
+    """One thread watches the database for all threads of the worker, while any of them waits.
+
+    It wakes one of them, and each that finds a task wakes the next. If all woke at once, each
+    commit would have every idle thread of every worker look into the ledger, most of them in vain.
+    """
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+        self._waiting = 0
         self._news = 0
         self._changed = threading.Condition()
         self._wanted = threading.Event()
@@ -73,22 +81,31 @@ class DatabaseWaiter:
         """See :meth:`Waiter.wait`."""
         with self._changed:
             self._wanted.set()
+            self._waiting += 1
             self._changed.wait_for(
                 lambda: self._news != mark or self._closed.is_set(), timeout=timeout
             )
+            self._waiting -= 1
+
+    def found(self) -> None:
+        """See :meth:`Waiter.found`."""
+        if self._waiting:
+            with self._changed:
+                self._changed.notify()
 
     def close(self) -> None:
         """See :meth:`Waiter.close`."""
         self._closed.set()
         self._wanted.set()
-        self._wake()
+        with self._changed:
+            self._changed.notify_all()
         self._thread.join(LISTEN_INTERVAL * 4)
 
     def _wake(self) -> None:
         with self._changed:
             self._news += 1
             self._wanted.clear()
-            self._changed.notify_all()
+            self._changed.notify()
 
     def _watch(self) -> None:
         """Look while somebody waits, and now and then otherwise; survive the database's absence."""
