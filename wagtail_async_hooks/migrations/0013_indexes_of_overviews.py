@@ -1,0 +1,70 @@
+"""The indexes by which an overview finds the newest tasks of a state, a user, or an object.
+
+They have the tasks' numbers, as the newest are asked for, and leave out what has not ended, or has
+no user or no object, where the database can do that. That of Huey's ids is made anew without the
+second one that PostgreSQL got beside it, for LIKE, which nobody uses.
+"""
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
+from wagtail_async_hooks.models import ExactCharField
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("contenttypes", "0002_remove_content_type_name"),
+        ("wagtail_async_hooks", "0012_items_and_notices"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.RemoveIndex(model_name="backgroundtask", name="bgtask_subject"),
+        migrations.AlterField(
+            model_name="backgroundtask",
+            name="task_id",
+            field=ExactCharField(help_text="Huey's id of the task.", max_length=255),
+        ),
+        migrations.AlterField(
+            model_name="backgroundtask",
+            name="user",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                help_text="Who triggered it.",
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="backgroundtask",
+            index=models.Index(fields=["task_id"], name="bgtask_task_id"),
+        ),
+        migrations.AddIndex(
+            model_name="backgroundtask",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", False)),
+                fields=["state", "id", "queue"],
+                name="bgtask_state",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="backgroundtask",
+            index=models.Index(
+                condition=models.Q(("user__isnull", False)),
+                fields=["user", "id"],
+                name="bgtask_user",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="backgroundtask",
+            index=models.Index(
+                condition=models.Q(("subject_type__isnull", False)),
+                fields=["subject_type", "subject_id", "id"],
+                name="bgtask_subject",
+            ),
+        ),
+    ]
