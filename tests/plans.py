@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from django.db import connection
 
-from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.models import BackgroundTask, Worker
 
 TABLE: Final = BackgroundTask._meta.db_table
+WORKERS: Final = Worker._meta.db_table
 
 
 def oddities(call: Callable[[], Any]) -> list[str]:
@@ -61,7 +62,7 @@ def _of_postgresql(sql: str, parameters: Any) -> Iterator[str]:
 def _of_mysql(sql: str, parameters: Any) -> Iterator[str]:
     for row in _explained(f"EXPLAIN {sql}", parameters):
         table, how, told = row[2], row[3], row[-1] or ""
-        if how == "ALL" and not table.startswith("<"):
+        if how == "ALL" and not table.startswith(("<", WORKERS)):
             yield f"reads ({table})"
         if "filesort" in told:
             yield f"sorts ({table}: {told})"

@@ -22,5 +22,5 @@ class Metric(NamedTuple):
     less_is_better: bool = True
 
 
-ALL: Final = ("enqueue", "drain", "pickup", "publish")
+ALL: Final = ("enqueue", "drain", "pickup", "publish", "reports")
 """Their names, in the order of the page."""

@@ -3,13 +3,36 @@
 They have the tasks' numbers, as the newest are asked for, and leave out what has not ended, or has
 no user or no object, where the database can do that. That of Huey's ids is made anew without the
 second one that PostgreSQL got beside it, for LIKE, which nobody uses.
+
+On MySQL and MariaDB, which have no partial indexes: that of what is due begins with the state, or
+all that was due once would be read.
 """
+
+from typing import Any
 
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
 from wagtail_async_hooks.models import ExactCharField
+
+TABLE = "wagtail_async_hooks_backgroundtask"
+NAME = "bgtask_due"
+
+
+def begin_with_state(apps: Any, schema_editor: Any) -> None:
+    replace(schema_editor, "state, run_at")
+
+
+def begin_with_time(apps: Any, schema_editor: Any) -> None:
+    replace(schema_editor, "run_at")
+
+
+def replace(schema_editor: Any, columns: str) -> None:
+    if schema_editor.connection.vendor == "mysql":
+        schema_editor.execute(
+            f"ALTER TABLE {TABLE} DROP INDEX {NAME}, ADD INDEX {NAME} ({columns})"
+        )
 
 
 class Migration(migrations.Migration):
@@ -67,4 +90,6 @@ class Migration(migrations.Migration):
                 name="bgtask_subject",
             ),
         ),
+        # DDL in a transaction is impossible where these do anything.
+        migrations.RunPython(begin_with_state, begin_with_time, atomic=False),
     ]
