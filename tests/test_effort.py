@@ -23,7 +23,7 @@ from tests import crowds, plans
 from tests.conftest import real_commits
 from tests.effort import ROW, effort
 from tests.work import tasks
-from wagtail_async_hooks import background, control, hooks, ledger, overview
+from wagtail_async_hooks import background, control, figures, hooks, ledger, overview
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Bounds, Outcome, State
 
@@ -230,6 +230,7 @@ HOT: Final[dict[str, Callable[[], Call]]] = {
     "list, of a user": lambda: lambda: overview.newest(control.select(user=7)),
     "list, of a page": lambda: lambda: overview.newest(control.select(subject=of_page())),
     **{f"first, {state}": lambda state=state: lambda: overview.first(state) for state in State},
+    "waits longest": lambda: figures.oldest_waiting,
     "counts": lambda: overview.counts,
     "by page": lambda: overview.by_subject,
     "by user": lambda: overview.by_user,
@@ -241,6 +242,7 @@ SORTS: Final = (
     "claim, a burst",
     "by Huey's id",
     "pruning workers",
+    "waits longest",
     "first, running",
     "by page",
     "by user",
@@ -267,3 +269,10 @@ def test_statement__looks_only_at_what_it_is_about(name: str) -> None:
         found = [step for step in found if not step.startswith("sorts")]
     assert found == []
     assert effort(HOT[name]()) < BOUND * ROW
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("crowd")
+def test_status__reads_indexes_rather_than_the_table() -> None:
+    found = plans.oddities(figures.counts)
+    assert [step for step in found if step.startswith("reads")] == []

@@ -12,6 +12,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from wagtail_async_hooks import control, ledger
+from wagtail_async_hooks.ledger.choosing import forced
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import State
 
@@ -133,12 +134,13 @@ def _rows(tasks: QuerySet[BackgroundTask], limit: int) -> list[BackgroundTask]:
 
 def _of_state(state: State, columns: str, limit: int) -> str:
     """Return a query for the newest that ended in a state, or for any that are in another one."""
-    where = f"state = '{state.value}'"
+    connection = connections[ledger.database()]
+    where, index = f"state = '{state.value}'", ""
     if state.is_final:
         # The condition of the index, but where it has none, and would not know that this is so.
-        has_all = connections[ledger.database()].vendor == "mysql"
-        where += f"{'' if has_all else ' AND finished_at IS NOT NULL'} ORDER BY id DESC"
-    return f"SELECT {columns} FROM {_TABLE} WHERE {where} LIMIT {limit}"
+        ended = "" if connection.vendor == "mysql" else " AND finished_at IS NOT NULL"
+        where, index = f"{where}{ended} ORDER BY id DESC", forced(connection, "bgtask_state")
+    return f"SELECT {columns} FROM {_TABLE}{index} WHERE {where} LIMIT {limit}"
 
 
 def _groups(columns: str, condition: str, limit: int) -> list[tuple[Any, ...]]:
