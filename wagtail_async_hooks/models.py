@@ -198,7 +198,7 @@ class BackgroundTask(models.Model):
             ),
             models.Index(
                 fields=["subject_type", "subject_id", "id"],
-                name="bgtask_subject",
+                name="bgtask_about",
                 condition=models.Q(subject_type__isnull=False),
             ),
             models.Index(

@@ -43,7 +43,25 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # The new ones come first, or Django would make one more on MySQL and MariaDB, as it takes
+        # the last index of a foreign key for needed.
+        migrations.AddIndex(
+            model_name="backgroundtask",
+            index=models.Index(
+                condition=models.Q(("subject_type__isnull", False)),
+                fields=["subject_type", "subject_id", "id"],
+                name="bgtask_about",
+            ),
+        ),
         migrations.RemoveIndex(model_name="backgroundtask", name="bgtask_subject"),
+        migrations.AddIndex(
+            model_name="backgroundtask",
+            index=models.Index(
+                condition=models.Q(("user__isnull", False)),
+                fields=["user", "id"],
+                name="bgtask_user",
+            ),
+        ),
         migrations.AlterField(
             model_name="backgroundtask",
             name="task_id",
@@ -72,22 +90,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("finished_at__isnull", False)),
                 fields=["state", "id", "queue"],
                 name="bgtask_state",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="backgroundtask",
-            index=models.Index(
-                condition=models.Q(("user__isnull", False)),
-                fields=["user", "id"],
-                name="bgtask_user",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="backgroundtask",
-            index=models.Index(
-                condition=models.Q(("subject_type__isnull", False)),
-                fields=["subject_type", "subject_id", "id"],
-                name="bgtask_subject",
             ),
         ),
         # DDL in a transaction is impossible where these do anything.
