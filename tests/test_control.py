@@ -189,7 +189,7 @@ def test_select__all_that_is_given_applies() -> None:
     tasks.fail()
     first, failed, waiting = keys()
     BackgroundTask.objects.filter(pk__in=[first, failed]).update(
-        state=State.FAILED, hook="after_edit_page", queue="slow"
+        state=State.FAILED, finished_at=timezone.now(), hook="after_edit_page", queue="slow"
     )
     BackgroundTask.objects.filter(pk=first).update(
         enqueued_at=timezone.now() - datetime.timedelta(hours=2)

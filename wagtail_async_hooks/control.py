@@ -7,12 +7,13 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Model, QuerySet
 from django.utils import timezone
 
 from wagtail_async_hooks import signals
 from wagtail_async_hooks.queue import CANCELLED, background
 from wagtail_async_hooks.records import State
+from wagtail_async_hooks.rows import columns_of_subject
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask
@@ -33,6 +34,8 @@ def select(
     state: str | Collection[str] = (),
     queue: str = "",
     older_than: datetime.timedelta | None = None,
+    subject: Model | None = None,
+    user: Any = None,
 ) -> QuerySet[BackgroundTask]:
     """Return the tasks to which all that is given applies; all tasks if nothing is.
 
@@ -41,15 +44,25 @@ def select(
     :param state: one state, or several of which each will do.
     :param queue: name of a queue.
     :param older_than: how long ago they were recorded, at least.
+    :param subject: the object that they are about.
+    :param user: who triggered them, or the primary key.
     :raises ValueError: if there is no such state.
     """
-    states = [state] if isinstance(state, str) else state
+    states = [State(each) for each in ([state] if isinstance(state, str) else state)]
     given: dict[str, Any] = {"hook": hook, "function": function, "queue": queue}
     given = {column: value for column, value in given.items() if value}
-    if states:
-        given["state__in"] = [State(each) for each in states]
+    if len(states) == 1:  # as the conditions of the indexes have it
+        given["state"] = states[0]
+    elif states:
+        given["state__in"] = states
+    if states and all(each.is_final for each in states):
+        given["finished_at__isnull"] = False  # so it is, and the index holds no others
     if older_than is not None:
         given["enqueued_at__lt"] = timezone.now() - older_than
+    if subject is not None:
+        given |= columns_of_subject(subject)
+    if user is not None:
+        given["user"] = user
     return background.storage.tasks.filter(**given)
 
 

@@ -61,7 +61,7 @@ class BackgroundTask(models.Model):
     into this table even on a site that has not made it (see :mod:`.signal_handlers`).
     """
 
-    task_id = ExactCharField(max_length=255, db_index=True, help_text=_("Huey's id of the task."))
+    task_id = ExactCharField(max_length=255, help_text=_("Huey's id of the task."))
     name = models.CharField(max_length=255, help_text=_("The task's name in Huey's registry."))
     title = models.CharField(
         max_length=255, blank=True, default="", help_text=_("What it does, for people.")
@@ -96,6 +96,7 @@ class BackgroundTask(models.Model):
         null=True,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
+        db_index=False,
         related_name="+",
         help_text=_("Who triggered it."),
     )
@@ -183,7 +184,23 @@ class BackgroundTask(models.Model):
             models.Index(
                 fields=["worker"], name="bgtask_running", condition=models.Q(state=State.RUNNING)
             ),
-            models.Index(fields=["subject_type", "subject_id"], name="bgtask_subject"),
+            # Not by "db_index", which would add one for LIKE on PostgreSQL.
+            models.Index(fields=["task_id"], name="bgtask_task_id"),
+            # Those of overviews: with the number, since the newest are asked for. The first holds
+            # only what has ended, so that claims do not write to it; the queue is for counting.
+            models.Index(
+                fields=["state", "id", "queue"],
+                name="bgtask_state",
+                condition=models.Q(finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=["user", "id"], name="bgtask_user", condition=models.Q(user__isnull=False)
+            ),
+            models.Index(
+                fields=["subject_type", "subject_id", "id"],
+                name="bgtask_about",
+                condition=models.Q(subject_type__isnull=False),
+            ),
             models.Index(
                 fields=["coalesce_key"],
                 name="bgtask_coalesce",

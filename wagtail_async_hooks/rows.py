@@ -86,11 +86,16 @@ def _subject(task: Task) -> dict[str, Any]:
     for value in _arguments(task):
         found = value[0] if isinstance(value, list | tuple) and value else value
         if isinstance(found, Model):
-            return {"subject_type": _content_type(found), "subject_id": _text(found.pk)}
+            return columns_of_subject(found)
         subject = getattr(found, "subject", None)
         if isinstance(subject, Subject):  # of a snapshot, or a draft
             return _columns(*subject)
     return {}
+
+
+def columns_of_subject(instance: Model) -> dict[str, Any]:
+    """Return the columns that say that a task is about an object."""
+    return {"subject_type": _content_type(instance), "subject_id": _text(instance.pk)}
 
 
 def _columns(model: type[Model], key: Any) -> dict[str, Any]:

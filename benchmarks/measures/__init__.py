@@ -33,5 +33,6 @@ ALL: Final = (
     "publish",
     "footprint",
     "importing",
+    "reports",
 )
 """Their names, in the order of the page."""

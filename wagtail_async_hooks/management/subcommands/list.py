@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from wagtail_async_hooks.ledger import LARGE
+from wagtail_async_hooks import overview
 from wagtail_async_hooks.management import telling
 from wagtail_async_hooks.management.choosing import add_filters, chosen
 from wagtail_async_hooks.management.subcommand import BaseSubcommand
@@ -31,8 +31,7 @@ class Subcommand(BaseSubcommand):
         limit = options["limit"]
         if limit < 1:
             raise CommandError(f"--limit should be at least 1, not {limit}.")
-        tasks = chosen(options).defer(*LARGE).select_related("subject_type").order_by("-pk")
-        rows = list(tasks[: limit + 1])
+        rows = overview.newest(chosen(options), limit + 1)
         self.answer([telling.record(row) for row in rows[:limit]], self._lines(rows, limit))
 
     def _lines(self, rows: list[BackgroundTask], limit: int) -> Iterator[str]:
