@@ -172,15 +172,19 @@ def _harmless(query: str) -> str:
 
 
 def _host(request: HttpRequest) -> str:
-    """Return the host, or else what is refused as a host, so that it is refused again.
+    """Return the host; what is refused as a host as well, so that it is refused again.
 
-    :raises KeyError: if there is none, or none but the server's name.
+    :raises KeyError: if there is none, or none but the server's name, and that is refused.
     """
+    is_forwarded = settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in request.META
+    if is_forwarded:
+        return str(request.META["HTTP_X_FORWARDED_HOST"])
+    if "HTTP_HOST" in request.META:
+        return str(request.META["HTTP_HOST"])
     try:
         return request.get_host()
     except DisallowedHost:
-        is_forwarded = settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in request.META
-        return str(request.META["HTTP_X_FORWARDED_HOST" if is_forwarded else "HTTP_HOST"])
+        raise KeyError("HTTP_HOST") from None
 
 
 def _user(key: Any) -> Any:

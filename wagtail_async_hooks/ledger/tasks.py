@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import connections, transaction
-from django.db.models import Q
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Field,
+    IntegerField,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    Q,
+    TextField,
+)
 from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
-from wagtail_async_hooks.models import BackgroundTask, Notice, Pause, TaskItem
+from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
 from wagtail_async_hooks.records import State, TaskInfo
 
 RETRIABLE: Final = (State.FAILED, State.CANCELLED, State.EXPIRED)
@@ -28,9 +37,23 @@ LARGE: Final = ("message", "result", "traceback", "messages")
 
 # In SQL, since Django's ORM would spend more time making the statement than the database running
 # it, and an editor waits.
-_INSERTED: Final = [f for f in BackgroundTask._meta.concrete_fields if not f.primary_key]
+_AS_IT_IS: Final[Mapping[type[Field[Any, Any]], type]] = {
+    CharField: str,
+    ExactCharField: str,
+    TextField: str,
+    IntegerField: int,
+    PositiveIntegerField: int,
+    PositiveSmallIntegerField: int,
+    BooleanField: bool,
+}
+"""Fields of which each driver takes such values as they are; most columns of a row are such."""
+_INSERTED: Final = [
+    (field.attname, _AS_IT_IS.get(type(field)), field)
+    for field in BackgroundTask._meta.concrete_fields
+    if not field.primary_key
+]
 _INSERT: Final = (
-    f"INSERT INTO {TABLE} ({', '.join(str(field.column) for field in _INSERTED)}) "
+    f"INSERT INTO {TABLE} ({', '.join(str(field.column) for _, _, field in _INSERTED)}) "
     f"VALUES ({', '.join(['%s'] * len(_INSERTED))})"
 )
 
@@ -42,8 +65,11 @@ def insert(row: BackgroundTask) -> BackgroundTask:
     # As save() does it: a site may have receivers for all that is saved, and Wagtail has one.
     told = {"instance": row, "raw": False, "using": alias, "update_fields": None}
     pre_save.send(BackgroundTask, **told)
-    values = [
-        field.get_db_prep_save(getattr(row, field.attname), connection) for field in _INSERTED
+    values: list[Any] = [
+        value
+        if (value := getattr(row, name)) is None or type(value) is plain
+        else field.get_db_prep_save(value, connection)
+        for name, plain, field in _INSERTED
     ]
     with connection.cursor() as cursor:
         if connection.features.can_return_columns_from_insert:
