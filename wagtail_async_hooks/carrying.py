@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import models
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
 from wagtail_async_hooks import gates
 from wagtail_async_hooks.catalogue import Kind
@@ -34,19 +35,19 @@ class Call:
         """The arguments by their names in Wagtail's documentation."""
         return {**dict(zip(self.kind.arguments, self.args, strict=False)), **self.kwargs}
 
-    @property
+    @cached_property
     def request(self) -> HttpRequest | None:
         """The request, if there is one among the arguments."""
         found = (value for value in self._values() if isinstance(value, HttpRequest))
         return next(found, None)
 
-    @property
+    @cached_property
     def subject(self) -> models.Model | None:
         """The object that the call is about: the first model instance."""
         found = (value for value in self._values() if isinstance(value, models.Model))
         return next(found, None)
 
-    @property
+    @cached_property
     def is_autosave(self) -> bool:
         """Whether it was no person who saved: such requests ask for JSON, not for a page."""
         request = self.request

@@ -218,9 +218,10 @@ def _encode_items(items: Iterable[Any]) -> list[Any]:
 def _encode_dict(value: dict[Any, Any]) -> Any:
     encoded = {}
     for key, item in value.items():
-        if type(key) is not str or key == _TAG or not _is_plain(key):
+        # Most texts are ASCII: a call less for each.
+        if type(key) is not str or key == _TAG or not (key.isascii() or _is_plain(key)):
             return _encode_pairs(value)
-        if type(item) is str and item.isascii():  # as most are: a call less for each
+        if type(item) is str and item.isascii():
             encoded[key] = item
             continue
         try:

@@ -143,14 +143,16 @@ def encode_request(request: HttpRequest) -> dict[str, Any]:
         "path": request.path,
         "path_info": request.path_info,
         # As it was read: servers differ in what they make of a query that is not ASCII.
-        "query": urlencode(
-            [(k, v) for k, vs in request.GET.lists() if not is_secret(k) for v in vs]
-        ),
+        "query": _query(request.GET) if request.GET else "",
         "scheme": request.scheme,
         "meta": _meta(request),
         "language": translation.get_language(),
         "time_zone": timezone.get_current_timezone_name(),
     }
+
+
+def _query(parameters: QueryDict) -> str:
+    return urlencode([(k, v) for k, vs in parameters.lists() if not is_secret(k) for v in vs])
 
 
 def _meta(request: HttpRequest) -> dict[str, str]:
@@ -167,7 +169,7 @@ def _meta(request: HttpRequest) -> dict[str, str]:
 
 def _harmless(query: str) -> str:
     """Return a query string without the parameters that are named like secrets."""
-    parameters = query.split("&")
+    parameters = query.split("&") if query else []
     return "&".join(p for p in parameters if not is_secret(unquote_plus(p.partition("=")[0])))
 
 
