@@ -53,8 +53,9 @@ class Target:
 
     def payload(self) -> dict[str, Any]:
         """Return what is carried of it."""
-        carried = ((name, getattr(self, name)) for name in _NAMES)
-        return {name: value for name, value in carried if value not in (None, False)}
+        return {
+            name: value for name in _NAMES if (value := getattr(self, name)) not in (None, False)
+        }
 
     def successor(self) -> Any:
         """Return the primary key of the revision that has taken this one's place, or ``None``."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
     BooleanField,
     CharField,
@@ -48,14 +50,16 @@ _AS_IT_IS: Final[Mapping[type[Field[Any, Any]], type]] = {
 }
 """Fields of which each driver takes such values as they are; most columns of a row are such."""
 _INSERTED: Final = [
-    (field.attname, _AS_IT_IS.get(type(field)), field)
+    (field.attname, str(field.column), _AS_IT_IS.get(type(field)), field)
     for field in BackgroundTask._meta.concrete_fields
     if not field.primary_key
 ]
-_INSERT: Final = (
-    f"INSERT INTO {TABLE} ({', '.join(str(field.column) for _, _, field in _INSERTED)}) "
-    f"VALUES ({', '.join(['%s'] * len(_INSERTED))})"
-)
+
+
+@functools.lru_cache(maxsize=32)
+def _insert_into(columns: tuple[str, ...]) -> str:
+    """Return the statement; what it leaves out is ``NULL``, as a third of a new row is."""
+    return f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
 
 
 def insert(row: BackgroundTask) -> BackgroundTask:
@@ -65,22 +69,31 @@ def insert(row: BackgroundTask) -> BackgroundTask:
     # As save() does it: a site may have receivers for all that is saved, and Wagtail has one.
     told = {"instance": row, "raw": False, "using": alias, "update_fields": None}
     pre_save.send(BackgroundTask, **told)
-    values: list[Any] = [
-        value
-        if (value := getattr(row, name)) is None or type(value) is plain
-        else field.get_db_prep_save(value, connection)
-        for name, plain, field in _INSERTED
-    ]
+    statement, values = _statement(row, connection)
     with connection.cursor() as cursor:
         if connection.features.can_return_columns_from_insert:
-            cursor.execute(f"{_INSERT} RETURNING id", values)
+            cursor.execute(f"{statement} RETURNING id", values)
             row.pk = cursor.fetchone()[0]
         else:
-            cursor.execute(_INSERT, values)
+            cursor.execute(statement, values)
             row.pk = connection.ops.last_insert_id(cursor, TABLE, "id")
     row._state.adding, row._state.db = False, alias
     post_save.send(BackgroundTask, created=True, **told)
     return row
+
+
+def _statement(row: BackgroundTask, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    """Return the INSERT of a row, and its values as the driver takes them."""
+    columns, values = [], []
+    for name, column, plain, field in _INSERTED:
+        value = getattr(row, name)
+        if value is None:
+            continue
+        columns.append(column)
+        # Not by the field where that changes nothing: it takes as long as all the rest.
+        known = type(value) is plain
+        values.append(value if known else field.get_db_prep_save(value, connection))
+    return _insert_into(tuple(columns)), values
 
 
 def insert_many(rows: Sequence[BackgroundTask]) -> None:
