@@ -42,9 +42,11 @@ elif CONTENDER == "wagtail":
             "announce_page",
         )
     ]
-elif CONTENDER in ("wagtail_without_hooks", "dropped"):
+elif CONTENDER == "wagtail_without_hooks":
     TASKS = IMMEDIATE
-    if CONTENDER == "dropped":
-        TASKS = {"default": {"BACKEND": "benchmarks.dropping.DroppingBackend"}}
+elif CONTENDER == "dropped":
+    TASKS = {"default": {"BACKEND": "benchmarks.dropping.DroppingBackend"}}
+
+if CONTENDER in ("ours_without_hooks", "wagtail_without_hooks", "dropped"):
     # Wagtail imports this module to have the hooks registered.
     sys.modules[HOOKS] = module_from_spec(ModuleSpec(HOOKS, loader=None))
