@@ -43,12 +43,16 @@ elif CONTENDER == "wagtail":
             "announce_page",
         )
     ]
-elif CONTENDER in ("wagtail_without_hooks", "dropped", "bare") or CONTENDER.endswith("_itself"):
+elif CONTENDER == "dropped":
+    TASKS = {"default": {"BACKEND": "benchmarks.dropping.DroppingBackend"}}
+elif CONTENDER in ("wagtail_without_hooks", "bare") or CONTENDER.endswith("_itself"):
     TASKS = IMMEDIATE
-    if CONTENDER == "dropped":
-        TASKS = {"default": {"BACKEND": "benchmarks.dropping.DroppingBackend"}}
-    elif CONTENDER != "wagtail_without_hooks":
-        INSTALLED_APPS.remove("wagtail_async_hooks")
-        MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("wagtail_async_hooks.")]
+
+if CONTENDER == "bare" or CONTENDER.endswith("_itself"):
+    INSTALLED_APPS.remove("wagtail_async_hooks")
+    MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("wagtail_async_hooks.")]
+
+WITHOUT_HOOKS = ("ours_without_hooks", "wagtail_without_hooks", "dropped", "bare")
+if CONTENDER in WITHOUT_HOOKS or CONTENDER.endswith("_itself"):
     # Wagtail imports this module to have the hooks registered.
     sys.modules[HOOKS] = module_from_spec(ModuleSpec(HOOKS, loader=None))

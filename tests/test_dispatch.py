@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -1063,3 +1064,17 @@ def test_forget__leaves_nothing_behind(function: Callable[..., Any]) -> None:
     assert dispatch.registry == hooks_before
     assert dispatch.kept_synchronous == kept_before
     assert set(background._registry._registry) == tasks_before
+
+
+def test_options_now__follow_the_settings(settings: Any) -> None:
+    path = "tests.site.blog.wagtail_hooks.draw_share_image"
+    entry = dispatch.registry["after_publish_page", path]
+    given = {**settings.WAGTAIL_TASKS, "HOOKS": {}}
+    settings.WAGTAIL_TASKS = given
+    in_code = entry.options_now()
+
+    settings.WAGTAIL_TASKS = {**given, "HOOKS": {path: {"priority": 3}}}
+    assert entry.options_now() == replace(in_code, priority=3)
+
+    settings.WAGTAIL_TASKS = given
+    assert entry.options_now() == in_code

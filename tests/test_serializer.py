@@ -306,6 +306,7 @@ def codecs() -> Iterator[None]:
     for table, before in ((serializer._by_kind, by_kind), (serializer._by_type, by_type)):
         table.clear()
         table.update(before)
+    serializer._codec_for.cache_clear()
 
 
 @pytest.mark.usefixtures("codecs")
@@ -332,6 +333,18 @@ def test_register__the_nearest_base_class_counts() -> None:
     serializer.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
 
     assert through([Tip(3)])[0].cents == 3
+
+
+@pytest.mark.usefixtures("codecs")
+def test_register__counts_for_types_that_were_met_before() -> None:
+    with pytest.raises(CannotSerialize, match="Tip"):
+        serializer.encode(Tip(1))
+    serializer.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
+    assert serializer.encode(Tip(1)) == {"$": "money", "v": 1}
+
+    serializer.register(Codec("tip", Tip, lambda tip: tip.cents, Tip))
+
+    assert serializer.encode(Tip(1)) == {"$": "tip", "v": 1}
 
 
 @pytest.mark.usefixtures("codecs")
@@ -528,6 +541,15 @@ def test_deserialize__refuses_an_altered_signature() -> None:
 def test_deserialize__refuses_anything_else(data: bytes) -> None:
     with pytest.raises(MessageRefused):
         SERIALIZER.deserialize(data)
+
+
+@given(st.text())
+@configured(deadline=None)
+def test_serialize__signs_as_djangos_signer_does(text: str) -> None:
+    data = SERIALIZER.serialize(text).decode()
+
+    document, _, _ = data.rpartition(":")
+    assert data == Signer(salt="wagtail_async_hooks.message").sign(document)
 
 
 def test_deserialize__refuses_what_another_signer_of_the_site_signed() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, register
 
 
 class WagtailAsyncHooksConfig(AppConfig):
@@ -15,7 +19,17 @@ class WagtailAsyncHooksConfig(AppConfig):
 
     def ready(self) -> None:
         # They register themselves.
-        from wagtail_async_hooks import arguments, checks, contradictions  # noqa: F401
+        from wagtail_async_hooks import arguments  # noqa: F401
         from wagtail_async_hooks.signal_handlers import register_signal_handlers
 
         register_signal_handlers()
+        register(check, Tags.compatibility)
+
+
+def check(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Run all system checks of the package."""
+    # Not above: a web process runs none, and they need half of the package.
+    from wagtail_async_hooks import checks, contradictions
+
+    for each in (*checks.CHECKS, *contradictions.CHECKS):
+        yield from each(**kwargs)

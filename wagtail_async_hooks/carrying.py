@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import models
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
 from wagtail_async_hooks import gates
 from wagtail_async_hooks.catalogue import Kind
@@ -34,19 +35,19 @@ class Call:
         """The arguments by their names in Wagtail's documentation."""
         return {**dict(zip(self.kind.arguments, self.args, strict=False)), **self.kwargs}
 
-    @property
+    @cached_property
     def request(self) -> HttpRequest | None:
         """The request, if there is one among the arguments."""
         found = (value for value in self._values() if isinstance(value, HttpRequest))
         return next(found, None)
 
-    @property
+    @cached_property
     def subject(self) -> models.Model | None:
         """The object that the call is about: the first model instance."""
         found = (value for value in self._values() if isinstance(value, models.Model))
         return next(found, None)
 
-    @property
+    @cached_property
     def is_autosave(self) -> bool:
         """Whether it was no person who saved: such requests ask for JSON, not for a page."""
         request = self.request
@@ -58,9 +59,10 @@ class Call:
 
     def target(self, *, supersede: bool) -> Target | None:
         """Return which revision the call is about."""
-        if self.subject is None or self.kind.deleted:
+        subject = None if self.kind.deleted else self.subject
+        if subject is None:
             return None
-        return Target.of(self.subject, draft=self.draft, supersede=supersede)
+        return Target.of(subject, draft=self.draft, supersede=supersede)
 
     def carried(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments as they are to be carried."""
@@ -73,9 +75,6 @@ class Call:
         }
 
     def _carry(self, name: str, value: Any) -> Any:
-        # Not above: it needs Wagtail's models, and hooks may be registered before them.
-        from wagtail_async_hooks.arguments import BulkActionInfo, Draft, Snapshot
-
         if isinstance(value, str | bytes) and is_secret(name):
             raise CannotSerialize(
                 f'an argument named "{name}" is taken for a secret, which is not to be kept; keep '
@@ -83,15 +82,19 @@ class Call:
             )
         if isinstance(value, list | tuple) and self.kind.deleted:
             return [self._carry(name, item) for item in value]
-        if name == "action_instance":
-            return BulkActionInfo.of(value)
-        if not isinstance(value, models.Model):
-            return value
+        if isinstance(value, models.Model):
+            return self._carry_object(name, value)
+        return _bulk_action(value) if name == "action_instance" else value
+
+    def _carry_object(self, name: str, value: models.Model) -> Any:
         if self.kind.deleted:
             return gates.snapshot(self.request or value, value)
-        if name in self.kind.copies:
-            return Snapshot.of(value)
-        return Draft(value) if self.draft else value
+        if name not in self.kind.copies and not self.draft:
+            return value
+        # Not above: they need Wagtail's models, and hooks may be registered before them.
+        from wagtail_async_hooks.arguments import Draft, Snapshot
+
+        return Snapshot.of(value) if name in self.kind.copies else Draft(value)
 
     def culprit(self, error: CannotSerialize) -> str:
         """Say which argument an error is about, by its name in Wagtail's documentation."""
@@ -111,3 +114,9 @@ class Call:
         names = self.kind.arguments
         name = names[number] if number < len(names) else f"argument {number + 1}"
         return name, self.args[number] if number < len(self.args) else None
+
+
+def _bulk_action(action: Any) -> Any:
+    from wagtail_async_hooks.arguments import BulkActionInfo  # see above
+
+    return BulkActionInfo.of(action)

@@ -6,12 +6,12 @@ import difflib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error
 from django.core.management import get_commands
 from django.db import connections, router
 from huey.api import TaskWrapper
@@ -40,7 +40,6 @@ from wagtail_async_hooks.storage.resolving import find_class, make_bell
 from wagtail_async_hooks.tasks_backend.lookup import is_task
 
 
-@register(Tags.compatibility)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Every mistake in ``WAGTAIL_TASKS`` and ``WAGTAIL_TASKS_SYNC_HOOKS``."""
     return [
@@ -53,7 +52,6 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.compatibility)
 def check_backend(**kwargs: Any) -> list[CheckMessage]:
     """A backend that does not exist, or whose library is not installed."""
     settings = conf.current()
@@ -73,7 +71,6 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register(Tags.compatibility)
 def check_database(**kwargs: Any) -> list[CheckMessage]:
     """A ledger that is not in the database of the pages."""
     if not conf.current().backend:
@@ -92,7 +89,6 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.compatibility)
 def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
     """An SQLite database on which an editor's save and a worker would get in each other's way."""
     if not conf.current().backend:
@@ -127,7 +123,6 @@ def _missing_of_sqlite(options: Mapping[str, Any]) -> list[str]:
     return found
 
 
-@register(Tags.compatibility)
 def check_tasks(**kwargs: Any) -> Iterator[CheckMessage]:
     """What our backend cannot do with its entries in ``TASKS``."""
     given = getattr(django_settings, "TASKS", {})
@@ -159,7 +154,6 @@ def _problems_of_tasks(where: str, params: Mapping[str, Any]) -> Iterator[tuple[
             )
 
 
-@register(Tags.compatibility)
 def check_email(**kwargs: Any) -> Iterator[CheckMessage]:
     """E-mails that would be queued, and that no worker could send."""
     problems = [mail.problem_of_at_once(), *(route.problem for route in mail.routes())]
@@ -171,7 +165,6 @@ def check_email(**kwargs: Any) -> Iterator[CheckMessage]:
         )
 
 
-@register(Tags.compatibility)
 def check_email_timeout(**kwargs: Any) -> Iterator[CheckMessage]:
     """A mail server for which a worker would wait without end."""
     for route in mail.routes() if conf.current().backend else ():
@@ -184,7 +177,6 @@ def check_email_timeout(**kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.compatibility)
 def check_renditions(**kwargs: Any) -> Iterator[CheckMessage]:
     """Filter specs that Wagtail cannot parse."""
     where, specs = f'{conf.SETTING}["RENDITIONS"]["specs"]', conf.current().renditions.specs
@@ -204,7 +196,6 @@ def check_renditions(**kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.compatibility)
 def check_bulk_actions(**kwargs: Any) -> Iterator[CheckMessage]:
     """Bulk actions that the settings name, and that do not run in the background."""
     actions = bulk_registry.registered() if conf.current().bulk_actions.actions else {}
@@ -227,7 +218,6 @@ def check_bulk_actions(**kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.compatibility)
 def check_middleware(**kwargs: Any) -> Iterator[CheckMessage]:
     """A middleware that would show messages before there are any, or to nobody."""
     order = list(django_settings.MIDDLEWARE)
@@ -242,7 +232,6 @@ def check_middleware(**kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.compatibility)
 def check_hooks(**kwargs: Any) -> list[CheckMessage]:
     """Functions that asked for the background and run in the request anyway."""
     wagtail_hooks.search_for_hooks()
@@ -257,7 +246,6 @@ def check_hooks(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.compatibility)
 def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
     """Background functions that ask for what is not carried, or do not take what is."""
     wagtail_hooks.search_for_hooks()
@@ -295,7 +283,6 @@ def _misfit(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
         )
 
 
-@register(Tags.compatibility)
 def check_error_classes(**kwargs: Any) -> Iterator[CheckMessage]:
     """Classes of exceptions in ``retry_on`` and ``discard_on`` that do not exist."""
     wagtail_hooks.search_for_hooks()
@@ -314,7 +301,6 @@ def check_error_classes(**kwargs: Any) -> Iterator[CheckMessage]:
                 )
 
 
-@register(Tags.compatibility)
 def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
     """Names in the settings that are neither a hook's nor a background function's."""
     wagtail_hooks.search_for_hooks()
@@ -336,7 +322,6 @@ def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.compatibility)
 def check_schedule(**kwargs: Any) -> Iterator[CheckMessage]:
     """Commands and functions of the schedule that do not exist, or do not take what is given."""
     for name, given in conf.current().schedule.items():
@@ -402,3 +387,23 @@ def _hint(kept: dispatch.KeptSynchronous) -> str:
     if near:
         return f'Remove background=True, or did you mean the hook "{near[0]}"?'
     return "Remove background=True."
+
+
+CHECKS: Final = (
+    check_settings,
+    check_backend,
+    check_database,
+    check_sqlite,
+    check_tasks,
+    check_email,
+    check_email_timeout,
+    check_renditions,
+    check_bulk_actions,
+    check_middleware,
+    check_hooks,
+    check_sources,
+    check_error_classes,
+    check_hook_names,
+    check_schedule,
+)
+"""What :mod:`.apps` makes known to Django."""

@@ -37,8 +37,11 @@ class Context:
     target: Target | None = None
 
     @classmethod
-    def capture(cls) -> Context:
-        """Return what surrounds the caller now."""
+    def capture(cls, target: Target | None = None) -> Context:
+        """Return what surrounds the caller now.
+
+        :param target: what the call is about.
+        """
         language, zone = translation.get_language(), timezone.get_current_timezone()
         can_be_carried = isinstance(zone, zoneinfo.ZoneInfo | datetime.timezone)
         acting = get_active_log_context()
@@ -47,6 +50,7 @@ class Context:
             zone if can_be_carried and zone != timezone.get_default_timezone() else None,
             getattr(acting.user, "pk", None),
             acting.uuid,
+            target,
         )
 
     def about(self, target: Target | None) -> Context:

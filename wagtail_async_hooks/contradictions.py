@@ -8,11 +8,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.core import checks
-from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 from wagtail import hooks as wagtail_hooks
 
@@ -40,7 +40,6 @@ class Configured:
     obj: Any = None
 
 
-@register(Tags.compatibility)
 def check_options(**kwargs: Any) -> Iterator[CheckMessage]:
     """Options in force that contradict each other, or have no effect beside each other."""
     for found in _configured():
@@ -50,7 +49,6 @@ def check_options(**kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.compatibility)
 def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:
     """Keys that cannot be made of the arguments."""
     for found in _configured():
@@ -66,7 +64,6 @@ def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:
                 )
 
 
-@register(Tags.compatibility)
 def check_effect(**kwargs: Any) -> Iterator[CheckMessage]:
     """Settings that others leave without an effect."""
     wagtail_hooks.search_for_hooks()
@@ -76,7 +73,6 @@ def check_effect(**kwargs: Any) -> Iterator[CheckMessage]:
         yield checks.Warning(problem, hint=hint, id="wagtail_async_hooks.W012")
 
 
-@register(Tags.compatibility)
 def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
     """Settings that are called almost as ours are."""
     known = {value for name, value in vars(conf).items() if name.endswith("SETTING")}
@@ -213,3 +209,12 @@ def _without_worker(settings: conf.Settings) -> Iterator[tuple[str, str]]:
                 f'Set BACKEND, to "database" to begin with, or remove {name} where nothing is '
                 "to run in the background.",
             )
+
+
+CHECKS: Final = (
+    check_options,
+    check_keys,
+    check_effect,
+    check_setting_names,
+)
+"""What :mod:`.apps` makes known to Django."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from django.dispatch import Signal
@@ -46,6 +46,9 @@ class BackgroundFunction:
     draft: bool | None
     task: TaskWrapper
     signal: Signal | None = None
+    _settled: list[tuple[conf.Settings, TaskOptions]] = field(
+        default_factory=list, repr=False, compare=False
+    )
 
     def __str__(self) -> str:
         return f"{self.hook} {functions.named(self.function)}"
@@ -57,7 +60,14 @@ class BackgroundFunction:
 
     def options_now(self) -> TaskOptions:
         """Return the options in force: the site's settings overrule the code."""
-        return conf.current().options_for(self.hook, self.path).over(self.options)
+        settings = conf.current()
+        # Each call asks, and in a process the settings are the same ones until a test changes them.
+        for known, options in self._settled:
+            if known is settings:
+                return options
+        options = settings.options_for(self.hook, self.path).over(self.options)
+        self._settled[:] = [(settings, options)]
+        return options
 
     def is_synchronous_now(self) -> bool:
         """Tell whether the site forces it to run in the request."""
@@ -267,7 +277,7 @@ def _make_task(entry: BackgroundFunction, call: Call) -> Task:
     if options.title is not None:
         task.named = call.named
     give_keys(task, options, call.named, entry)
-    task.context_carried = Context.capture().about(call.target(supersede=bool(options.supersede)))
+    task.context_carried = Context.capture(call.target(supersede=bool(options.supersede)))
     return task
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from django.apps import apps
@@ -75,4 +75,9 @@ def run_here(told: str, run: Callable[[], Any]) -> None:
 
 
 def _database_of_pages() -> str:
-    return router.db_for_write(apps.get_model("wagtailcore", "Page"))
+    return router.db_for_write(_page_model())
+
+
+@cache
+def _page_model() -> Any:
+    return apps.get_model("wagtailcore", "Page")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.db import models, router
@@ -53,8 +53,9 @@ class Target:
 
     def payload(self) -> dict[str, Any]:
         """Return what is carried of it."""
-        carried = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in carried if value not in (None, False)}
+        return {
+            name: value for name in _NAMES if (value := getattr(self, name)) not in (None, False)
+        }
 
     def successor(self) -> Any:
         """Return the primary key of the revision that has taken this one's place, or ``None``."""
@@ -72,3 +73,6 @@ class Target:
             return latest if latest != self.revision or overwritten else None
         newer = bool(live) and live[0] not in (None, self.revision, self.live)
         return live[0] if newer else None
+
+
+_NAMES: Final = tuple(field.name for field in fields(Target))

@@ -25,8 +25,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.signing import BadSignature, Signer
+from django.core.signing import BadSignature, Signer, b64_encode
 from django.db import DatabaseError, InterfaceError
+from django.utils.crypto import salted_hmac
+from django.utils.encoding import force_bytes
 from django.utils.functional import LazyObject
 from django.utils.safestring import SafeString
 from huey.registry import Message
@@ -54,6 +56,10 @@ to read, which takes more of its stack."""
 _TAG: Final = "$"
 _SALT: Final = "wagtail_async_hooks.message"
 _TOO_DEEP: Final = "the message is nested too deeply."
+
+# ASCII only, so that it can be read in every database and log. What contains itself has no end
+# for encode(), so there is no need to look for it again.
+_json: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _NESTED: Final = "the value is nested too deeply or contains itself; pass a flat value."
 
 
@@ -99,9 +105,11 @@ def register(codec: Codec) -> None:
     """Make a codec known; one for the same type or of the same name is replaced."""
     _by_kind[codec.kind] = codec
     _by_type[codec.type] = codec
+    _codec_for.cache_clear()
 
 
-def _codec_for(kind: type) -> Codec | None:
+@functools.lru_cache(maxsize=512)  # a model has many base classes
+def _codec_for(kind: type[Any]) -> Codec | None:
     """Return the codec of a type, or that of its nearest base class which accepts subclasses."""
     if kind in _by_type:
         return _by_type[kind]
@@ -114,7 +122,8 @@ def _codec_for(kind: type) -> Codec | None:
 
 def _codec_of(value: Any) -> Codec | None:
     """Return the codec of a value, which may be loaded only when it is needed."""
-    return _codec_for(value.__class__ if isinstance(value, LazyObject) else type(value))
+    kind: Any = value.__class__ if isinstance(value, LazyObject) else type(value)
+    return _codec_for(kind)
 
 
 def encode(value: Any) -> Any:
@@ -123,23 +132,9 @@ def encode(value: Any) -> Any:
     :raises CannotSerialize: naming the type and where it stands inside the value.
     """
     kind = type(value)
-    if kind is str:
-        return value if _is_plain(value) else {_TAG: "text", "v": _encode_text(value)}
-    if value is None or kind is bool:
-        return value
-    if kind is int:
-        # Longer ones are beyond what int() reads back by default (4300 digits).
-        return value if abs(value) < 2**63 else {_TAG: "int", "v": hex(value)}
-    if kind is float:
-        return value if math.isfinite(value) else {_TAG: "float", "v": repr(value)}
-    if kind is list:
-        return _encode_list(value)
-    if kind is dict:
-        return _encode_dict(value)
-    if kind in (tuple, set, frozenset):
-        return {_TAG: kind.__name__, "v": _encode_items(value)}
-    if kind is Reference:
-        return {_TAG: value.kind, "v": encode(value.payload)}
+    built_in = _BUILT_IN.get(kind)
+    if built_in is not None:
+        return built_in(value)
     codec = _codec_of(value)
     if codec is None:
         raise CannotSerialize(
@@ -182,6 +177,27 @@ def _decoded(codec: Codec, payload: Any) -> Any:
         ) from error
 
 
+def _encode_str(value: str) -> Any:
+    return value if _is_plain(value) else {_TAG: "text", "v": _encode_text(value)}
+
+
+def _encode_int(value: int) -> Any:
+    # Longer ones are beyond what int() reads back by default (4300 digits).
+    return value if abs(value) < 2**63 else {_TAG: "int", "v": hex(value)}
+
+
+def _encode_float(value: float) -> Any:
+    return value if math.isfinite(value) else {_TAG: "float", "v": repr(value)}
+
+
+def _encode_tagged(items: tuple[Any, ...] | set[Any] | frozenset[Any]) -> Any:
+    return {_TAG: type(items).__name__, "v": _encode_items(items)}
+
+
+def _encode_reference(reference: Reference) -> Any:
+    return {_TAG: reference.kind, "v": encode(reference.payload)}
+
+
 def _encode_list(items: list[Any]) -> Any:
     codec = _codec_of(items[0]) if items else None
     if codec is None or not codec.many or any(_codec_of(item) is not codec for item in items):
@@ -200,16 +216,50 @@ def _encode_items(items: Iterable[Any]) -> list[Any]:
 
 
 def _encode_dict(value: dict[Any, Any]) -> Any:
-    if not all(type(key) is str and _is_plain(key) for key in value) or _TAG in value:
-        return {_TAG: "dict", "v": [[encode(k), _encode_at(k, v)] for k, v in value.items()]}
-    return {key: _encode_at(key, item) for key, item in value.items()}
+    encoded = {}
+    for key, item in value.items():
+        # Most texts are ASCII: a call less for each.
+        if type(key) is not str or key == _TAG or not (key.isascii() or _is_plain(key)):
+            return _encode_pairs(value)
+        if type(item) is str and item.isascii():
+            encoded[key] = item
+            continue
+        try:
+            encoded[key] = encode(item)
+        except CannotSerialize as error:
+            raise error.within(f"[{key!r}]") from None
+    return encoded
 
 
-def _encode_at(key: Any, item: Any) -> Any:
-    try:
-        return encode(item)
-    except CannotSerialize as error:
-        raise error.within(f"[{key!r}]") from None
+def _encode_pairs(value: dict[Any, Any]) -> Any:
+    """Return what is carried of a dict whose keys an object of JSON cannot have."""
+    pairs = []
+    for key, item in value.items():
+        try:
+            pairs.append([encode(key), encode(item)])
+        except CannotSerialize as error:
+            raise error.within(f"[{key!r}]") from None
+    return {_TAG: "dict", "v": pairs}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_BUILT_IN: Final[dict[type, Callable[[Any], Any]]] = {
+    str: _encode_str,
+    type(None): _as_it_is,
+    bool: _as_it_is,
+    int: _encode_int,
+    float: _encode_float,
+    list: _encode_list,
+    dict: _encode_dict,
+    tuple: _encode_tagged,
+    set: _encode_tagged,
+    frozenset: _encode_tagged,
+    Reference: _encode_reference,
+}
+"""What :func:`encode` makes of these types by itself; a subclass of one is no such type."""
 
 
 def decode(value: Any, *, lazily: bool = False) -> Any:
@@ -277,8 +327,7 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
 def _write(content: dict[str, Any]) -> bytes:
     try:
         document = {"v": VERSION, **{key: encode(value) for key, value in content.items()}}
-        # ASCII only, so that it can be read in every database and log.
-        text = json.dumps(document, separators=(",", ":"))
+        text = _json.encode(document)
     except RecursionError:
         raise CannotSerialize(_NESTED) from None
     if _is_too_deep(text, document):
@@ -299,7 +348,23 @@ def _signer() -> Signer:
 @functools.lru_cache(maxsize=8)
 def _signer_with(key: str | bytes, former: tuple[str | bytes, ...]) -> Signer:
     """Return the signer of a site's keys; making one takes as long as signing a message does."""
-    return Signer(key=key, fallback_keys=list(former), salt=_SALT)
+    return _PreparedSigner(key=key, fallback_keys=list(former), salt=_SALT)
+
+
+class _PreparedSigner(Signer):
+    """Django's signer, which derives its key once, and not for each message anew."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        salt = f"{_SALT}signer"  # as Django has it
+        self._prepared = salted_hmac(salt, b"", self.key, algorithm=self.algorithm)
+
+    def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
+        if key not in (None, self.key):
+            return super().signature(value, key)
+        signed = self._prepared.copy()
+        signed.update(force_bytes(value))
+        return b64_encode(signed.digest()).decode()
 
 
 def _is_too_deep(text: str, document: Any) -> bool:

@@ -143,14 +143,16 @@ def encode_request(request: HttpRequest) -> dict[str, Any]:
         "path": request.path,
         "path_info": request.path_info,
         # As it was read: servers differ in what they make of a query that is not ASCII.
-        "query": urlencode(
-            [(k, v) for k, vs in request.GET.lists() if not is_secret(k) for v in vs]
-        ),
+        "query": _query(request.GET) if request.GET else "",
         "scheme": request.scheme,
         "meta": _meta(request),
         "language": translation.get_language(),
         "time_zone": timezone.get_current_timezone_name(),
     }
+
+
+def _query(parameters: QueryDict) -> str:
+    return urlencode([(k, v) for k, vs in parameters.lists() if not is_secret(k) for v in vs])
 
 
 def _meta(request: HttpRequest) -> dict[str, str]:
@@ -167,20 +169,24 @@ def _meta(request: HttpRequest) -> dict[str, str]:
 
 def _harmless(query: str) -> str:
     """Return a query string without the parameters that are named like secrets."""
-    parameters = query.split("&")
+    parameters = query.split("&") if query else []
     return "&".join(p for p in parameters if not is_secret(unquote_plus(p.partition("=")[0])))
 
 
 def _host(request: HttpRequest) -> str:
-    """Return the host, or else what is refused as a host, so that it is refused again.
+    """Return the host; what is refused as a host as well, so that it is refused again.
 
-    :raises KeyError: if there is none, or none but the server's name.
+    :raises KeyError: if there is none, or none but the server's name, and that is refused.
     """
+    is_forwarded = settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in request.META
+    if is_forwarded:
+        return str(request.META["HTTP_X_FORWARDED_HOST"])
+    if "HTTP_HOST" in request.META:
+        return str(request.META["HTTP_HOST"])
     try:
         return request.get_host()
     except DisallowedHost:
-        is_forwarded = settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in request.META
-        return str(request.META["HTTP_X_FORWARDED_HOST" if is_forwarded else "HTTP_HOST"])
+        raise KeyError("HTTP_HOST") from None
 
 
 def _user(key: Any) -> Any:

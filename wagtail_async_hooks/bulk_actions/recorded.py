@@ -10,7 +10,6 @@ from django.db.models import Count, Model, QuerySet
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.bulk_actions.registry import registered
-from wagtail_async_hooks.bulk_actions.running import run_bulk_action
 from wagtail_async_hooks.exceptions import MessageRefused, ObjectsFailed, UnknownTask
 from wagtail_async_hooks.models import BackgroundTask, TaskItem
 from wagtail_async_hooks.queue import background
@@ -40,6 +39,9 @@ class RecordedAction:
     @classmethod
     def find(cls, task_id: str) -> RecordedAction | None:
         """Return the bulk action with one of Huey's ids, if there is one."""
+        # Not above: only whoever asks for one needs what runs it, and then Huey has to know it.
+        from wagtail_async_hooks.bulk_actions.running import run_bulk_action
+
         row = ledger.newest(task_id)
         try:
             task = None if row is None else background.deserialize_task(bytes(row.message))

@@ -20,7 +20,6 @@ from wagtail_async_hooks import conf, recording
 from wagtail_async_hooks.arguments import ModelSequence, columns
 from wagtail_async_hooks.bulk_actions.forms import encode_form
 from wagtail_async_hooks.bulk_actions.registry import name_of
-from wagtail_async_hooks.bulk_actions.running import run_bulk_action
 from wagtail_async_hooks.exceptions import CannotSerialize
 from wagtail_async_hooks.queue import background
 
@@ -87,6 +86,9 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         return "all" not in chosen and len(chosen) <= self._threshold()
 
     def _task(self, objects: Sequence[models.Model], form: Any) -> Task:
+        # Not above: only workers, and those who record a task for them, need what runs it.
+        from wagtail_async_hooks.bulk_actions.running import run_bulk_action
+
         alias = router.db_for_write(self.model)
         keys = [columns.key_of(found) for found in objects]
         references = ModelSequence([(self.model._meta.label_lower, alias, keys)])

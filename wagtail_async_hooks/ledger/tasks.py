@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import connections, transaction
-from django.db.models import Q
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Field,
+    IntegerField,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    Q,
+    TextField,
+)
 from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
-from wagtail_async_hooks.models import BackgroundTask, Notice, Pause, TaskItem
+from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
 from wagtail_async_hooks.records import State, TaskInfo
 
 RETRIABLE: Final = (State.FAILED, State.CANCELLED, State.EXPIRED)
@@ -28,11 +39,27 @@ LARGE: Final = ("message", "result", "traceback", "messages")
 
 # In SQL, since Django's ORM would spend more time making the statement than the database running
 # it, and an editor waits.
-_INSERTED: Final = [f for f in BackgroundTask._meta.concrete_fields if not f.primary_key]
-_INSERT: Final = (
-    f"INSERT INTO {TABLE} ({', '.join(str(field.column) for field in _INSERTED)}) "
-    f"VALUES ({', '.join(['%s'] * len(_INSERTED))})"
-)
+_AS_IT_IS: Final[Mapping[type[Field[Any, Any]], type]] = {
+    CharField: str,
+    ExactCharField: str,
+    TextField: str,
+    IntegerField: int,
+    PositiveIntegerField: int,
+    PositiveSmallIntegerField: int,
+    BooleanField: bool,
+}
+"""Fields of which each driver takes such values as they are; most columns of a row are such."""
+_INSERTED: Final = [
+    (field.attname, str(field.column), _AS_IT_IS.get(type(field)), field)
+    for field in BackgroundTask._meta.concrete_fields
+    if not field.primary_key
+]
+
+
+@functools.lru_cache(maxsize=32)
+def _insert_into(columns: tuple[str, ...]) -> str:
+    """Return the statement; what it leaves out is ``NULL``, as a third of a new row is."""
+    return f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
 
 
 def insert(row: BackgroundTask) -> BackgroundTask:
@@ -42,19 +69,31 @@ def insert(row: BackgroundTask) -> BackgroundTask:
     # As save() does it: a site may have receivers for all that is saved, and Wagtail has one.
     told = {"instance": row, "raw": False, "using": alias, "update_fields": None}
     pre_save.send(BackgroundTask, **told)
-    values = [
-        field.get_db_prep_save(getattr(row, field.attname), connection) for field in _INSERTED
-    ]
+    statement, values = _statement(row, connection)
     with connection.cursor() as cursor:
         if connection.features.can_return_columns_from_insert:
-            cursor.execute(f"{_INSERT} RETURNING id", values)
+            cursor.execute(f"{statement} RETURNING id", values)
             row.pk = cursor.fetchone()[0]
         else:
-            cursor.execute(_INSERT, values)
+            cursor.execute(statement, values)
             row.pk = connection.ops.last_insert_id(cursor, TABLE, "id")
     row._state.adding, row._state.db = False, alias
     post_save.send(BackgroundTask, created=True, **told)
     return row
+
+
+def _statement(row: BackgroundTask, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    """Return the INSERT of a row, and its values as the driver takes them."""
+    columns, values = [], []
+    for name, column, plain, field in _INSERTED:
+        value = getattr(row, name)
+        if value is None:
+            continue
+        columns.append(column)
+        # Not by the field where that changes nothing: it takes as long as all the rest.
+        known = type(value) is plain
+        values.append(value if known else field.get_db_prep_save(value, connection))
+    return _insert_into(tuple(columns)), values
 
 
 def insert_many(rows: Sequence[BackgroundTask]) -> None:

@@ -14,7 +14,6 @@ from huey.storage import BaseStorage, PriorityRedisStorage
 from wagtail_async_hooks.conf import Settings
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.secrecy import without_password
-from wagtail_async_hooks.storage.bell import BellStorage
 from wagtail_async_hooks.storage.database import DatabaseStorage
 
 REDIS_TIMEOUT: Final = 1.0
@@ -32,6 +31,9 @@ def resolve(settings: Settings, name: str) -> DatabaseStorage:
     """
     if settings.backend == "database":
         return DatabaseStorage(name)
+    # Not above: most sites have no other storage.
+    from wagtail_async_hooks.storage.bell import BellStorage
+
     return BellStorage(
         name, partial(make_bell, settings, name), partial(make_bell, settings, name, listens=True)
     )
