@@ -164,17 +164,19 @@ def _publish() -> Iterator[Budget]:
         def of(contender: str, metric: str, database: str = database) -> Value:
             return Pick("publish", metric, contender, database)
 
+        # Both without the demo's hooks: on Wagtail alone these would not be dropped, but take the
+        # editor's time.
         against = "against Wagtail with a backend that drops its tasks"
         yield Budget(
             f"publish_{database}",
             f"a publish on {name}, {against}",
-            ratio(of("ours", "time"), of("dropped", "time")),
+            ratio(of("ours_without_hooks", "time"), of("dropped", "time")),
             1.05,
         )
         yield Budget(
             f"publish_queries_{database}",
             f"queries of a publish on {name}, {against}",
-            difference(of("ours", "queries"), of("dropped", "queries")),
+            difference(of("ours_without_hooks", "queries"), of("dropped", "queries")),
             5,
             " more",
         )

@@ -29,5 +29,5 @@ def enqueue_many(number: int) -> None:
 
 def workers(number: int, processes: int = 1) -> list[list[str]]:
     """Return the command of a worker with so many threads, in each of so many processes."""
-    worker = [*MANAGE, "wagtail_worker", "--threads", str(number)]
+    worker = [*MANAGE, "wagtail_worker", "--verbosity", "0", "--threads", str(number)]
     return [worker if processes == 1 else [*worker, "--processes", str(processes)]]
