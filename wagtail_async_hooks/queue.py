@@ -158,15 +158,11 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     bounds: Bounds
     """What claims keep to: limits, and in a worker also its queues, and what is paused."""
 
-    listens: bool
-    """Whether what a storage rings for is for this process, which then serves all queues."""
-
     def __init__(self, name: str = "wagtail_async_hooks") -> None:
         self._thread = _ThreadState()
         self._held: set[tuple[int, int]] = set()
         self._suspect = threading.Lock()
         self.bounds = Bounds(limits=conf.current().limits)
-        self.listens = True
         super().__init__(
             name,
             store_none=True,  # costs nothing: a task that has succeeded and has no result says so
@@ -365,11 +361,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         :returns: the task, or ``None`` if nothing waits.
         """
         while not self.bounds.all_paused:
-            hint = self.storage.hint() if self.listens else None
-            claim = self._claim(worker, hint)
-            if claim is None and hint is None:
+            claim = self._claim(worker)
+            if claim is None:
                 return None
-            if claim is not None and (task := self._open(claim)) is not None:
+            if (task := self._open(claim)) is not None:
                 return task
         self.settle()
         return None
@@ -378,7 +373,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """Tell whether this process makes an attempt at a task, or has yet to record its end."""
         return (pk, attempt) in self._held
 
-    def _claim(self, worker: int | None, hint: int | None) -> Claim | None:
+    def _claim(self, worker: int | None) -> Claim | None:
         """Claim the next task; one that a worker has died of only if no such one runs here.
 
         Otherwise those that happened to run beside a task that kills its workers would run beside
@@ -387,7 +382,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         suspects = self._suspect.acquire(blocking=False)
         claim = None
         try:
-            claim = self._step(worker, hint, claim=True, suspects=suspects)
+            claim = self._step(worker, claim=True, suspects=suspects)
         finally:
             if suspects and (claim is None or not claim.deaths):
                 self._suspect.release()
@@ -401,16 +396,14 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def settle(self) -> None:
         """Record how this thread's last task ended, if that is not done yet."""
         if self._thread.pending is not None:
-            self._step(None, None, claim=False)
+            self._step(None, claim=False)
 
-    def _step(
-        self, worker: int | None, hint: int | None, *, claim: bool, suspects: bool = True
-    ) -> Claim | None:
+    def _step(self, worker: int | None, *, claim: bool, suspects: bool = True) -> Claim | None:
         outcome = self._thread.pending
         kept: bool
         claimed: Claim | None
         kept, claimed = self.storage.ledger.step(
-            outcome, worker, hint, claim=claim, suspects=suspects, bounds=self.bounds
+            outcome, worker, claim=claim, suspects=suspects, bounds=self.bounds
         )
         if claimed is not None and not claimed.put_off:
             self._held.add((claimed.pk, claimed.attempt))

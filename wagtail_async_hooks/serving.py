@@ -29,7 +29,7 @@ class Serving:
         self._queues = tuple(queues)
         self._exclude = tuple(exclude)
         self._paused: dict[str, Pause] = {}
-        queue.listens = not (queues or exclude)
+        self._serves_all = not (queues or exclude)
 
     def waiter(self) -> Waiter:
         """Return what tells the threads that a task may be waiting.
@@ -37,7 +37,7 @@ class Serving:
         What a storage rings for may be of another queue, and nobody would hear it again. So a
         process that does not serve all queues watches the database.
         """
-        return self._queue.storage.waiter() if self._queue.listens else self._watch()
+        return self._queue.storage.waiter() if self._serves_all else self._watch()
 
     @staticmethod
     def _watch() -> Waiter:
@@ -59,7 +59,7 @@ class Serving:
 
         :param seconds: without a heartbeat after which a worker is given up for dead.
         """
-        if not self._queue.listens and not ledger.is_served_throughout(seconds):
+        if not self._serves_all and not ledger.is_served_throughout(seconds):
             self._queue.storage.forget_rings()
 
     def held_back(self) -> int:
@@ -81,7 +81,6 @@ class Serving:
 
     def end(self) -> None:
         """The process serves nothing any more."""
-        self._queue.listens = True
         self._queue.bounds = Bounds(limits=conf.current().limits)
 
     def _bounds(self, pauses: Iterable[Pause]) -> Bounds:

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 from huey.storage import MemoryStorage
 
+from tests.processes import wait_until
 from tests.work import tasks
 from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
@@ -40,6 +41,10 @@ class Fragile(MemoryStorage):  # type: ignore[misc]  # Huey has no types
     def dequeue(self) -> Any:
         self._ask()
         return super().dequeue()
+
+
+LONG = 30.0
+"""Seconds that no wait in these tests should last."""
 
 
 @pytest.fixture
@@ -115,13 +120,18 @@ def test_lost_rings__are_made_up_for_from_the_ledger(fragile: Fragile) -> None:
 
 
 def test_false_rings__are_dropped(fragile: Fragile, caplog: Any) -> None:
-    for false in (b"999999", b"not a number", b"\xff", b"-1", b"9" * 5000, "½", object()):
+    waiter = background.storage.waiter()
+    thread = threading.Thread(target=waiter.wait, args=(0, LONG))
+    thread.start()
+    for false in (b"not a number", b"\xff", b"-1", b"9" * 5000, "½", object()):
+        caplog.clear()
         fragile.enqueue(false)  # type: ignore[arg-type]  # of somebody else's making
-    tasks.add(1, 2)
-    fragile.enqueue(b"%d" % BackgroundTask.objects.get().pk)  # rings twice
-    assert run_all() == 1
+        wait_until(lambda: "A message that is not ours was dropped" in caplog.text, "it is told")
+    assert thread.is_alive()
+    fragile.enqueue(b"999999")  # of a task that is done, perhaps
+    thread.join(LONG)
+    assert not thread.is_alive()
     assert run_all() == 0
-    assert "A message that is not ours was dropped" in caplog.text
 
 
 def test_outage__tasks_are_recorded_and_found(fragile: Fragile, caplog: Any) -> None:
@@ -152,11 +162,61 @@ def test_outage__the_end_is_told(fragile: Fragile, no_pause: None, caplog: Any) 
 
 def test_wait__ends_when_it_rings(fragile: Fragile) -> None:
     waiter = background.storage.waiter()
+    thread = threading.Thread(target=waiter.wait, args=(0, LONG))
+    thread.start()
     tasks.add(1, 2)
-    waiter.wait(waiter.mark(), 30)
-    assert background.storage.hint() is None  # each thread looks into the ledger first
-    waiter.wait(waiter.mark(), 0.05)
+    thread.join(LONG)
+    assert not thread.is_alive()
+    waiter.found()
+    assert fragile.enqueued_items() == []  # who was rung for need not ring for others
     assert run_all() == 1
+
+
+def test_wait__forgets_what_rang_for_busy_threads(fragile: Fragile) -> None:
+    for _ in range(3):
+        tasks.add(1, 2)
+    assert run_all() == 3
+    assert len(fragile.enqueued_items()) == 3
+
+    waiter = background.storage.waiter()
+    waiter.wait(0, LONG)  # returns at once: the ledger is to be looked into once more
+
+    assert fragile.enqueued_items() == []
+    assert run_all() == 0
+    begun = time.monotonic()
+    waiter.wait(0, 0.2)
+    assert time.monotonic() - begun >= 0.2
+
+
+def test_found__who_forgot_rings_rings_for_another_thread(fragile: Fragile) -> None:
+    waiter = background.storage.waiter()
+    for _ in range(3):
+        tasks.add(1, 2)
+    waiter.wait(0, LONG)
+    assert fragile.enqueued_items() == []
+
+    waiter.found()
+    waiter.found()
+
+    assert fragile.enqueued_items() == [bell.NEXT]
+
+
+def test_found__who_was_rung_for_like_that_rings_on(fragile: Fragile) -> None:
+    waiter = background.storage.waiter()
+
+    def wait_and_find() -> None:
+        waiter.wait(0, LONG)
+        waiter.found()
+
+    threads = [threading.Thread(target=wait_and_find) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: fragile.asked > 10, "all of them listen")
+    fragile.enqueue(bell.NEXT)
+    for thread in threads:
+        thread.join(LONG)
+        assert not thread.is_alive()
+    assert fragile.enqueued_items() == [bell.NEXT]
 
 
 def test_wait__of_a_storage_that_is_away_ends_after_its_timeout(fragile: Fragile) -> None:

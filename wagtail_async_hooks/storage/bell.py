@@ -1,8 +1,9 @@
-"""Any of Huey's storages as a doorbell: it tells workers, quickly and in order, what waits.
+"""Any of Huey's storages as a doorbell: it wakes an idle thread for each task that comes to wait.
 
-The truth stays in the ledger. What goes through the other storage is the primary key of a row, so
-that nothing is lost when it is emptied, and who can write to it can at most have a waiting task
-run. When it cannot be reached, tasks are still recorded, and workers find them in the ledger.
+The truth stays in the ledger, and so does the order. What goes through the other storage is the
+primary key of a row, for people who look into it; nothing is lost when it is emptied, and who can
+write to it can at most have a worker look. When it cannot be reached, tasks are still recorded, and
+workers find them in the ledger.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ logger = logging.getLogger(__name__)
 RINGS: Final = 100
 """How often the bell rings at most for tasks that come to wait all at once."""
 
-LEDGER_INTERVAL: Final = 5.0
-"""Seconds after which a busy worker's thread claims by the ledger's order once, whatever rings."""
+NEXT: Final = b"next"
+"""What is rung by a thread that has found a task and does not know whether there are more."""
 
 POLL_INTERVAL: Final = 0.02
 """Seconds between two looks at a storage that cannot block."""
@@ -37,7 +38,6 @@ POLL_INTERVAL: Final = 0.02
 OUTAGE_INTERVAL: Final = 5.0
 """Seconds for which a storage that did not answer is left alone, so that an editor who saves
 several times waits for it once; and between two attempts of a worker."""
-
 
 _DIGITS: Final = len(str(models.BigAutoField.MAX_BIGINT))
 
@@ -110,63 +110,77 @@ class BellStorage(DatabaseStorage):
         if (found := self.ledger.next_in_queue(queue)) is not None:
             self.ring(*found)
 
-    def forget_rings(self) -> None:
-        """Empty the bell, where no worker listens: it would grow for ever."""
+    def forget_rings(self) -> bool:
+        """Empty the bell, and tell whether anything was in it.
+
+        What has rung while all were busy has rung for tasks that were taken since, but for the
+        last ones. Where no worker listens, it would grow for ever.
+        """
         if self._is_left_alone():
-            return
+            return False
         try:
+            if not self.bell.queue_size():
+                return False
             self.bell.flush_queue()
         except Exception as error:
             self._lose(error)
+            return False
+        return True
 
     def ring(self, pk: int, priority: int) -> None:
         """Tell workers of one row. A bell that does not ring delays the task, and no more."""
+        self._ring(b"%d" % pk, priority)
+
+    def pass_on(self) -> None:
+        """Ring for another idle thread, if the rings that were for it may be forgotten."""
+        if self._thread.passes_on:
+            self._thread.passes_on = False
+            self._ring(NEXT, 0)
+
+    def _ring(self, told: bytes, priority: int) -> None:
         if self._is_left_alone():
             return
         try:
-            self.bell.enqueue(b"%d" % pk, priority if self.bell.priority else None)
+            self.bell.enqueue(told, priority if self.bell.priority else None)
         except Exception as error:
             self._lose(error)
         else:
             self._find()
 
-    def hint(self) -> int | None:
-        """Return the key that was rung for next; now and then ``None``, to find lost ones."""
-        now = time.monotonic()
-        if now - self._thread.claimed_in_order_at < LEDGER_INTERVAL:
-            pk = self._thread.take() or self.pop(self.bell)
-            if pk is not None:
-                return pk
-        self._thread.claimed_in_order_at = now
-        return None
-
     def waiter(self) -> BellWaiter:
         """Return what waits for the bell."""
         return BellWaiter(self)
 
-    def pop(self, storage: BaseStorage) -> int | None:
-        """Take the next key out of the other storage; ``None`` when there is none, or no answer."""
-        if self._is_left_alone():
-            return None
-        try:
-            data = storage.dequeue()
-        except Exception as error:
-            self._lose(error)
-            return None
-        self._find()
-        return _key(data)
-
     def listen(self, timeout: float, closed: threading.Event) -> None:
-        """Wait until the bell rings for this thread, at most ``timeout`` seconds or so."""
+        """Wait until the bell rings for this thread, at most ``timeout`` seconds or so.
+
+        It takes nothing out of the bell while it is busy. So what is in there is forgotten, and
+        the ledger looked into once more, as that is less than to look for each ring.
+        """
+        self._thread.passes_on = self.forget_rings()
+        if self._thread.passes_on:
+            return
         deadline = time.monotonic() + timeout
         while not closed.is_set() and time.monotonic() < deadline:
-            self._thread.heard = self.pop(self.listener)
-            if self._thread.heard is not None:
+            if (heard := self._hear()) is not None:
+                self._thread.passes_on = heard == NEXT
                 return
             if self._is_left_alone():
                 closed.wait(deadline - time.monotonic())
             elif not self.listener.blocking:
                 closed.wait(POLL_INTERVAL)
+
+    def _hear(self) -> bytes | None:
+        """Take out what was rung next; ``None`` when there is nothing, or no answer."""
+        if self._is_left_alone():
+            return None
+        try:
+            data = self.listener.dequeue()
+        except Exception as error:
+            self._lose(error)
+            return None
+        self._find()
+        return data if data is None or _is_ours(data) else None
 
     def _is_left_alone(self) -> bool:
         lost_at = self._lost_at
@@ -192,16 +206,10 @@ class BellStorage(DatabaseStorage):
 
 
 class _ThreadState(threading.local):
-    """What one thread of the worker remembers between two claims."""
+    """What one thread of the worker remembers until it has claimed a task."""
 
-    heard: int | None = None
-    """The key for which the bell rang while the thread waited."""
-
-    claimed_in_order_at: float = float("-inf")
-
-    def take(self) -> int | None:
-        heard, self.heard = self.heard, None
-        return heard
+    passes_on: bool = False
+    """Whether it was woken by what may have been meant for others as well."""
 
 
 class BellWaiter:
@@ -221,21 +229,17 @@ class BellWaiter:
 
     def found(self) -> None:
         """See :meth:`~wagtail_async_hooks.storage.waiting.Waiter.found`; each ring wakes one."""
+        self._storage.pass_on()
 
     def close(self) -> None:
         """See :meth:`~wagtail_async_hooks.storage.waiting.Waiter.close`."""
         self._closed.set()
 
 
-def _key(data: Any) -> int | None:
-    """Return the key that a message is; what is not one did not come from us."""
-    if data is None:
-        return None
-    try:
-        key = int(data) if len(data) <= _DIGITS else 0
-    except (TypeError, ValueError):
-        key = 0
-    if 0 < key <= models.BigAutoField.MAX_BIGINT:
-        return key
-    logger.error("A message that is not ours was dropped from the storage: %r", data[:80])
-    return None
+def _is_ours(data: Any) -> bool:
+    """Tell whether we have rung that."""
+    told = bytes(data) if isinstance(data, bytes | bytearray | memoryview) else b""
+    if told == NEXT or (told.isdigit() and len(told) <= _DIGITS):
+        return True
+    logger.error("A message that is not ours was dropped from the storage: %.80r", data)
+    return False

@@ -92,10 +92,6 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     # What TaskQueue and its worker need beyond Huey's interface ------------------------------
 
-    def hint(self) -> int | None:
-        """Return the primary key of the row to claim next; ``None`` leaves it to the ledger."""
-        return None
-
     def waiter(self) -> Waiter:
         """Return what tells a worker's threads that a task may be waiting."""
         return DatabaseWaiter(self.ledger.database())
@@ -109,8 +105,9 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def announce_room(self, queue: str) -> None:
         """Tell workers that one more task of a queue that has a limit may run from now on."""
 
-    def forget_rings(self) -> None:
-        """Drop what nobody will hear."""
+    def forget_rings(self) -> bool:
+        """Drop what nobody will hear; tell whether there was anything."""
+        return False
 
     # Huey's queue ---------------------------------------------------------------------------
 
