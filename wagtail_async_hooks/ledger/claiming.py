@@ -14,6 +14,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from wagtail_async_hooks.ledger import driver
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import INFO, TABLE, database, lock_of, moment_of
 from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, forced, slot_of
@@ -122,22 +123,22 @@ def _finish_and_claim(
     state = columns.pop("state")
     changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
     parameters = [state, worker, moment_of(alias, timezone.now()), *columns.values()]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
-            f"attempt = {_IF_ENDED} attempt ELSE attempt + 1 END, "
-            f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
-            f"started_at = {_IF_ENDED} started_at ELSE %s END, "
-            f"slot = NULL{changes} "
-            f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text}{first})) "
-            # The row's state as well: another worker may have claimed it while this one waited
-            # for its lock, and of the row alone the conditions are looked at once more.
-            "AND ((id = %s AND attempt = %s AND state = 'running') "
-            "OR (id <> %s AND state = 'waiting')) "
-            f"RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
-            [*parameters, ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk],
-        )
-        rows = {row[0]: row for row in cursor.fetchall()}
+    changed = driver.rows_of(
+        connection,
+        f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
+        f"attempt = {_IF_ENDED} attempt ELSE attempt + 1 END, "
+        f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
+        f"started_at = {_IF_ENDED} started_at ELSE %s END, "
+        f"slot = NULL{changes} "
+        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text}{first})) "
+        # The row's state as well: another worker may have claimed it while this one waited for its
+        # lock, and of the row alone the conditions are looked at once more.
+        "AND ((id = %s AND attempt = %s AND state = 'running') "
+        "OR (id <> %s AND state = 'waiting')) "
+        f"RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
+        [*parameters, ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk],
+    )
+    rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
     return kept, _as_claim(rows.popitem()[1], worker) if rows else None
 
@@ -221,8 +222,7 @@ def _claim(
     began = (worker, moment_of(connection.alias, timezone.now()))
     take = _update_returning if _updates_return(connection) else _select_then_update
     for choice in choices(connection, pk, waiting, bounds):
-        with connection.cursor() as cursor:
-            row = take(connection, cursor, choice, began, slot_of(bounds))
+        row = take(connection, choice, began, slot_of(bounds))
         if row is not None:
             return _as_claim(row, worker)
     return None
@@ -241,40 +241,41 @@ def _as_claim(row: tuple[Any, ...], worker: int | None) -> Claim:
 
 
 def _update_returning(
-    connection: BaseDatabaseWrapper, cursor: Any, choice: Choice, began: Sequence[Any], slot: Sql
+    connection: BaseDatabaseWrapper, choice: Choice, began: Sequence[Any], slot: Sql
 ) -> tuple[Any, ...] | None:
     where, order, _ = choice
     chosen = where.text
     if order:
         first = f"SELECT id FROM {TABLE} WHERE {where.text} ORDER BY {order} LIMIT 1"
         chosen = f"id = ({first}{lock_of(connection)})"
-    cursor.execute(
+    rows = driver.rows_of(
+        connection,
         f"{_BEGIN}, slot = {slot.text} WHERE {chosen} RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
         [*began, *slot.parameters, *where.parameters],
     )
-    row: tuple[Any, ...] | None = cursor.fetchone()
-    return row
+    return rows[0] if rows else None
 
 
 def _select_then_update(
-    connection: BaseDatabaseWrapper, cursor: Any, choice: Choice, began: Sequence[Any], slot: Sql
+    connection: BaseDatabaseWrapper, choice: Choice, began: Sequence[Any], slot: Sql
 ) -> tuple[Any, ...] | None:
     """Claim on a database without ``UPDATE … RETURNING``; the caller holds a transaction."""
     where, order, index = choice
     first = f" ORDER BY {order} LIMIT 1" if order else ""
-    cursor.execute(
-        f"SELECT {_CLAIMED}, {slot.text}, {_REVOCATIONS} FROM {TABLE}{forced(connection, index)} "
-        f"WHERE {where.text}{first}{lock_of(connection)}",
-        [*slot.parameters, *where.parameters],
-    )
-    row = cursor.fetchone()
-    if row is None:
-        return None
-    *_, number, _ = row
-    cursor.execute(
-        f"{_BEGIN}, slot = %s WHERE id = %s AND state = 'waiting'", [*began, number, row[0]]
-    )
-    if cursor.rowcount != 1:
-        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_CLAIMED}, {slot.text}, {_REVOCATIONS} FROM {TABLE}"
+            f"{forced(connection, index)} WHERE {where.text}{first}{lock_of(connection)}",
+            [*slot.parameters, *where.parameters],
+        )
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        *_, number, _ = row
+        cursor.execute(
+            f"{_BEGIN}, slot = %s WHERE id = %s AND state = 'waiting'", [*began, number, row[0]]
+        )
+        if cursor.rowcount != 1:
+            return None
     attempt = _CLAIMED.split(", ").index("attempt")
     return (*row[:attempt], row[attempt] + 1, *row[attempt + 1 :])

@@ -1,0 +1,121 @@
+"""Statements by the database's driver do what they do by Django's cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
+
+from tests.work import tasks
+from wagtail_async_hooks import background
+from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.models import BackgroundTask, StoredValue
+from wagtail_async_hooks.records import State
+
+NOTHING = "SELECT id FROM wagtail_async_hooks_backgroundtask WHERE id = %s"
+
+
+@pytest.fixture
+def cursors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows with each cursor of Django's."""
+    made: list[int] = []
+    make = connection.cursor
+
+    def cursor(*args: Any) -> Any:
+        made.append(1)
+        return make(*args)
+
+    monkeypatch.setattr(connection, "cursor", cursor)
+    return made
+
+
+def passing_on(execute: Callable[..., Any], *args: Any) -> Any:
+    """Do nothing but run the statement."""
+    return execute(*args)
+
+
+knows_the_driver = pytest.mark.skipif(
+    connection.vendor not in ("sqlite", "postgresql"), reason="by Django's cursor here"
+)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_rows_of__values_come_back(committed_db: None, watched: bool) -> None:
+    tasks.add(1, 2)
+    row = BackgroundTask.objects.get()
+
+    with connection.execute_wrapper(passing_on) if watched else nullcontext():
+        found = driver.rows_of(
+            connection,
+            "SELECT id, task_id, priority, message, state, run_at "
+            "FROM wagtail_async_hooks_backgroundtask WHERE id = %s AND name = %s",
+            [row.pk, row.name],
+        )
+
+    [(pk, task_id, priority, message, state, run_at)] = found
+    assert (pk, task_id, priority) == (row.pk, row.task_id, row.priority)
+    assert (bytes(message), state, run_at) == (bytes(row.message), "waiting", None)
+
+
+@knows_the_driver
+def test_rows_of__asks_the_driver_and_who_watches_sees_it(
+    committed_db: None, cursors: list[int]
+) -> None:
+    assert driver.rows_of(connection, NOTHING, [0]) == []
+    assert cursors == []
+
+    seen: list[str] = []
+
+    def watch(execute: Any, statement: str, *args: Any) -> Any:
+        seen.append(statement)
+        return execute(statement, *args)
+
+    with connection.execute_wrapper(watch):
+        assert driver.rows_of(connection, NOTHING, [0]) == []
+    assert seen == [NOTHING]
+
+
+def test_rows_of__belongs_to_a_transaction(committed_db: None) -> None:
+    StoredValue.objects.create(storage="tests", key="kept", value=b"before")
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012  # both are the point
+        driver.rows_of(connection, "SELECT 1 WHERE 1 = %s", [1])
+        StoredValue.objects.update(value=b"after")
+        raise RuntimeError
+    assert bytes(StoredValue.objects.get().value) == b"before"
+
+
+def test_rows_of__raises_djangos_errors(committed_db: None) -> None:
+    with pytest.raises((OperationalError, ProgrammingError)):
+        driver.rows_of(connection, "SELECT nothing_like_that WHERE 1 = %s", [1])
+    tasks.add(1, 2)
+    pk = BackgroundTask.objects.get().pk
+    if connection.vendor != "mysql":  # which has no RETURNING of an UPDATE
+        with pytest.raises(IntegrityError):
+            driver.rows_of(
+                connection,
+                "UPDATE wagtail_async_hooks_backgroundtask SET name = NULL WHERE id = %s "
+                "RETURNING id",
+                [pk],
+            )
+    assert driver.rows_of(connection, NOTHING, [pk]) == [(pk,)]
+
+
+@knows_the_driver
+def test_claim_and_finish__need_no_cursor_of_djangos(
+    committed_db: None, cursors: list[int]
+) -> None:
+    for _ in range(2):
+        tasks.add(1, 2)
+    cursors.clear()
+
+    task = background.dequeue()
+    assert task is not None
+    background.attempt(task)
+    assert background.dequeue() is not None
+
+    assert cursors == []
+    states = BackgroundTask.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == [State.SUCCEEDED, State.RUNNING]
