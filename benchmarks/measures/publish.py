@@ -44,7 +44,7 @@ def cases(*, quick: bool) -> list[Case]:
 
 def rounds(*, quick: bool) -> int:
     """Return how often each case is run."""
-    return 2 if quick else 7
+    return 2 if quick else 4
 
 
 def run(case: Case) -> dict[str, list[float]]:

@@ -237,9 +237,11 @@ class BellWaiter:
 
 
 def _is_ours(data: Any) -> bool:
-    """Tell whether we have rung that."""
-    told = bytes(data) if isinstance(data, bytes | bytearray | memoryview) else b""
-    if told == NEXT or (told.isdigit() and len(told) <= _DIGITS):
+    """Tell whether we have rung that; it may be anything, and of any size."""
+    is_short = isinstance(data, bytes | bytearray | memoryview) and len(data) <= _DIGITS
+    told = bytes(data) if is_short else b""
+    if told == NEXT or told.isdigit():
         return True
-    logger.error("A message that is not ours was dropped from the storage: %.80r", data)
+    shown = data[:80] if isinstance(data, bytes | bytearray | str) else type(data)
+    logger.error("A message that is not ours was dropped from the storage: %r", shown)
     return False
