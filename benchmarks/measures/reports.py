@@ -26,6 +26,7 @@ METRICS: Final = {
     "by_subject": Metric("by page"),
     "by_user": Metric("by user"),
     "by_error": Metric("by error"),
+    "queries": Metric("queries of a page", digits=0),
 }
 BASELINE: Final = "ours"
 SMALL: Final = {"rows": 1000, "times": 1}
@@ -55,7 +56,19 @@ def run(case: Case) -> dict[str, list[float]]:
     crowds.fill(case.options["rows"])
     if case.database == "postgres":  # which does so by itself in time
         crowds.gather_statistics()
-    return {name: _times(query, case.options["times"]) for name, query in _queries().items()}
+    queries = _queries()
+    found = {name: _times(query, case.options["times"]) for name, query in queries.items()}
+    return {**found, "queries": [_statements(queries["all"])]}
+
+
+def _statements(query: Callable[[], Any]) -> float:
+    """Return how many statements a query sends."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as captured:
+        query()
+    return float(len(captured))
 
 
 def _times(query: Callable[[], Any], number: int) -> list[float]:
