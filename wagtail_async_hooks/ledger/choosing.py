@@ -34,6 +34,9 @@ _LOWEST_SLOT: Final = (
 
 _OF_ALL: Final = "priority DESC, id"
 
+NEXT: Final = "wagtail_async_hooks_next"
+"""PostgreSQL's function that locks the first of all tasks, and returns its number."""
+
 _QUEUES: Final = 10_000
 """So many queues are looked at. It keeps PostgreSQL from looking at each several times."""
 
@@ -58,16 +61,20 @@ class Choice(NamedTuple):
 
 
 def choices(
-    connection: BaseDatabaseWrapper, pk: int | None, waiting: str, bounds: Bounds
+    connection: BaseDatabaseWrapper, pk: int | None, suspects: bool, bounds: Bounds
 ) -> Iterator[Choice]:
     """Return what to claim, in the order in which to try it; nothing waits if nothing is found.
 
     :param pk: only this row.
-    :param waiting: the condition for a row that waits.
+    :param suspects: ``False`` to pass over tasks that a worker has died of.
     """
+    waiting = "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
     if pk is not None:
         where = Sql(f"id = %s AND {waiting} AND {_free(connection)}", (pk,))
         yield Choice(_both(where, _within(connection, waiting, bounds)))
+    elif not bounds and connection.vendor == "postgresql":
+        # Which has a function for it, see migration 0014.
+        yield Choice(Sql(f"id = (SELECT {NEXT}(%s)) AND state = 'waiting'", (suspects,)))
     elif not bounds:
         yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
     else:

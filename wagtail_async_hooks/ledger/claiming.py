@@ -117,7 +117,7 @@ def _finish_and_claim(
 ) -> tuple[bool, Claim | None]:
     """Do both in one round trip, by a statement that commits by itself."""
     connection, ended = connections[alias], outcome.claim
-    [(where, order, _)] = choices(connection, pk, _waiting(suspects), EVERYTHING)
+    [(where, order, _)] = choices(connection, pk, suspects, EVERYTHING)
     first = f" ORDER BY {order} LIMIT 1{lock_of(connection)}" if order else ""
     columns = _columns(alias, outcome)
     state = columns.pop("state")
@@ -218,18 +218,13 @@ def _claim(
     suspects: bool,
     bounds: Bounds,
 ) -> Claim | None:
-    waiting = _waiting(suspects)
     began = (worker, moment_of(connection.alias, timezone.now()))
     take = _update_returning if _updates_return(connection) else _select_then_update
-    for choice in choices(connection, pk, waiting, bounds):
+    for choice in choices(connection, pk, suspects, bounds):
         row = take(connection, choice, began, slot_of(bounds))
         if row is not None:
             return _as_claim(row, worker)
     return None
-
-
-def _waiting(suspects: bool) -> str:
-    return "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
 
 
 def _as_claim(row: tuple[Any, ...], worker: int | None) -> Claim:
