@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from django.db.models import Q
 
@@ -14,6 +15,9 @@ from wagtail_async_hooks.records import Bounds, State
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
+
+MANY_RINGS: Final = 1000
+"""So many rings are kept while no thread listens."""
 
 
 class Serving:
@@ -55,11 +59,15 @@ class Serving:
         self._paused = pauses
 
     def keep_bell_short(self, seconds: float) -> None:
-        """Empty the bell if nobody hears it: no worker alive serves all queues.
+        """Empty the bell if nobody hears it: no worker alive serves all queues, or all are busy.
+
+        Threads that were busy look into the ledger before they listen.
 
         :param seconds: without a heartbeat after which a worker is given up for dead.
         """
-        if not self._serves_all and not ledger.is_served_throughout(seconds):
+        if self._serves_all:
+            self._queue.storage.forget_rings(MANY_RINGS)
+        elif not ledger.is_served_throughout(seconds):
             self._queue.storage.forget_rings()
 
     def held_back(self) -> int:

@@ -12,7 +12,7 @@ from huey.storage import MemoryStorage
 
 from tests.processes import wait_until
 from tests.work import tasks
-from wagtail_async_hooks import background
+from wagtail_async_hooks import background, serving
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import State
 from wagtail_async_hooks.storage import bell
@@ -186,6 +186,21 @@ def test_wait__forgets_what_rang_for_busy_threads(fragile: Fragile) -> None:
     begun = time.monotonic()
     waiter.wait(0, 0.2)
     assert time.monotonic() - begun >= 0.2
+
+
+def test_keep_bell_short__while_all_are_busy(
+    fragile: Fragile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "MANY_RINGS", 2)
+    served = serving.Serving(background, [], [])
+    for kept in (1, 2):
+        tasks.add(1, 2)
+        served.keep_bell_short(20)
+        assert fragile.queue_size() == kept
+    tasks.add(1, 2)
+    served.keep_bell_short(20)
+    assert fragile.queue_size() == 0
+    assert run_all() == 3
 
 
 def test_found__who_forgot_rings_rings_for_another_thread(fragile: Fragile) -> None:

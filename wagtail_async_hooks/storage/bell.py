@@ -110,8 +110,8 @@ class BellStorage(DatabaseStorage):
         if (found := self.ledger.next_in_queue(queue)) is not None:
             self.ring(*found)
 
-    def forget_rings(self) -> bool:
-        """Empty the bell, and tell whether anything was in it.
+    def forget_rings(self, more_than: int = 0) -> bool:
+        """Empty the bell if more has rung than that, and tell whether it was emptied.
 
         What has rung while all were busy has rung for tasks that were taken since, but for the
         last ones. Where no worker listens, it would grow for ever.
@@ -119,7 +119,7 @@ class BellStorage(DatabaseStorage):
         if self._is_left_alone():
             return False
         try:
-            if not self.bell.queue_size():
+            if self.bell.queue_size() <= more_than:
                 return False
             self.bell.flush_queue()
         except Exception as error:

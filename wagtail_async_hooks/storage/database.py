@@ -105,7 +105,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def announce_room(self, queue: str) -> None:
         """Tell workers that one more task of a queue that has a limit may run from now on."""
 
-    def forget_rings(self) -> bool:
+    def forget_rings(self, more_than: int = 0) -> bool:
         """Drop what nobody will hear; tell whether there was anything."""
         return False
 
