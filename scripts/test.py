@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,22 @@ FIRST_REDIS_DATABASE = 8
 """Number of the first job's Redis database; Redis has 16 of them unless it is told otherwise."""
 
 MAX_LANES = 3
+
+LAST_LINES = 12
+"""So many lines are repeated of a job that ended without saying which tests failed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended.
+
+    :param code: its exit code.
+    :param why: the lines that tell which tests failed; of a job that could not say, its last ones.
+    """
+
+    title: str
+    code: int
+    why: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -103,8 +120,8 @@ class Job:
             }
         return environment
 
-    def run(self, pytest_options: Sequence[str]) -> int:
-        """Run it, and print what it says, each line with the job's title; return the exit code."""
+    def run(self, pytest_options: Sequence[str]) -> Result:
+        """Run it, and print what it says, each line with the job's title."""
         marker = ["-m", "slow" if self.slow else "not slow"]
         command = [sys.executable, "-m", "pytest", *marker, *pytest_options]
         begun = time.monotonic()
@@ -118,11 +135,17 @@ class Job:
                 errors="replace",
             )
             assert process.stdout is not None
+            failures: list[str] = []
+            last: deque[str] = deque(maxlen=LAST_LINES)
             for line in process.stdout:
-                self._say(line.rstrip("\n"))
+                line = line.rstrip("\n")
+                self._say(line)
+                last.append(line)
+                if line.startswith(("FAILED ", "ERROR ")):
+                    failures.append(line)
             process.wait()
         self._say(f"exit code {process.returncode} after {time.monotonic() - begun:.0f} s")
-        return process.returncode
+        return Result(self.title, process.returncode, failures or list(last))
 
     def _say(self, line: str) -> None:
         print(f"{self.title:>15} | {line}", flush=True)
@@ -141,7 +164,8 @@ def main() -> int:
     )
     options, pytest_options = parser.parse_known_args()
     if options.quick:
-        return Job("sqlite", slow=False, redis_database=FIRST_REDIS_DATABASE).run(pytest_options)
+        quick = Job("sqlite", slow=False, redis_database=FIRST_REDIS_DATABASE)
+        return quick.run(pytest_options).code
     databases = found_databases()
     if databases is None:
         return 1
@@ -150,8 +174,8 @@ def main() -> int:
         failed = run_covered(jobs, pytest_options)
     else:
         failed = run_all(jobs, pytest_options)
-    if failed:
-        print(f"These jobs failed: {'; '.join(failed)}.")
+    for result in failed:
+        print(f"\nFailed: {result.title}, exit code {result.code}", *result.why, sep="\n")
     return 1 if failed else 0
 
 
@@ -177,20 +201,24 @@ def jobs_of(databases: Sequence[str], slow_on: Sequence[str]) -> list[Job]:
     ]
 
 
-def run_covered(jobs: Sequence[Job], pytest_options: Sequence[str]) -> list[str]:
-    """Run jobs and tell which code they have run, added up; return the titles of what failed."""
+def run_covered(jobs: Sequence[Job], pytest_options: Sequence[str]) -> list[Result]:
+    """Run jobs and tell which code they have run, added up; return what failed."""
     coverage("erase")
     failed = run_all(jobs, ["--cov", "--cov-report=", *pytest_options])
     coverage("combine", "--quiet", *(str(path) for path in Path().glob(".coverage.*")))
-    return [*failed, *(["coverage"] if coverage("report") else [])]
+    code = coverage("report")
+    return [*failed, *([Result("coverage", code, ["See its table."])] if code else [])]
 
 
-def run_all(jobs: Sequence[Job], pytest_options: Sequence[str]) -> list[str]:
-    """Run jobs, some at once; return the titles of those that failed."""
+def run_all(jobs: Sequence[Job], pytest_options: Sequence[str]) -> list[Result]:
+    """Run jobs, some at once; return those that failed.
+
+    What failed is told once more at the end of all, where whoever reads the end of a log looks.
+    """
     lanes = min(MAX_LANES, os.cpu_count() or 1)
     with ThreadPoolExecutor(max_workers=lanes) as pool:
-        codes = pool.map(lambda job: job.run(pytest_options), jobs)
-        return [job.title for job, code in zip(jobs, codes, strict=True) if code]
+        results = list(pool.map(lambda job: job.run(pytest_options), jobs))
+    return [result for result in results if result.code]
 
 
 def coverage(*arguments: str) -> int:
