@@ -267,7 +267,7 @@ class MariaDB(DatabaseServer):
         """See :class:`Server`."""
         self.run(
             find_binary("mariadb-install-db"),
-            *("--no-defaults", f"--datadir={self.folder / 'data'}"),
+            *("--no-defaults", *self._folders()),
             *("--auth-root-authentication-method=normal", "--skip-test-db"),
         )
 
@@ -275,7 +275,7 @@ class MariaDB(DatabaseServer):
         """See :class:`Server`."""
         return [
             find_binary("mariadbd"),
-            *("--no-defaults", f"--datadir={self.folder / 'data'}"),
+            *("--no-defaults", *self._folders()),
             *(f"--port={self.port}", f"--bind-address={HOST}"),
             *(f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}"),
             *("--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M"),
@@ -294,6 +294,11 @@ class MariaDB(DatabaseServer):
         with connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS {self.NAME}")
         return True
+
+    def _folders(self) -> list[str]:
+        # A starting server deletes the temporary tables that it finds in its `tmpdir`. In that of
+        # the system they may be those of another server, which is at work.
+        return [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder}"]
 
     def version(self) -> str:
         """See :class:`Server`."""
