@@ -50,7 +50,7 @@ def _handled(call: Callable[[], Any]) -> int:
 
 
 def _explained(call: Callable[[], Any]) -> int:
-    """Add up what PostgreSQL says of each node of the plans."""
+    """Add up what PostgreSQL says of each node of the plans: rows, or blocks of a function."""
     with CaptureQueriesContext(connection) as queries, transaction.atomic():
         call()
         transaction.set_rollback(True)
@@ -58,7 +58,7 @@ def _explained(call: Callable[[], Any]) -> int:
     for query in queries:
         if query["sql"].startswith(("SELECT", "UPDATE", "WITH")):
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query['sql']}")
+                cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query['sql']}")
                 [(found,)] = cursor.fetchall()
                 transaction.set_rollback(True)
             plan = json.loads(found) if isinstance(found, str) else found
@@ -67,6 +67,8 @@ def _explained(call: Callable[[], Any]) -> int:
 
 
 def _rows_of(node: dict[str, Any]) -> int:
+    if "Function Name" in node:
+        return int(node["Shared Hit Blocks"] + node["Shared Read Blocks"])
     read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
     own = int(read * node["Actual Loops"])
     return own + sum(_rows_of(child) for child in node.get("Plans", []))

@@ -97,6 +97,8 @@ class Claim(TaskInfo):
     :param put_off: nothing runs here: what was claimed is merged into this one, which waits for the
         end of a burst, or runs elsewhere.
     :param slot: its number among the running tasks of its queue, if that has a limit.
+    :param looked_at: when this thread last looked for the first of all tasks, as told by
+        ``time.monotonic()``; since then it has looked behind its last one.
     """
 
     deaths: int
@@ -111,6 +113,7 @@ class Claim(TaskInfo):
     merged: tuple[TaskInfo, ...] = ()
     put_off: bool = False
     slot: int | None = None
+    looked_at: float = 0.0
 
     @property
     def counted(self) -> int:

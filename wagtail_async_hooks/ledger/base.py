@@ -16,6 +16,12 @@ TABLE: Final = BackgroundTask._meta.db_table
 INFO: Final = "id, task_id, name, hook, function, queue, priority, attempt"
 """The columns of a :class:`~wagtail_async_hooks.records.TaskInfo`, in their order."""
 
+CLAIMED: Final = (
+    f"{INFO}, deaths, message, coalesce_key, exclusive_key, cancel_requested, snoozes, "
+    "latest_at IS NOT NULL"
+)
+"""What is read of a row that has been claimed."""
+
 BATCH: Final = 500
 """So many primary keys or rows are put into one statement: databases limit its length."""
 

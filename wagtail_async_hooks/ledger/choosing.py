@@ -34,9 +34,6 @@ _LOWEST_SLOT: Final = (
 
 _OF_ALL: Final = "priority DESC, id"
 
-NEXT: Final = "wagtail_async_hooks_next"
-"""PostgreSQL's function that locks the first of all tasks, and returns its number."""
-
 _QUEUES: Final = 10_000
 """So many queues are looked at. It keeps PostgreSQL from looking at each several times."""
 
@@ -72,9 +69,6 @@ def choices(
     if pk is not None:
         where = Sql(f"id = %s AND {waiting} AND {_free(connection)}", (pk,))
         yield Choice(_both(where, _within(connection, waiting, bounds)))
-    elif not bounds and connection.vendor == "postgresql":
-        # Which has a function for it, see migration 0014.
-        yield Choice(Sql(f"id = (SELECT {NEXT}(%s)) AND state = 'waiting'", (suspects,)))
     elif not bounds:
         yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
     else:

@@ -14,20 +14,15 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.ledger import driver, postgresql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
-from wagtail_async_hooks.ledger.base import INFO, TABLE, database, lock_of, moment_of
+from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of, moment_of
 from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, forced, slot_of
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.progress import progress_columns
 from wagtail_async_hooks.models import StoredValue
 from wagtail_async_hooks.records import EVERYTHING, Bounds, Claim, Outcome, State
-
-_CLAIMED: Final = (
-    f"{INFO}, deaths, message, coalesce_key, exclusive_key, cancel_requested, snoozes, "
-    "latest_at IS NOT NULL"
-)
 
 _COLLISIONS: Final = 20
 """How often a claim is tried again that took a task whose exclusive key, or whose slot in its
@@ -71,7 +66,7 @@ def step(
     kept, claimed = False, None
     for collisions in range(_COLLISIONS + 1):
         try:
-            if outcome is not None and claim and _fit_one_statement(alias, outcome, bounds):
+            if outcome is not None and claim and _go_together(alias, outcome, pk, bounds):
                 kept, claimed = _finish_and_claim(alias, outcome, worker, pk, suspects)
                 break
             with _transaction(alias, needed=outcome is not None):
@@ -100,16 +95,25 @@ def _updates_return(connection: BaseDatabaseWrapper) -> bool:
     return returns and connection.vendor in ("postgresql", "sqlite")
 
 
-def _fit_one_statement(alias: str, outcome: Outcome, bounds: Bounds) -> bool:
-    """Tell whether recording an outcome and claiming the next task changes just these two rows.
+def _go_together(alias: str, outcome: Outcome, pk: int | None, bounds: Bounds) -> bool:
+    """Tell whether recording an outcome and claiming the next task is one statement.
 
-    A statement does not see its own changes. So it would not find a task that waits again, nor one
-    that waits for an exclusive key or a slot of its queue.
+    Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
+    does not see its own changes: it would not find a task that waits again, nor one that waits for
+    an exclusive key or a slot of its queue.
     """
-    claim = outcome.claim
+    connection, claim = connections[alias], outcome.claim
+    if bounds or _tells(outcome) or _keeps_attempt(outcome) or _separates(outcome):
+        return False
+    if _by_function(connection, pk, bounds):
+        return postgresql.takes(outcome)
     frees = bool(claim.exclusive_key) or claim.slot is not None or outcome.state is State.WAITING
-    follows = _tells(outcome) or _keeps_attempt(outcome) or _separates(outcome)
-    return not (bounds or frees or follows) and _updates_return(connections[alias])
+    return not frees and _updates_return(connection)
+
+
+def _by_function(connection: BaseDatabaseWrapper, pk: int | None, bounds: Bounds) -> bool:
+    """Tell whether PostgreSQL's function finds the next task; it knows no bounds."""
+    return connection.vendor == "postgresql" and pk is None and not bounds
 
 
 def _finish_and_claim(
@@ -117,6 +121,8 @@ def _finish_and_claim(
 ) -> tuple[bool, Claim | None]:
     """Do both in one round trip, by a statement that commits by itself."""
     connection, ended = connections[alias], outcome.claim
+    if _by_function(connection, pk, EVERYTHING):
+        return _call_function(connection, outcome, worker, suspects)
     [(where, order, _)] = choices(connection, pk, suspects, EVERYTHING)
     first = f" ORDER BY {order} LIMIT 1{lock_of(connection)}" if order else ""
     columns = _columns(alias, outcome)
@@ -135,12 +141,19 @@ def _finish_and_claim(
         # lock, and of the row alone the conditions are looked at once more.
         "AND ((id = %s AND attempt = %s AND state = 'running') "
         "OR (id <> %s AND state = 'waiting')) "
-        f"RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
+        f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}",
         [*parameters, ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk],
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
     return kept, _as_claim(rows.popitem()[1], worker) if rows else None
+
+
+def _call_function(
+    connection: BaseDatabaseWrapper, outcome: Outcome | None, worker: int | None, suspects: bool
+) -> tuple[bool, Claim | None]:
+    kept, row, looked_at = postgresql.step(connection, outcome, worker, suspects)
+    return kept, None if row is None else _as_claim(row, worker, looked_at)
 
 
 def _finish(alias: str, outcome: Outcome) -> bool:
@@ -218,6 +231,8 @@ def _claim(
     suspects: bool,
     bounds: Bounds,
 ) -> Claim | None:
+    if _by_function(connection, pk, bounds):
+        return _call_function(connection, None, worker, suspects)[1]
     began = (worker, moment_of(connection.alias, timezone.now()))
     take = _update_returning if _updates_return(connection) else _select_then_update
     for choice in choices(connection, pk, suspects, bounds):
@@ -227,11 +242,13 @@ def _claim(
     return None
 
 
-def _as_claim(row: tuple[Any, ...], worker: int | None) -> Claim:
+def _as_claim(row: tuple[Any, ...], worker: int | None, looked_at: float = 0.0) -> Claim:
     *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-2]
     slot, revocations = row[-2:]
     columns += [bytes(message), coalesce_key, exclusive_key, bool(cancelled), worker]
-    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot]
+    # Of those with a coalesce key another one may run, from behind tasks that wait.
+    looked_at = 0.0 if coalesce_key else looked_at
+    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, looked_at]
     return Claim(*columns)
 
 
@@ -245,7 +262,7 @@ def _update_returning(
         chosen = f"id = ({first}{lock_of(connection)})"
     rows = driver.rows_of(
         connection,
-        f"{_BEGIN}, slot = {slot.text} WHERE {chosen} RETURNING {_CLAIMED}, slot, {_REVOCATIONS}",
+        f"{_BEGIN}, slot = {slot.text} WHERE {chosen} RETURNING {CLAIMED}, slot, {_REVOCATIONS}",
         [*began, *slot.parameters, *where.parameters],
     )
     return rows[0] if rows else None
@@ -259,7 +276,7 @@ def _select_then_update(
     first = f" ORDER BY {order} LIMIT 1" if order else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {_CLAIMED}, {slot.text}, {_REVOCATIONS} FROM {TABLE}"
+            f"SELECT {CLAIMED}, {slot.text}, {_REVOCATIONS} FROM {TABLE}"
             f"{forced(connection, index)} WHERE {where.text}{first}{lock_of(connection)}",
             [*slot.parameters, *where.parameters],
         )
@@ -272,5 +289,5 @@ def _select_then_update(
         )
         if cursor.rowcount != 1:
             return None
-    attempt = _CLAIMED.split(", ").index("attempt")
+    attempt = CLAIMED.split(", ").index("attempt")
     return (*row[:attempt], row[attempt] + 1, *row[attempt + 1 :])

@@ -1,0 +1,64 @@
+"""Records how a task ended and claims the next by one call of a function, on PostgreSQL.
+
+The function is made by migration 0014, which tells why there is one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.records import Claim, Outcome
+
+FUNCTION: Final = "wagtail_async_hooks_step"
+
+LOOK_BACK: Final = 0.05
+"""After so many seconds a thread looks for the first of all tasks again, see :func:`_last`."""
+
+_CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
+
+
+def step(
+    connection: BaseDatabaseWrapper, outcome: Outcome | None, worker: int | None, suspects: bool
+) -> tuple[bool, tuple[Any, ...] | None, float]:
+    """Do both, in one round trip and one commit.
+
+    :param outcome: with a final state, and nothing to record but what the function takes.
+    :returns: whether the outcome counted; of the claimed row what elsewhere is read of it; and
+        :attr:`~wagtail_async_hooks.records.Claim.looked_at`.
+    """
+    last = _last(outcome)
+    parameters = [*_ended(outcome), timezone.now(), worker, suspects]
+    parameters += [last.priority, last.pk] if last else [None, None]
+    [(kept, *row, revocations)] = driver.rows_of(connection, _CALL, parameters)
+    looked_at = last.looked_at if last else time.monotonic()
+    return kept, None if row[0] is None else (*row, None, revocations), looked_at
+
+
+def takes(outcome: Outcome) -> bool:
+    """Tell whether the function can record an outcome."""
+    return outcome.state.is_final and outcome.message is None and outcome.progress is None
+
+
+def _ended(outcome: Outcome | None) -> list[Any]:
+    if outcome is None:
+        return [None] * 8
+    errors = [outcome.error, outcome.error_type[:255], outcome.traceback, outcome.explanation]
+    return [outcome.claim.pk, outcome.claim.attempt, outcome.state.value, outcome.result, *errors]
+
+
+def _last(outcome: Outcome | None) -> Claim | None:
+    """Return the task behind which to look for the next, ``None`` to look at all of them.
+
+    While some other transaction holds its snapshot, nothing that was waiting leaves the index, and
+    who begins at its head passes over all of it. A thread that has just claimed a task knows that
+    nothing of the same priority waits before that, but for what came back or was committed late.
+    Those are found a moment later; what has a higher priority is found at once.
+    """
+    if outcome is None or time.monotonic() - outcome.claim.looked_at > LOOK_BACK:
+        return None
+    return outcome.claim
