@@ -34,7 +34,7 @@ def cases(*, quick: bool) -> list[Case]:
         if quick and seconds:
             continue
         for case in contenders.cases("drain", {}):
-            tasks = 200 if seconds > 0.01 else (600 if quick else 5000)
+            tasks = 200 if seconds > 0.01 else (400 if quick else 5000 if not seconds else 2000)
             tasks //= 4 if case.contender in _SLOW else 1
             title = f"{case.title}, {told}"
             options = {"seconds": seconds, "tasks": tasks}

@@ -36,7 +36,7 @@ _CONTENDERS: Final = {
 def cases(*, quick: bool) -> list[Case]:
     """Return who is measured."""
     return [
-        Case("publish", contender, title, database, options={"times": 15 if quick else 60})
+        Case("publish", contender, title, database, options={"times": 5 if quick else 60})
         for database in ("sqlite", "postgres")
         for contender, title in _CONTENDERS.items()
     ]
@@ -44,7 +44,7 @@ def cases(*, quick: bool) -> list[Case]:
 
 def rounds(*, quick: bool) -> int:
     """Return how often each case is run."""
-    return 2 if quick else 4
+    return 1 if quick else 4
 
 
 def run(case: Case) -> dict[str, list[float]]:
