@@ -36,7 +36,7 @@ WORKERS: Final = 2
 
 def cases(*, quick: bool) -> list[Case]:
     """Return whose worker is measured."""
-    options = {"settles": 2.0, "idles": 20.0, "tasks": 1_000}
+    options = {"settles": 2.0, "idles": 10.0, "tasks": 1_000}
     if quick:
         options = {"settles": 0.5, "idles": 2.0, "tasks": 100}
     found = contenders.cases("footprint", options)

@@ -32,7 +32,7 @@ WORKERS: Final = 2
 
 def cases(*, quick: bool) -> list[Case]:
     """Return who is measured."""
-    options = {"idle": 1.0, "times": 20, "busy": 200}
+    options = {"idle": 1.0, "times": 12, "busy": 100}
     if quick:
         options = {"idle": 0.2, "times": 5, "busy": 20}
     found = contenders.cases("pickup", options)
@@ -41,7 +41,7 @@ def cases(*, quick: bool) -> list[Case]:
 
 def rounds(*, quick: bool) -> int:
     """Return how often each case is run."""
-    return 1 if quick else 3
+    return 1 if quick else 2
 
 
 def run(case: Case) -> dict[str, list[float]]:
