@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,28 @@ def _measures_all(options: argparse.Namespace) -> bool:
 def _measured(options: argparse.Namespace) -> Results:
     """Return what is measured now."""
     results = Results(options.quick, machine(), versions())
-    begun = time.monotonic()
     plan = {name: _cases(name, options) for name in options.measures or measures.ALL}
-    with Lab([case for cases in plan.values() for case in cases]) as lab:
+    lab = Lab([case for cases in plan.values() for case in cases])
+    with ExitStack() as stack:
+        with _timed(results, "preparation"):
+            stack.enter_context(lab)
         measure(lab, plan, results, options.rounds)
-    print(f"It took {(time.monotonic() - begun) / 60:.1f} minutes.")
+    print(told_times(results))
     return results
+
+
+@contextmanager
+def _timed(results: Results, what: str) -> Iterator[None]:
+    """Add the seconds that something takes to the results."""
+    begun = time.monotonic()
+    yield
+    results.seconds[what] = time.monotonic() - begun
+
+
+def told_times(results: Results) -> str:
+    """Return how long it took, and each part of it."""
+    parts = ", ".join(f"{what} {taken:.0f} s" for what, taken in results.seconds.items())
+    return f"It took {sum(results.seconds.values()) / 60:.1f} minutes: {parts}."
 
 
 def module_of(name: str) -> Any:
@@ -116,7 +133,10 @@ def measure(lab: Lab, plan: Plan, results: Results, rounds: int | None = None) -
     for name, cases in plan.items():
         if cases:
             module = module_of(name)
-            in_turns(lab, cases, rounds or module.rounds(quick=results.quick), keep)
+            number = rounds or module.rounds(quick=results.quick)
+            apart = module.apart(cases) if hasattr(module, "apart") else 0.0
+            with _timed(results, name):
+                in_turns(lab, cases, number, keep, apart)
             results.load.append(load())
             print(f"\n{module.TITLE}\n\n{tables.table(results, name, module)}\n", flush=True)
 

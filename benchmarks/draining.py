@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,17 +12,16 @@ from benchmarks.workers import working
 def drained(
     module: Any, commands: Sequence[Sequence[str]], tasks: int, seconds: float = 0.0
 ) -> float:
-    """Enqueue tasks one by one, then start workers; return how many they get done in a second.
+    """Enqueue tasks, then start workers; return how many they get done in a second.
 
     :param module: the contender's.
     :param commands: what starts the workers.
     :param seconds: that each task takes.
     """
     module.set_up()
-    for _ in range(tasks):
-        module.enqueue(seconds, time.monotonic())
+    module.enqueue_many(tasks, seconds)
     get_done(commands, tasks)
-    return rate(0.1, 0.95)
+    return rate()
 
 
 def get_done(commands: Sequence[Sequence[str]], tasks: int) -> None:
@@ -32,7 +30,7 @@ def get_done(commands: Sequence[Sequence[str]], tasks: int) -> None:
         workers.wait_for(tasks, pause=0.05)
 
 
-def rate(begin: float, end: float) -> float:
+def rate(begin: float = 0.1, end: float = 0.95) -> float:
     """Return how many tasks were done in a second, in some part of all.
 
     :param begin: the part of all tasks that is done before.

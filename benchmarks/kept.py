@@ -45,5 +45,7 @@ def _add(first: Results, other: Results) -> None:
     ]
     first.versions |= other.versions
     first.load += other.load
+    for what, seconds in other.seconds.items():
+        first.seconds[what] = first.seconds.get(what, 0.0) + seconds
     if other.begun_at not in first.begun_at:
         first.begun_at += f", {other.begun_at}"

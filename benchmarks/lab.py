@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,9 @@ from benchmarks.cases import Case
 from tests.faults.servers import HOST, PostgreSQL, Redis
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+REDIS_DATABASES = 16
+"""So many a Redis has by default."""
+
 TEMPLATE = "template_of_site"
 """The database with the demo's content that every run gets a copy of."""
 
@@ -55,8 +59,8 @@ class Lab:
                 self._postgres = stack.enter_context(PostgreSQL())
             if self._needs_redis:
                 self._redis = stack.enter_context(Redis())
-            for database in sorted(self._databases):
-                self._make_template(database)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(self._make_template, sorted(self._databases)))
             self._stack = stack.pop_all()
         return self
 
@@ -76,14 +80,15 @@ class Lab:
     def fresh(self, case: Case) -> dict[str, str]:
         """Return the environment of one run, with a database that only it uses.
 
-        :param case: what is run; a Redis is emptied for it.
+        :param case: what is run.
         """
-        place = self._folder / f"run-{next(self._numbers)}"
+        number = next(self._numbers)
+        place = self._folder / f"run-{number}"
         place.mkdir()
-        if case.redis and self._redis is not None:
-            with self._redis.client() as client:
-                client.flushall()
-        return self._environment(case.database, place, place.name.replace("-", "_"), case)
+        environment = self._environment(case.database, place, f"run_{number}", case)
+        if case.redis:
+            environment["BENCH_REDIS"] = self._emptied_redis(number % REDIS_DATABASES)
+        return environment
 
     def clean(self, environment: Mapping[str, str]) -> None:
         """Remove what one run has used."""
@@ -108,24 +113,31 @@ class Lab:
         if database == "postgres":
             assert self._postgres is not None
             environment |= self._postgres.environment() | {"SITE_DATABASE_NAME": name}
-        if case is not None and case.redis:
-            assert self._redis is not None
-            environment["BENCH_REDIS"] = f"redis://{HOST}:{self._redis.port}/0"
         if case is not None:
             self._copy(database, place, name)
         return environment
+
+    def _emptied_redis(self, number: int) -> str:
+        """Return the address of a database of Redis; runs at the same time have different ones."""
+        from redis import Redis as Client
+
+        assert self._redis is not None
+        address = f"redis://{HOST}:{self._redis.port}/{number}"
+        with Client.from_url(address) as client:
+            client.flushdb()
+        return address
 
     def _copy(self, database: str, place: Path, name: str) -> None:
         if database == "postgres":
             self._sql(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         elif database == "sqlite":
-            shutil.copy(self._folder / TEMPLATE / "site.sqlite3", place / "site.sqlite3")
+            shutil.copy(self._folder / database / "site.sqlite3", place / "site.sqlite3")
         if database:
-            shutil.copytree(self._folder / TEMPLATE / "media", place / "media")
+            shutil.copytree(self._folder / database / "media", place / "media")
 
     def _make_template(self, database: str) -> None:
-        place = self._folder / TEMPLATE
-        place.mkdir(exist_ok=True)
+        place = self._folder / database
+        place.mkdir()
         if database == "postgres":
             self._sql(f"CREATE DATABASE {TEMPLATE}")
         if database == "sqlite" and self._begin_with is not None:

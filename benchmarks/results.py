@@ -54,12 +54,14 @@ class Results:
     :param machine: what it ran on.
     :param versions: of the libraries and servers.
     :param load: how busy the machine was, each time that a measure began or ended.
+    :param seconds: that it took to prepare, and each measure, by what took them.
     """
 
     quick: bool
     machine: dict[str, str]
     versions: dict[str, str] = field(default_factory=dict)
     load: list[float] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     begun_at: str = field(default_factory=lambda: f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
 

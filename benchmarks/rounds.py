@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.cases import Case, Run
 from benchmarks.lab import REPOSITORY, Lab
+
+Values = dict[str, list[float]]
+"""By metric, what was measured."""
 
 PATIENCE = 600.0
 """Seconds after which a run is given up."""
@@ -18,18 +23,35 @@ class RunFailed(Exception):
     """A run ended with an error; says which, and what it printed."""
 
 
-def in_turns(lab: Lab, cases: Sequence[Case], rounds: int, told: Callable[[Run], None]) -> None:
+def in_turns(
+    lab: Lab, cases: Sequence[Case], rounds: int, told: Callable[[Run], None], apart: float = 0.0
+) -> None:
     """Run each case once per round, every round beginning with another one.
 
     :param told: is called with each run.
+    :param apart: if not 0, a round's cases run at the same time, and begin so many seconds one
+        after the other.
     """
     for number in range(rounds):
         first = number % len(cases)
-        for case in [*cases[first:], *cases[:first]]:
-            told(Run(case, number, run(lab, case)))
+        ordered = [*cases[first:], *cases[:first]]
+        together = _together(lab, ordered, apart) if apart else (run(lab, c) for c in ordered)
+        for case, values in zip(ordered, together, strict=True):
+            told(Run(case, number, values))
 
 
-def run(lab: Lab, case: Case) -> dict[str, list[float]]:
+def _together(lab: Lab, cases: Sequence[Case], apart: float) -> Iterator[Values]:
+    """Run cases at the same time, each begun some seconds after the one before."""
+
+    def begin(number: int) -> Values:
+        time.sleep(number * apart)
+        return run(lab, cases[number])
+
+    with ThreadPoolExecutor(len(cases)) as pool:
+        yield from pool.map(begin, range(len(cases)))
+
+
+def run(lab: Lab, case: Case) -> Values:
     """Run a case in a process of its own; return what it measured.
 
     :raises RunFailed: if it fails, or takes too long.
@@ -52,5 +74,5 @@ def run(lab: Lab, case: Case) -> dict[str, list[float]]:
         lab.clean(environment)
     if done.returncode:
         raise RunFailed(f"{case.measure}, {case.title}:\n{done.stdout}{done.stderr}")
-    values: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    values: Values = json.loads(done.stdout.splitlines()[-1])
     return values

@@ -8,8 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ from django.utils import timezone
 from wagtail.models import Page
 
 from benchmarks import __main__ as command
-from benchmarks import filling, measures, proc, tables
+from benchmarks import contenders, filling, measures, proc, rounds, tables
 from benchmarks.baselines import baseline_of
 from benchmarks.cases import Case, Run
 from benchmarks.lab import Lab
@@ -73,11 +77,11 @@ def test_publish__costs_one_query_for_each_task(
 def results_of(**times: list[list[float]]) -> Results:
     """Return results of a measure, by contender and round."""
     results = Results(quick=True, machine={"cores": "2"})
-    for contender, rounds in times.items():
+    for contender, measured in times.items():
         case = Case("publish", contender, f"the {contender}", "sqlite")
         results.runs += [
             Run(case, n, {"time": values, "cpu": [1.0], "queries": [7.0]})
-            for n, values in enumerate(rounds)
+            for n, values in enumerate(measured)
         ]
     return results
 
@@ -193,6 +197,71 @@ def test_computed__grows_with_work_and_not_with_rest() -> None:
     assert worked > 0.04 > rested
 
 
+# Rounds -------------------------------------------------------------------------------------
+
+
+class NoLab:
+    """Has no servers, and knows nothing of versions."""
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+
+CASES = [Case("publish", contender, contender, "sqlite") for contender in ("a", "b", "c")]
+
+
+def runs_last(monkeypatch: pytest.MonkeyPatch, wait: Callable[[], Any]) -> None:
+    """Have runs measure nothing, and last for as long as a function takes."""
+
+    def run(lab: Any, case: Case) -> dict[str, list[float]]:
+        wait()
+        return {"time": [1.0], "cpu": [1.0], "queries": [7.0]}
+
+    monkeypatch.setattr(rounds, "run", run)
+
+
+def test_rounds__each_begins_with_another_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_last(monkeypatch, lambda: None)
+    told: list[Run] = []
+
+    rounds.in_turns(NoLab(), CASES, 2, told.append)  # type: ignore[arg-type]
+
+    assert "".join(run.case.contender for run in told) == "abcbca"
+    assert [run.round for run in told] == [0, 0, 0, 1, 1, 1]
+
+
+def test_rounds__what_rests_runs_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(len(CASES), timeout=60)
+    runs_last(monkeypatch, together.wait)
+    told: list[Run] = []
+
+    begun = time.monotonic()
+    rounds.in_turns(NoLab(), CASES, 1, told.append, apart=0.1)  # type: ignore[arg-type]
+
+    assert time.monotonic() - begun >= 0.2  # the last one has begun so much later than the first
+    assert [run.case for run in told] == CASES
+
+
+def test_measure__keeps_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_last(monkeypatch, lambda: time.sleep(0.02))
+    results = Results(quick=True, machine={})
+
+    command.measure(NoLab(), {"publish": CASES}, results, rounds=1)  # type: ignore[arg-type]
+
+    assert results.seconds["publish"] >= 0.06
+    assert "publish 0 s" in command.told_times(results)
+
+
+def test_quick__has_every_measure_and_every_contender() -> None:
+    quick = [case for name in measures.ALL for case in command.module_of(name).cases(quick=True)]
+    known = {(case.contender, case.database, case.redis) for case in quick}
+
+    assert {case.measure for case in quick} == set(measures.ALL)
+    assert known >= {
+        (case.contender, case.database, case.redis) for case in contenders.cases("", {})
+    }
+
+
 # Each measure, in small ---------------------------------------------------------------------
 
 
@@ -210,18 +279,16 @@ def in_small(name: str, database: str) -> Case | None:
 def test_measures__run(committed_db: None, tmp_path: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM INTO %s", [str(tmp_path / "migrated.sqlite3")])
-    found = {name: in_small(name, "sqlite") for name in measures.ALL}
-    plan = {name: [case] for name, case in found.items() if case is not None}
-    results = Results(quick=True, machine={})
+    cases = [case for name in measures.ALL if (case := in_small(name, "sqlite")) is not None]
 
-    with Lab(
-        [case for cases in plan.values() for case in cases], tmp_path / "migrated.sqlite3", 1
-    ) as lab:
-        command.measure(lab, plan, results, rounds=1)
+    # Side by side: that they work is looked at here, not how fast.
+    with Lab(cases, tmp_path / "migrated.sqlite3", 1) as lab, ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(partial(rounds.run, lab), cases))
 
-    for name, [case] in plan.items():
-        for metric in command.module_of(name).METRICS:
-            assert results.figure(case, metric).median > 0, f"{name}: {metric}"
+    for case, values in zip(cases, told, strict=True):
+        assert values.keys() == command.module_of(case.measure).METRICS.keys()
+        for metric, measured in values.items():
+            assert min(measured) > 0, f"{case.measure}: {metric}"
 
 
 @pytest.mark.slow

@@ -1,16 +1,16 @@
 """Who is measured: each module is one library, as its documentation says to use it.
 
 It has ``set_up()``, called once in the process that enqueues; ``enqueue(seconds, sent)``, which
-enqueues a task that does :func:`benchmarks.work.do`; and ``workers(number)``, the commands that
-start so many workers: threads, processes or whatever the library has by default. Those that are
-measured with very many tasks have ``enqueue_many(number)``, by the quickest way that there is.
+enqueues a task that does :func:`benchmarks.work.do`; ``enqueue_many(number, seconds)``, which does
+so many times by the quickest way that there is; and ``workers(number)``, the commands that start
+so many workers: threads, processes or whatever the library has by default.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -58,6 +58,14 @@ def cases(measure: str, options: Mapping[str, Any]) -> list[Case]:
         for who in ALL
         if not who.needs or find_spec(who.needs)
     ]
+
+
+def some(cases: Iterable[Case]) -> list[Case]:
+    """Return the first case of each library, for a quick run."""
+    found: dict[str, Case] = {}
+    for case in cases:
+        found.setdefault(case.contender, case)
+    return list(found.values())
 
 
 def module_of(case: Case) -> Any:

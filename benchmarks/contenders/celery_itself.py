@@ -29,6 +29,12 @@ def enqueue(seconds: float, sent: float) -> None:
     do.delay(seconds, sent)
 
 
+def enqueue_many(number: int, seconds: float) -> None:
+    """Enqueue so many tasks; Celery has no way to do it at once."""
+    for _ in range(number):
+        enqueue(seconds, 0.0)
+
+
 def workers(number: int) -> list[list[str]]:
     """Return the command of a worker with so many processes."""
     worker = [PYTHON, "-m", "celery", "--app", f"{__name__}:app", "worker"]

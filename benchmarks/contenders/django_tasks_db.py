@@ -19,6 +19,12 @@ def enqueue(seconds: float, sent: float) -> None:
     tasks.of_the_api.enqueue(seconds, sent)
 
 
+def enqueue_many(number: int, seconds: float) -> None:
+    """Enqueue so many tasks; it has no way to do it at once."""
+    for _ in range(number):
+        enqueue(seconds, 0.0)
+
+
 def workers(number: int) -> list[list[str]]:
     """Return the commands of so many workers."""
     return [[*MANAGE, "db_worker", "--no-reload", "--no-startup-delay"]] * number

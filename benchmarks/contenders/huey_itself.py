@@ -40,10 +40,10 @@ def enqueue(seconds: float, sent: float) -> None:
     do(seconds, sent)
 
 
-def enqueue_many(number: int) -> None:
-    """Enqueue so many tasks that do nothing; Huey has no way to do it at once."""
+def enqueue_many(number: int, seconds: float) -> None:
+    """Enqueue so many tasks; Huey has no way to do it at once."""
     for _ in range(number):
-        do(0.0, 0.0)
+        do(seconds, 0.0)
 
 
 def workers(number: int) -> list[list[str]]:

@@ -19,12 +19,12 @@ def enqueue(seconds: float, sent: float) -> None:
     tasks.ours(seconds, sent)
 
 
-def enqueue_many(number: int) -> None:
-    """Record so many tasks that do nothing, by few INSERTs."""
+def enqueue_many(number: int, seconds: float) -> None:
+    """Record so many tasks, by few INSERTs."""
     from benchmarks import tasks
     from wagtail_async_hooks import background
 
-    background.enqueue_many(tasks.ours.s(0.0, 0.0) for _ in range(number))
+    background.enqueue_many(tasks.ours.s(seconds, 0.0) for _ in range(number))
 
 
 def workers(number: int, processes: int = 1) -> list[list[str]]:

@@ -35,6 +35,11 @@ def enqueue(seconds: float, sent: float) -> None:
     do.defer(seconds=seconds, sent=sent)
 
 
+def enqueue_many(number: int, seconds: float) -> None:
+    """Enqueue so many tasks, by one INSERT."""
+    do.batch_defer(*({"seconds": seconds, "sent": 0.0} for _ in range(number)))
+
+
 def workers(number: int) -> list[list[str]]:
     """Return the command of a worker that does so many at once."""
     cli = [PYTHON, "-m", "procrastinate", "--app", f"{__name__}.app"]

@@ -2,8 +2,10 @@
 
 It has ``TITLE`` and ``EXPLAINED`` for the page, ``METRICS`` (what its runs tell), ``BASELINE`` (the
 contender that the others are compared with) or ``baseline(case, cases)`` (the case that one is
-compared with), ``cases(quick)``, ``rounds(quick)``, and ``run(case)``, which is called in a process
-of its own. ``SMALL`` are options for a run that only shows that it works.
+compared with), ``cases(quick)``, ``rounds(quick)``, and ``run(case)``, which is called in a
+process of its own. ``SMALL`` are options for a run that only shows that it works. A measure whose
+cases rest for most of their time has ``apart(cases)``: they run at the same time, and begin so many
+seconds one after the other.
 """
 
 from typing import Final, NamedTuple
@@ -30,6 +32,7 @@ ALL: Final = (
     "claim",
     "statements",
     "pickup",
+    "rested",
     "publish",
     "footprint",
     "importing",

@@ -1,4 +1,4 @@
-"""How soon a task begins that is left to workers which have nothing to do."""
+"""How soon a task begins that is left to workers which have time for it."""
 
 from __future__ import annotations
 
@@ -6,45 +6,37 @@ import statistics
 import time
 from typing import Final
 
-from benchmarks import contenders, work
+from benchmarks import contenders, latency
 from benchmarks.cases import Case
 from benchmarks.measures import Metric
 from benchmarks.workers import working
 
 TITLE: Final = "Picking a task up"
 EXPLAINED: Final = (
-    "From the call that enqueues a task to its first line, with two workers that have been idle "
-    "for the time that is said. All have their default options."
+    "From the call that enqueues a task to its first line, with two workers: after a second in "
+    "which they had nothing to do, and while they are busy with tasks of 20 ms, of which one comes "
+    "every 20 to 40 ms. All have their default options."
 )
 METRICS: Final = {
     "p50": Metric("p50, ms"),
     "p95": Metric("p95, ms"),
     "p99": Metric("p99, ms"),
+    "busy_p50": Metric("busy: p50, ms"),
+    "busy_p95": Metric("busy: p95, ms"),
+    "busy_p99": Metric("busy: p99, ms"),
 }
 BASELINE: Final = "ours"
-SMALL: Final = {"idle": 0.05, "times": 2}
+SMALL: Final = {"idle": 0.05, "times": 2, "busy": 2}
 WORKERS: Final = 2
-
-_LONG: Final = 60.0
-"""Seconds of a rest that only ours have: the others would take half an hour."""
 
 
 def cases(*, quick: bool) -> list[Case]:
-    """Return who is measured, after how long a rest."""
-    rests = {0.1: 20} if quick else {0.1: 100, 1.0: 20, _LONG: 2}
-    return [
-        Case(
-            "pickup",
-            case.contender,
-            f"{case.title}, after {idle:g} s",
-            case.database,
-            case.redis,
-            {"idle": idle, "times": times},
-        )
-        for idle, times in rests.items()
-        for case in contenders.cases("pickup", {})
-        if idle < _LONG or case.contender == "ours"
-    ]
+    """Return who is measured."""
+    options = {"idle": 1.0, "times": 12, "busy": 100}
+    if quick:
+        options = {"idle": 0.2, "times": 5, "busy": 20}
+    found = contenders.cases("pickup", options)
+    return contenders.some(found) if quick else found
 
 
 def rounds(*, quick: bool) -> int:
@@ -54,14 +46,16 @@ def rounds(*, quick: bool) -> int:
 
 def run(case: Case) -> dict[str, list[float]]:
     """Return quantiles of the milliseconds."""
-    module = contenders.module_of(case)
+    module, options = contenders.module_of(case), case.options
     module.set_up()
     with working(module.workers(WORKERS)) as workers:
-        for number in range(case.options["times"] + 1):  # the first one tells that they have begun
-            if number:
-                time.sleep(case.options["idle"])
-            module.enqueue(0.0, time.monotonic())
-            workers.wait_for(number + 1, pause=0.005)
-    taken = [1000 * (trace.begun - trace.sent) for trace in work.traces()[1:]]
+        module.enqueue(0.0, time.monotonic())
+        workers.wait_for(1, pause=0.005)  # now they have begun
+        rested = latency.after_rests(module, workers, options["times"], options["idle"])
+        busy = latency.while_busy(module, workers, options["busy"])
+    return {**_quantiles(rested, "p"), **_quantiles(busy, "busy_p")}
+
+
+def _quantiles(taken: list[float], prefix: str) -> dict[str, list[float]]:
     quantiles = statistics.quantiles(taken, n=100, method="inclusive")
-    return {f"p{number}": [quantiles[number - 1]] for number in (50, 95, 99)}
+    return {f"{prefix}{number}": [quantiles[number - 1]] for number in (50, 95, 99)}

@@ -37,7 +37,7 @@ _HURRIED: Final = ", not waiting for the disk"
 
 def cases(*, quick: bool) -> list[Case]:
     """Return each statement on each database."""
-    times = 300 if quick else 1000
+    times = 100 if quick else 1000
     return [
         Case(
             "statements",
