@@ -341,33 +341,33 @@ NESTED = ("worker", "email", "renditions", "history", "bulk_actions")
 def test_settings__are_those_of_the_code() -> None:
     defaults = conf.parse({})
     expected: dict[str, Any] = {}
-    for field in dataclasses.fields(conf.Settings):
-        if field.name not in (*NESTED, "own_hooks", "sync_hooks", "problems"):
-            expected[f'{conf.SETTING}["{field.name.upper()}"]'] = getattr(defaults, field.name)
-    for field in dataclasses.fields(TaskOptions):
-        expected[f'{conf.SETTING}["HOOKS"][name]["{field.name}"]'] = field.default
+    for key, default in defaults._asdict().items():
+        if key not in (*NESTED, "own_hooks", "sync_hooks", "problems"):
+            expected[f'{conf.SETTING}["{key.upper()}"]'] = default
+    for parts, options in (
+        ('["HOOKS"][name]', TaskOptions),
+        ('["WORKER"]', conf.WorkerOptions),
+        ('["QUEUES"][name]', conf.QueueOptions),
+        ('["HISTORY"]', conf.HistoryOptions),
+        ('["RENDITIONS"]', conf.RenditionOptions),
+    ):
+        for name, default in options._field_defaults.items():
+            expected[f'{conf.SETTING}{parts}["{name}"]'] = default
     expected[f'{conf.SETTING}["HOOKS"][name]["arguments"]'] = None
-    for field in dataclasses.fields(conf.WorkerOptions):
-        expected[f'{conf.SETTING}["WORKER"]["{field.name}"]'] = field.default
-    for field in dataclasses.fields(conf.QueueOptions):
-        expected[f'{conf.SETTING}["QUEUES"][name]["{field.name}"]'] = field.default
-    for field in dataclasses.fields(conf.HistoryOptions):
-        expected[f'{conf.SETTING}["HISTORY"]["{field.name}"]'] = field.default
-    for field in dataclasses.fields(conf.EmailOptions):
-        name = "BACKEND" if field.name == "backend" else field.name
-        expected[f'{conf.SETTING}["EMAIL"]["{name}"]'] = field.default
-    for field in dataclasses.fields(conf.RenditionOptions):
-        expected[f'{conf.SETTING}["RENDITIONS"]["{field.name}"]'] = field.default
-    for name, default in (("actions", []), ("threshold", conf.BulkActionOptions.threshold)):
+    for name, default in conf.EmailOptions._field_defaults.items():
+        key = "BACKEND" if name == "backend" else name
+        expected[f'{conf.SETTING}["EMAIL"]["{key}"]'] = default
+    threshold = conf.BulkActionOptions().threshold
+    for name, default in (("actions", []), ("threshold", threshold)):
         expected[f'{conf.SETTING}["BULK_ACTIONS"]["{name}"]'] = default
     expected[conf.SYNC_HOOKS_SETTING] = list(defaults.sync_hooks)
 
     entry = f'{conf.SETTING}["SCHEDULE"][name]'
     # In the settings, keyword arguments are called otherwise where they are a command's.
     expected |= {f'{entry}["{name}"]': {} for name in ("options", "kwargs")}
-    for field in dataclasses.fields(conf.ScheduleEntry):
-        if field.name not in ("crontab", "kwargs", "task_options"):
-            expected[f'{entry}["{field.name}"]'] = field.default
+    for name, default in conf.ScheduleEntry._field_defaults.items():
+        if name not in ("kwargs", "task_options"):
+            expected[f'{entry}["{name}"]'] = default
 
     rows = table("docs/settings.md", "Setting", "Type", "Default")
     documented = {code(r["Setting"]): r["Default"] for r in rows}
@@ -378,7 +378,7 @@ def test_settings__are_those_of_the_code() -> None:
 def test_settings__every_option_is_explained() -> None:
     prose = prose_of(DOCS / "settings.md")
     options = {
-        field.name
+        name
         for options in (
             TaskOptions,
             conf.WorkerOptions,
@@ -389,7 +389,7 @@ def test_settings__every_option_is_explained() -> None:
             conf.ScheduleEntry,
             conf.BulkActionOptions,
         )
-        for field in dataclasses.fields(options)
+        for name in options._fields
     }
     options = options - {"task_options"} | {"options"}
     assert [name for name in options if f"\n`{name}`:" not in prose] == []

@@ -9,8 +9,7 @@ hooks of their own, with :func:`add` or in the settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.contrib.auth import signals as auth_signals
 from django.core import signals as core_signals
@@ -23,8 +22,7 @@ from wagtail import signals as wagtail_signals
 from wagtail_async_hooks import conf
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What is known about one background-safe hook or signal.
 
     :param arguments: names of what is passed, in order.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
@@ -24,9 +24,10 @@ SYNC_HOOKS_SETTING = "WAGTAIL_TASKS_SYNC_HOOKS"
 OCCASIONS: Final = ("upload", "publish")
 """When renditions can be made ahead."""
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True)
-class WorkerOptions:
+
+class WorkerOptions(NamedTuple):
     """Defaults of the options of ``wagtail_worker``."""
 
     threads: int = 4
@@ -45,16 +46,14 @@ class WorkerOptions:
     """The queues that it does not serve."""
 
 
-@dataclass(frozen=True)
-class QueueOptions:
+class QueueOptions(NamedTuple):
     """What is set for one queue."""
 
     limit: int | None = None
     """How many of its tasks run at once at most, over all workers; ``None`` for any number."""
 
 
-@dataclass(frozen=True)
-class EmailOptions:
+class EmailOptions(NamedTuple):
     """How :class:`~wagtail_async_hooks.mail.BackgroundEmailBackend` sends e-mails."""
 
     backend: str = "django.core.mail.backends.smtp.EmailBackend"
@@ -80,8 +79,7 @@ MAX_DAYS: Final = 36_500
 """The longest time that what has ended can be kept, other than for ever."""
 
 
-@dataclass(frozen=True)
-class HistoryOptions:
+class HistoryOptions(NamedTuple):
     """How many days tasks stay in the ledger once they have ended; ``None`` for ever."""
 
     succeeded: float | None = 7
@@ -91,8 +89,7 @@ class HistoryOptions:
     """Those that have failed, expired or been cancelled."""
 
 
-@dataclass(frozen=True)
-class RenditionOptions:
+class RenditionOptions(NamedTuple):
     """Which renditions of images are made ahead, and when."""
 
     specs: tuple[str, ...] = ()
@@ -102,8 +99,7 @@ class RenditionOptions:
     """After an ``"upload"`` of an image, and after a ``"publish"`` of what shows it."""
 
 
-@dataclass(frozen=True)
-class BulkActionOptions:
+class BulkActionOptions(NamedTuple):
     """Which bulk actions of Wagtail's admin run in the background."""
 
     actions: frozenset[str] = frozenset()
@@ -113,8 +109,7 @@ class BulkActionOptions:
     """So many objects at most are done in the request still."""
 
 
-@dataclass(frozen=True)
-class ScheduleEntry:
+class ScheduleEntry(NamedTuple):
     """What recurs: a management command, or a function."""
 
     crontab: Crontab
@@ -125,7 +120,7 @@ class ScheduleEntry:
     """The dotted path of a function, or of a background task."""
 
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = _NOTHING
     """Keyword arguments of the function, or options of the command."""
 
     time_zone: zoneinfo.ZoneInfo | None = None
@@ -134,26 +129,25 @@ class ScheduleEntry:
     missed: str = "once"
     """What becomes of what fell due while no worker looked: run ``"once"``, or ``"skip"``."""
 
-    task_options: TaskOptions = field(default_factory=TaskOptions)
+    task_options: TaskOptions = TaskOptions()
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The package's settings, with their defaults."""
 
     backend: str = ""
-    backend_options: Mapping[str, Any] = field(default_factory=dict)
-    hooks: Mapping[str, TaskOptions] = field(default_factory=dict)
-    own_hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    backend_options: Mapping[str, Any] = _NOTHING
+    hooks: Mapping[str, TaskOptions] = _NOTHING
+    own_hooks: Mapping[str, tuple[str, ...]] = _NOTHING
     """Hooks that the site adds to the catalogue, with the names of their arguments."""
 
-    worker: WorkerOptions = field(default_factory=WorkerOptions)
-    queues: Mapping[str, QueueOptions] = field(default_factory=dict)
-    email: EmailOptions = field(default_factory=EmailOptions)
-    renditions: RenditionOptions = field(default_factory=RenditionOptions)
-    schedule: Mapping[str, ScheduleEntry] = field(default_factory=dict)
-    history: HistoryOptions = field(default_factory=HistoryOptions)
-    bulk_actions: BulkActionOptions = field(default_factory=BulkActionOptions)
+    worker: WorkerOptions = WorkerOptions()
+    queues: Mapping[str, QueueOptions] = _NOTHING
+    email: EmailOptions = EmailOptions()
+    renditions: RenditionOptions = RenditionOptions()
+    schedule: Mapping[str, ScheduleEntry] = _NOTHING
+    history: HistoryOptions = HistoryOptions()
+    bulk_actions: BulkActionOptions = BulkActionOptions()
     scheduled_publishing: bool = False
     """Whether go-live and expiry times are kept by tasks rather than by cron."""
 
@@ -461,7 +455,7 @@ def _worker(name: str, value: Any, problems: list[str]) -> WorkerOptions:
         "queues": _queue_names,
         "exclude_queues": _queue_names,
     }
-    assert set(readers) == {f.name for f in fields(WorkerOptions)}
+    assert set(readers) == set(WorkerOptions._fields)
     read = _options(name, _mapping(name, value, problems), readers, problems)
     if read.get("queues") and read.get("exclude_queues"):
         problems.append(f'{name} should have "queues" or "exclude_queues", but has both.')
@@ -493,7 +487,7 @@ def _queues(name: str, value: Any, problems: list[str]) -> dict[str, QueueOption
 
 
 def _history(name: str, value: Any, problems: list[str]) -> HistoryOptions:
-    readers = {field.name: _days for field in fields(HistoryOptions)}
+    readers = dict.fromkeys(HistoryOptions._fields, _days)
     return HistoryOptions(**_options(name, _mapping(name, value, problems), readers, problems))
 
 
@@ -510,14 +504,14 @@ def _email(name: str, value: Any, problems: list[str]) -> EmailOptions:
         "at_once": lambda where, path: path and _path(where, path),
         **{option: _HOOK_READERS[option] for option in ("priority", *_RETRY_OPTIONS)},
     }
-    assert {key.lower() for key in readers} == {f.name for f in fields(EmailOptions)}
+    assert {key.lower() for key in readers} == set(EmailOptions._fields)
     read = _options(name, _mapping(name, value, problems), readers, problems)
     return EmailOptions(**{key.lower(): option for key, option in read.items()})
 
 
 def _renditions(name: str, value: Any, problems: list[str]) -> RenditionOptions:
     readers = {"specs": _read_specs, "on": _read_occasions}
-    assert set(readers) == {f.name for f in fields(RenditionOptions)}
+    assert set(readers) == set(RenditionOptions._fields)
     return RenditionOptions(**_options(name, _mapping(name, value, problems), readers, problems))
 
 
@@ -536,7 +530,7 @@ def _read_occasions(name: str, value: Any) -> tuple[str, ...]:
 
 def _bulk_actions(name: str, value: Any, problems: list[str]) -> BulkActionOptions:
     readers = {"actions": _action_names, "threshold": _reader(options.count)}
-    assert set(readers) == {f.name for f in fields(BulkActionOptions)}
+    assert set(readers) == set(BulkActionOptions._fields)
     return BulkActionOptions(**_options(name, _mapping(name, value, problems), readers, problems))
 
 

@@ -7,9 +7,8 @@ import uuid
 import zoneinfo
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -19,8 +18,7 @@ from wagtail.log_actions import LogContext, get_active_log_context
 from wagtail_async_hooks.revisions import Target
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What a function finds around it; ``None`` where that is as everywhere on the site.
 
     :param language: the active one.
@@ -55,7 +53,7 @@ class Context:
 
     def about(self, target: Target | None) -> Context:
         """Return the same context for a call that is about something else."""
-        return replace(self, target=target)
+        return self._replace(target=target)
 
     def payload(self) -> dict[str, Any]:
         """Return what is carried of it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from django.dispatch import Signal
 from huey.api import Task, TaskWrapper
@@ -79,8 +79,7 @@ class BackgroundFunction:
         return Call(self.kind, args, kwargs, draft and not self.kind.deleted)
 
 
-@dataclass(frozen=True)
-class KeptSynchronous:
+class KeptSynchronous(NamedTuple):
     """A function that was registered with ``background=True`` and runs in the request anyway.
 
     :param is_unsuitable: whether that is because of the hook or signal, not of the function.
@@ -269,7 +268,7 @@ def _make_task(entry: BackgroundFunction, call: Call) -> Task:
     if call.is_autosave and options.delay is None and not options.debounce:
         # Nobody asked for that delay, so what expires does so as much later.
         expires = options.expires and options.expires + AUTOSAVE_DELAY
-        options = replace(options, delay=AUTOSAVE_DELAY, expires=expires)
+        options = options._replace(delay=AUTOSAVE_DELAY, expires=expires)
     args, kwargs = call.carried()
     task = entry.task.task_class(args, kwargs, **options.for_huey())
     task.queue = options.queue or DEFAULT_QUEUE

@@ -298,7 +298,7 @@ def _mailers() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _path_in(mailer: Mapping[str, Any]) -> str:
-    return str(mailer.get("BACKEND", conf.EmailOptions.backend))
+    return str(mailer.get("BACKEND", conf.EmailOptions().backend))
 
 
 def _named(alias: str | None) -> str:

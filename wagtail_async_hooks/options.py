@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from django.utils.functional import Promise
 from huey.utils import utcnow
@@ -31,8 +30,7 @@ DEFAULT_QUEUE: Final = "default"
 """The queue of what names none."""
 
 
-@dataclass(frozen=True)
-class TaskOptions:
+class TaskOptions(NamedTuple):
     """How the tasks of one function are run; ``None`` where nothing is said."""
 
     priority: int | None = None
@@ -99,11 +97,11 @@ class TaskOptions:
     def over(self, weaker: TaskOptions) -> TaskOptions:
         """Return these options, and for what they do not say those of another."""
         said = {name: value for name, value in self.items().items() if value is not None}
-        return replace(weaker, **said)
+        return weaker._replace(**said)
 
     def items(self) -> Mapping[str, Any]:
         """Return the options by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return self._asdict()
 
     @property
     def merges(self) -> bool:
@@ -257,7 +255,7 @@ EXPECTED: Final[Mapping[str, Callable[[Any], str]]] = {
     "side_effect": word,
 }
 """For each option, what tells what a value should have been."""
-assert set(EXPECTED) == {field.name for field in fields(TaskOptions)}
+assert set(EXPECTED) == set(TaskOptions._fields)
 
 
 def wrong(given: Mapping[str, Any]) -> dict[str, str]:

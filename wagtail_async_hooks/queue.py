@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import async_to_sync
@@ -600,7 +599,7 @@ def own_options(kind: type[Task]) -> options.TaskOptions:
     own_keys: keys.OwnKeys | None = getattr(kind, "own_keys", None)
     of_keys = options.TaskOptions() if own_keys is None else own_keys.options
     own: options.TaskOptions = kind.options_now(None)
-    return replace(of_keys.over(own), queue=getattr(kind, "queue", None))
+    return of_keys.over(own)._replace(queue=getattr(kind, "queue", None))
 
 
 def _give_own_keys(task: Task) -> None:

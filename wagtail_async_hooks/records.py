@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django.db import models
@@ -36,8 +37,7 @@ class ItemState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a task has come.
 
     :param done: how much is done.
@@ -121,8 +121,7 @@ class Claim(TaskInfo):
         return self.attempt - self.snoozes
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """What the claims of a worker keep to.
 
     :param queues: those that it serves; empty for all.
@@ -137,7 +136,7 @@ class Bounds:
     left_out: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = MappingProxyType({})
     all_paused: bool = False
 
     def __bool__(self) -> bool:

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from django.utils import timezone
 from huey.api import crontab
@@ -143,8 +143,7 @@ class Times(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class CrontabTimes:
+class CrontabTimes(NamedTuple):
     """A crontab in a time zone."""
 
     crontab: Crontab
@@ -217,8 +216,7 @@ def _passing(local: datetime.datetime) -> list[datetime.datetime]:
     return [m for m, told in zip(moments, shown, strict=True) if told == local.replace(tzinfo=None)]
 
 
-@dataclass(frozen=True)
-class AskedTimes:
+class AskedTimes(NamedTuple):
     """A function that is asked about each minute once that has come, as Huey does: in UTC.
 
     It may answer differently at another time, so it is not asked in advance.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import models, router
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The object that a task is about, at the revision it had when the task was recorded.
 
     :param model: label of the model.
@@ -54,7 +52,9 @@ class Target:
     def payload(self) -> dict[str, Any]:
         """Return what is carried of it."""
         return {
-            name: value for name in _NAMES if (value := getattr(self, name)) not in (None, False)
+            name: value
+            for name in self._fields
+            if (value := getattr(self, name)) not in (None, False)
         }
 
     def successor(self) -> Any:
@@ -73,6 +73,3 @@ class Target:
             return latest if latest != self.revision or overwritten else None
         newer = bool(live) and live[0] not in (None, self.revision, self.live)
         return live[0] if newer else None
-
-
-_NAMES: Final = tuple(field.name for field in fields(Target))

@@ -22,7 +22,7 @@ import uuid
 import zoneinfo
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer, b64_encode
@@ -75,8 +75,7 @@ class Reference:
     payload: Any
 
 
-@dataclass(frozen=True)
-class Codec:
+class Codec(NamedTuple):
     """How values of one type are carried.
 
     :param kind: the name in messages; it must never change its meaning.

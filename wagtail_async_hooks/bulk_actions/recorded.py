@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db.models import Count, Model, QuerySet
@@ -17,8 +16,7 @@ from wagtail_async_hooks.records import ItemState, State
 from wagtail_async_hooks.serializer import Reference
 
 
-@dataclass(frozen=True)
-class RecordedAction:
+class RecordedAction(NamedTuple):
     """A bulk action, and how far it is.
 
     :param row: its row in the ledger.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 from huey.api import Task
@@ -24,8 +23,7 @@ from wagtail_async_hooks.tasks_backend.lookup import is_task
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What a thread knows of the attempt that it makes.
 
     :param result: the API's, as far as it is known.
