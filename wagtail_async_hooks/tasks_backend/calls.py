@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Final
 
 from wagtail_async_hooks.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.tasks_backend.lookup import find
@@ -57,9 +57,18 @@ class Call:
         vars(call)["task"] = task  # it need not be looked up
         return call
 
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Call:
+        """Return the call that was carried."""
+        enqueued_at = datetime.datetime.fromisoformat(payload["enqueued_at"])
+        return cls(**{**payload, "enqueued_at": enqueued_at})
+
     def payload(self) -> dict[str, Any]:
         """Return what is carried."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        carried = {name: getattr(self, name) for name in _NAMES}
+        # A text, which is carried with less effort; it has no zone but UTC, if any.
+        carried["enqueued_at"] = self.enqueued_at.isoformat()
+        return carried
 
     @property
     def package(self) -> Api:
@@ -112,6 +121,9 @@ class Call:
         )
         amend(made, _return_value=value)
         return made
+
+
+_NAMES: Final = tuple(field.name for field in fields(Call))
 
 
 def amend(result: Any, **values: Any) -> Any:

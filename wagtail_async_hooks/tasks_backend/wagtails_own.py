@@ -80,10 +80,21 @@ OPTIONS: Final[Mapping[str, TaskOptions]] = {
 """The options of these tasks, which the site's settings overrule."""
 
 
+_settled: Final[dict[str, tuple[conf.Settings, TaskOptions]]] = {}
+"""The options of each task, with the settings that they are in force by."""
+
+
 def options_now(path: str) -> TaskOptions:
     """Return the options in force for a task of ``TASKS``."""
-    given = conf.current().options_for(path, path)
-    return given.over(OPTIONS[path]) if path in OPTIONS else given
+    settings = conf.current()
+    # Each call asks, and in a process the settings are the same ones until a test changes them.
+    known = _settled.get(path)
+    if known is not None and known[0] is settings:
+        return known[1]
+    given = settings.options_for(path, path)
+    options = given.over(OPTIONS[path]) if path in OPTIONS else given
+    _settled[path] = settings, options
+    return options
 
 
 def subject_of(path: str, arguments: Mapping[str, Any]) -> Subject | None:
