@@ -12,8 +12,19 @@ from typing import Any, Final
 from wagtail_async_hooks.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.tasks_backend.lookup import find
 
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+"""Types that JSON has; the arguments of Wagtail's own tasks are of no others."""
+
 _signature = cache(inspect.signature)
 """Once for each task: it takes longer than all else that is done with the arguments."""
+
+
+@cache
+def _parameters(function: Any) -> tuple[str, ...]:
+    """Return the names of a function's parameters, if each can be given by its place."""
+    parameters = _signature(function).parameters.values()
+    by_place = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+    return tuple(each.name for each in parameters) if by_place else ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,8 @@ class Call:
             task.priority,
             task.run_after,
             enqueued_at,
-            api.normalize_json(args),
-            api.normalize_json(kwargs),
+            list(args) if all(type(arg) in _PLAIN for arg in args) else api.normalize_json(args),
+            api.normalize_json(kwargs) if kwargs else {},
         )
         vars(call)["task"] = task  # it need not be looked up
         return call
@@ -92,9 +103,13 @@ class Call:
     @property
     def named(self) -> Mapping[str, Any]:
         """The arguments by name; those that do not fit are told of when the task runs."""
-        first = [None] if self.task.takes_context else []
+        function = self.task.func
+        given = [None, *self.args] if self.task.takes_context else self.args
+        names = _parameters(function)
+        if not self.kwargs and len(names) == len(given):
+            return dict(zip(names, given, strict=True))
         try:
-            bound = _signature(self.task.func).bind(*first, *self.args, **self.kwargs)
+            bound = _signature(function).bind(*given, **self.kwargs)
         except TypeError:
             return self.kwargs
         return bound.arguments

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any, Final
 
 from django.apps import apps
@@ -40,7 +41,7 @@ def _alone(path: str) -> TaskOptions:
     """
 
     def exclusive(app_label: str, model_name: str, pk: str) -> str:
-        return _key(path, apps.get_model(app_label, model_name), pk)
+        return _key(path, _model(app_label, model_name), pk)
 
     return TaskOptions(
         coalesce="{app_label}.{model_name} {pk}",
@@ -51,6 +52,13 @@ def _alone(path: str) -> TaskOptions:
     )
 
 
+@cache
+def _model(app_label: str, model_name: str) -> type[models.Model]:
+    """Return a model; each task about an object asks several times."""
+    return apps.get_model(app_label, model_name)
+
+
+@cache
 def first_ancestor(model: type[models.Model]) -> type[models.Model]:
     """Return the model that Wagtail's indexes know an object by: a page's is that of all pages."""
     return ([*model._meta.get_parent_list()] or [model])[-1]
@@ -101,7 +109,7 @@ def subject_of(path: str, arguments: Mapping[str, Any]) -> Subject | None:
     """Return model and primary key of the object that a call is about."""
     if path not in _ABOUT_OBJECTS:
         return None
-    model = apps.get_model(arguments["app_label"], arguments["model_name"])
+    model = _model(arguments["app_label"], arguments["model_name"])
     return Subject(model, arguments["pk"])
 
 
