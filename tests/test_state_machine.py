@@ -187,21 +187,21 @@ class LedgerMachine(RuleBasedStateMachine):
         debounced = debounced and bool(key)
         now = timezone.now()
         state = State.WAITING if when == "now" else State.SCHEDULED
-        row = ledger.insert(
-            BackgroundTask(
-                task_id=f"task-{len(self.tasks)}",
-                name="a task",
-                message=b"a message",
-                priority=priority,
-                state=state,
-                run_at={"now": None, "due": now - HOUR, "later": now + HOUR}[when],
-                latest_at=now + 2 * HOUR if debounced else None,
-                coalesce_key=key,
-                enqueued_at=now,
-            )
+        pk = ledger.insert(
+            {
+                "task_id": f"task-{len(self.tasks)}",
+                "name": "a task",
+                "message": b"a message",
+                "priority": priority,
+                "state": state,
+                "run_at": {"now": None, "due": now - HOUR, "later": now + HOUR}[when],
+                "latest_at": now + 2 * HOUR if debounced else None,
+                "coalesce_key": key,
+                "enqueued_at": now,
+            }
         )
         due = when != "later"
-        self.tasks[row.pk] = Model(row.pk, priority, state, due, key, debounced)
+        self.tasks[pk] = Model(pk, priority, state, due, key, debounced)
 
     @rule(which=WHICH)
     def claim_the_next(self, which: int) -> None:

@@ -251,7 +251,10 @@ def dispatch(
     except Exception as error:
         otherwise(error)
         return
-    with current.within(call.request):
+    if background.immediate:
+        with current.within(call.request):
+            recording.record(task, otherwise)
+    else:
         recording.record(task, otherwise)
 
 

@@ -286,15 +286,20 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     def serialize_task(self, task: Task) -> Envelope:
         """Return the message, together with the row for the ledger."""
-        message = self._pack(task)
+        context = _context_of(task)
+        message = self._pack(task, context)
         if self.immediate:
             return Envelope(message)
-        return Envelope.around(message, make_row(task, message))
+        return Envelope.around(message, make_row(task, message, context.user))
 
-    def _pack(self, task: Task) -> bytes:
-        message: bytes = self.serializer.serialize_call(
-            self._registry.create_message(task), _context_of(task).payload()
-        )
+    def _pack(self, task: Task, context: Context | None = None) -> bytes:
+        """Return the message.
+
+        :param context: what is to surround the task, if that is known already.
+        """
+        payload = (context or _context_of(task)).payload()
+        call = self._registry.create_message(task)
+        message: bytes = self.serializer.serialize_call(call, payload)
         return message
 
     def deserialize_task(self, data: bytes) -> Task:

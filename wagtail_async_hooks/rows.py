@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -13,25 +12,23 @@ from django.http import HttpRequest
 from django.utils import timezone
 from huey.api import Task
 from huey.utils import utcnow
-from wagtail.log_actions import get_active_log_context
 
 from wagtail_async_hooks.describing import columns_of
 from wagtail_async_hooks.options import DEFAULT_QUEUE
 from wagtail_async_hooks.records import State, Subject
 
-if TYPE_CHECKING:
-    from wagtail_async_hooks.models import BackgroundTask
 
-
-def make_row(task: Task, message: bytes) -> BackgroundTask:
-    """Return the row to record for a task.
+def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
+    """Return the row to record for a task: what is not blank in it, by the model's attributes.
 
     What a task of Huey's has no place for may be an attribute of it: ``hook``, ``recorded_as`` (the
     name), ``queue``, ``coalesce_key``, ``latest_at``, ``exclusive_key``, and ``subject`` (a model
     and a key).
+
+    :param acting: primary key of who triggered it, unless a request among the arguments tells.
     """
-    columns = {
-        **_blank(),
+    state = State.SCHEDULED if is_later(task.eta) else State.WAITING
+    return {
         "task_id": task.id,
         "name": name_of(task),
         "hook": getattr(task, "hook", ""),
@@ -39,30 +36,16 @@ def make_row(task: Task, message: bytes) -> BackgroundTask:
         "message": message,
         "queue": getattr(task, "queue", None) or DEFAULT_QUEUE,
         "priority": task.priority or 0,
-        "state": State.SCHEDULED if is_later(task.eta) else State.WAITING,
+        "state": state.value,
         "run_at": aware(task.eta),
         "latest_at": aware(getattr(task, "latest_at", None)),
         "enqueued_at": timezone.now(),
-        "user_id": _user_key(task),
+        "user_id": _user_key(task, acting),
         "coalesce_key": getattr(task, "coalesce_key", ""),
         "exclusive_key": getattr(task, "exclusive_key", ""),
         **_subject(task),
         **columns_of(task),
     }
-    # By place, not by name, which takes Django three times as long.
-    row: BackgroundTask = _model()(*columns.values())
-    return row
-
-
-@functools.cache
-def _model() -> Any:
-    return apps.get_model("wagtail_async_hooks", "BackgroundTask")
-
-
-@functools.cache
-def _blank() -> dict[str, Any]:
-    """Return what a new row has in each column, in their order, unless something is said."""
-    return {field.attname: field.get_default() for field in _model()._meta.concrete_fields}
 
 
 def name_of(task: Task) -> str:
@@ -132,9 +115,9 @@ def _content_type(instance: Model) -> Any:
     return known or _types().get_for_model(instance).pk
 
 
-def _user_key(task: Task) -> Any:
-    """Return the key of who triggered a task: the request's user, else Wagtail's log context's."""
+def _user_key(task: Task, acting: Any) -> Any:
+    """Return the key of who triggered a task: the request's user, or else who acts."""
     for value in _arguments(task):
         if isinstance(value, HttpRequest):
             return getattr(getattr(value, "user", None), "pk", None)
-    return getattr(get_active_log_context().user, "pk", None)
+    return acting

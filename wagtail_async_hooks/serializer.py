@@ -54,6 +54,9 @@ MAX_DEPTH: Final = 400
 to read, which takes more of its stack."""
 
 _TAG: Final = "$"
+_LONG: Final = 2**63
+"""Much longer numbers are beyond what int() reads back by default (4300 digits)."""
+
 _SALT: Final = "wagtail_async_hooks.message"
 _TOO_DEEP: Final = "the message is nested too deeply."
 
@@ -181,8 +184,7 @@ def _encode_str(value: str) -> Any:
 
 
 def _encode_int(value: int) -> Any:
-    # Longer ones are beyond what int() reads back by default (4300 digits).
-    return value if abs(value) < 2**63 else {_TAG: "int", "v": hex(value)}
+    return value if abs(value) < _LONG else {_TAG: "int", "v": hex(value)}
 
 
 def _encode_float(value: float) -> Any:
@@ -217,10 +219,11 @@ def _encode_items(items: Iterable[Any]) -> list[Any]:
 def _encode_dict(value: dict[Any, Any]) -> Any:
     encoded = {}
     for key, item in value.items():
-        # Most texts are ASCII: a call less for each.
+        # Most texts are ASCII, and most numbers short: a call less for each, or two.
         if type(key) is not str or key == _TAG or not (key.isascii() or _is_plain(key)):
             return _encode_pairs(value)
-        if type(item) is str and item.isascii():
+        kind = type(item)
+        if (kind is str and item.isascii()) or (kind is int and abs(item) < _LONG):
             encoded[key] = item
             continue
         try:
@@ -420,7 +423,8 @@ def _read(data: bytes) -> dict[str, Any]:
 
 
 def _encode_message(message: Message) -> dict[str, Any]:
-    return {k: v for k, v in message._asdict().items() if v is not None}
+    named = zip(message._fields, message, strict=True)
+    return {name: value for name, value in named if value is not None}
 
 
 _NUMBER: Final = (int, float, type(None))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
+    AutoField,
+    BigAutoField,
+    BinaryField,
     BooleanField,
     CharField,
+    DateTimeField,
     Field,
     IntegerField,
     PositiveIntegerField,
@@ -18,9 +22,10 @@ from django.db.models import (
     Q,
     TextField,
 )
-from django.db.models.signals import post_save, pre_save
+from django.db.models.signals import post_save
 from django.utils import timezone
 
+from wagtail_async_hooks.ledger import driver
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
@@ -43,72 +48,129 @@ _AS_IT_IS: Final[Mapping[type[Field[Any, Any]], type]] = {
     CharField: str,
     ExactCharField: str,
     TextField: str,
+    AutoField: int,
+    BigAutoField: int,
     IntegerField: int,
     PositiveIntegerField: int,
     PositiveSmallIntegerField: int,
     BooleanField: bool,
+    BinaryField: bytes,
 }
 """Fields of which each driver takes such values as they are; most columns of a row are such."""
-_INSERTED: Final = [
-    (field.attname, str(field.column), _AS_IT_IS.get(type(field)), field)
-    for field in BackgroundTask._meta.concrete_fields
-    if not field.primary_key
-]
 
 
-@functools.lru_cache(maxsize=32)
-def _insert_into(columns: tuple[str, ...]) -> str:
-    """Return the statement; what it leaves out is ``NULL``, as a third of a new row is."""
-    return f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
+class _Column(NamedTuple):
+    """What there is to know of a column when a row is recorded.
+
+    :param blank: what a new row has in it unless something is said, in SQL; ``None`` for ``NULL``.
+    :param plain: the type of values that need no preparation.
+    :param prepared: makes of any other value what the driver of a connection takes.
+    """
+
+    name: str
+    blank: str | None
+    plain: type | None
+    prepared: Callable[[Any, BaseDatabaseWrapper], Any]
 
 
-def insert(row: BackgroundTask) -> BackgroundTask:
-    """Record a new task, in the caller's transaction if there is one."""
+@functools.cache
+def _columns() -> dict[str, _Column]:
+    """Return the columns, but for the primary key, by the names of their attributes."""
+    fields = [field for field in BackgroundTask._meta.concrete_fields if not field.primary_key]
+    return {field.attname: _column(field) for field in fields}
+
+
+def _column(field: Any) -> _Column:
+    holds = field.target_field if field.is_relation else field
+    blank = field.get_default()
+    return _Column(
+        str(field.column),
+        None if blank is None else _literal(blank),
+        _AS_IT_IS.get(type(holds)),
+        _moment if isinstance(field, DateTimeField) else field.get_db_prep_save,
+    )
+
+
+def _literal(value: Any) -> str:
+    """Return one of the model's own defaults in SQL: a text without quotes, a number, or a flag."""
+    return f"'{value}'" if isinstance(value, str) else str(value).upper()
+
+
+def _moment(value: Any, connection: BaseDatabaseWrapper) -> Any:
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+@functools.lru_cache(maxsize=64)
+def _insert_into(given: tuple[str, ...]) -> str:
+    """Return the statement for a row of which some columns are given; the others are blank."""
+    columns = _columns()
+    blank = {c.name: c.blank for name, c in columns.items() if c.blank and name not in given}
+    names = [*(columns[name].name for name in given), *blank]
+    values = [*["%s"] * len(given), *blank.values()]
+    return f"INSERT INTO {TABLE} ({', '.join(names)}) VALUES ({', '.join(map(str, values))})"
+
+
+def insert(row: Mapping[str, Any]) -> int:
+    """Record a new task, in the caller's transaction if there is one; return its primary key.
+
+    :param row: what is not blank, by the names of the model's attributes.
+    """
     alias = database()
     connection = connections[alias]
-    # As save() does it: a site may have receivers for all that is saved, and Wagtail has one.
-    told = {"instance": row, "raw": False, "using": alias, "update_fields": None}
-    pre_save.send(BackgroundTask, **told)
     statement, values = _statement(row, connection)
-    with connection.cursor() as cursor:
-        if connection.features.can_return_columns_from_insert:
-            cursor.execute(f"{statement} RETURNING id", values)
-            row.pk = cursor.fetchone()[0]
-        else:
+    if connection.features.can_return_columns_from_insert:
+        [(pk,)] = driver.rows_of(connection, f"{statement} RETURNING id", values)
+    else:
+        with connection.cursor() as cursor:
             cursor.execute(statement, values)
-            row.pk = connection.ops.last_insert_id(cursor, TABLE, "id")
-    row._state.adding, row._state.db = False, alias
-    post_save.send(BackgroundTask, created=True, **told)
-    return row
+            pk = connection.ops.last_insert_id(cursor, TABLE, "id")
+    if post_save.has_listeners(BackgroundTask):
+        _tell(row, pk, alias)
+    return int(pk)
 
 
-def _statement(row: BackgroundTask, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     """Return the INSERT of a row, and its values as the driver takes them."""
-    columns, values = [], []
-    for name, column, plain, field in _INSERTED:
-        value = getattr(row, name)
+    columns = _columns()
+    names, values = [], []
+    for name, value in row.items():
         if value is None:
             continue
-        columns.append(column)
+        names.append(name)
+        column = columns[name]
         # Not by the field where that changes nothing: it takes as long as all the rest.
-        known = type(value) is plain
-        values.append(value if known else field.get_db_prep_save(value, connection))
-    return _insert_into(tuple(columns)), values
+        known = type(value) is column.plain
+        values.append(value if known else column.prepared(value, connection))
+    return _insert_into(tuple(names)), values
 
 
-def insert_many(rows: Sequence[BackgroundTask]) -> None:
-    """Record new tasks by few INSERTs: all of them or none."""
+def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
+    """Tell the receivers of Django's signal: a site may have some for all that is saved."""
+    instance = BackgroundTask(pk=pk, **row)
+    instance._state.adding, instance._state.db = False, alias
+    told = {"created": True, "raw": False, "using": alias, "update_fields": None}
+    post_save.send(BackgroundTask, instance=instance, **told)
+
+
+def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Record new tasks by few INSERTs, all of them or none; return their primary keys.
+
+    :param rows: as of :func:`insert`.
+    """
     alias = database()
     tasks = BackgroundTask.objects.using(alias)
+    keys: list[int] = []
     with transaction.atomic(using=alias, savepoint=False):
-        for batch in _batches(rows):
+        for batch in _batches([BackgroundTask(**row) for row in rows]):
             tasks.bulk_create(batch)
-            if not connections[alias].features.can_return_rows_from_bulk_insert:  # MySQL
+            if connections[alias].features.can_return_rows_from_bulk_insert:
+                keys += [row.pk for row in batch]
+            else:  # MySQL
                 ids = [row.task_id for row in batch]
                 found = tasks.filter(task_id__in=ids).order_by("pk").values_list("task_id", "pk")
-                keys = dict(found)
-                for row in batch:
-                    row.pk = keys[row.task_id]
+                known = dict(found)
+                keys += [known[row.task_id] for row in batch]
+    return keys
 
 
 def _batches(rows: Sequence[BackgroundTask]) -> Iterator[list[BackgroundTask]]:

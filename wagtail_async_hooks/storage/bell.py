@@ -14,15 +14,13 @@ import time
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from heapq import nlargest
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db import models, transaction
 from huey.storage import BaseStorage
 
-from wagtail_async_hooks.storage.database import DatabaseStorage
-
-if TYPE_CHECKING:
-    from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.records import State
+from wagtail_async_hooks.storage.database import DatabaseStorage, Row
 
 logger = logging.getLogger(__name__)
 
@@ -75,17 +73,12 @@ class BellStorage(DatabaseStorage):
         """The other storage once more, to wait for it."""
         return self._make_listener()
 
-    def _insert(self, row: BackgroundTask) -> None:
-        """Record a task, and ring once the caller's transaction has committed."""
-        super()._insert(row)
-        self._ring_on_commit([row])
-
-    def _insert_many(self, rows: list[BackgroundTask]) -> None:
-        super()._insert_many(rows)
-        self._ring_on_commit(rows)
-
-    def _ring_on_commit(self, rows: Iterable[BackgroundTask]) -> None:
-        waiting = [(row.pk, row.priority) for row in rows if row.state == "waiting"]
+    def _recorded(self, rows: list[tuple[int, Row]]) -> None:
+        """Ring for tasks once the caller's transaction has committed."""
+        super()._recorded(rows)
+        waiting = [
+            (pk, row.get("priority", 0)) for pk, row in rows if row["state"] == State.WAITING
+        ]
         if waiting:
             transaction.on_commit(
                 partial(self.announce, waiting), using=self.ledger.database(), robust=True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
@@ -25,20 +25,25 @@ from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
 from wagtail_async_hooks import signals
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.options import DEFAULT_QUEUE
+from wagtail_async_hooks.records import State, TaskInfo
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue
 
 
+Row = Mapping[str, Any]
+"""What is to be recorded of a task: what is not blank, by the attributes of the ledger's model."""
+
+
 class Envelope(bytes):
     """A message with the ledger's row that goes with it."""
 
-    row: BackgroundTask
+    row: Row
 
     @classmethod
-    def around(cls, message: bytes, row: BackgroundTask) -> Envelope:
+    def around(cls, message: bytes, row: Row) -> Envelope:
         """Put a message and its row together."""
         envelope = cls(message)
         envelope.row = row
@@ -48,7 +53,7 @@ class Envelope(bytes):
 class _Gathered(threading.local):
     """The rows that a thread is to record all at once; ``None`` if each is recorded by itself."""
 
-    rows: list[BackgroundTask] | None = None
+    rows: list[Row] | None = None
 
 
 class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
@@ -134,17 +139,22 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
             self._gathered.rows = None
         self._insert_many(rows)
 
-    def _insert(self, row: BackgroundTask) -> None:
-        self._announce(self.ledger.insert(row))
+    def _insert(self, row: Row) -> None:
+        self._recorded([(self.ledger.insert(row), row)])
 
-    def _insert_many(self, rows: list[BackgroundTask]) -> None:
-        self.ledger.insert_many(rows)
-        for row in rows:
-            self._announce(row)
+    def _insert_many(self, rows: list[Row]) -> None:
+        self._recorded(list(zip(self.ledger.insert_many(rows), rows, strict=True)))
 
-    def _announce(self, row: BackgroundTask) -> None:
-        task = self.ledger.info(row)
-        signals.announce(signals.enqueued, task.sender, task=task)
+    def _recorded(self, rows: list[tuple[int, Row]]) -> None:
+        """Tell of tasks that were recorded.
+
+        :param rows: primary key and row of each.
+        """
+        if not signals.enqueued.receivers:
+            return
+        for pk, row in rows:
+            task = _info(pk, row)
+            signals.announce(signals.enqueued, task.sender, task=task)
 
     def dequeue(self) -> bytes | None:
         """Remove the next message; whoever calls this answers for it from now on."""
@@ -282,12 +292,25 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
         self.counters.delete()
 
 
-def _row(data: bytes, **columns: Any) -> BackgroundTask:
+def _row(data: bytes, **columns: Any) -> Row:
     """Return the row of an envelope, or a row for a message of somebody else's Huey."""
     if isinstance(data, Envelope):
         return data.row
-    model = apps.get_model("wagtail_async_hooks", "BackgroundTask")
-    return model(message=data, enqueued_at=timezone.now(), **columns)
+    return {"message": data, "enqueued_at": timezone.now(), **columns}
+
+
+def _info(pk: int, row: Row) -> TaskInfo:
+    """Return what signals tell about a row that was just recorded."""
+    return TaskInfo(
+        pk=pk,
+        task_id=row.get("task_id", ""),
+        name=row.get("name", ""),
+        hook=row.get("hook", ""),
+        function=row.get("function", ""),
+        queue=row.get("queue", DEFAULT_QUEUE),
+        priority=row.get("priority", 0),
+        attempt=0,
+    )
 
 
 def _messages(rows: models.QuerySet[BackgroundTask], limit: int | None) -> list[bytes]:

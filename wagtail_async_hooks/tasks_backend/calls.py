@@ -7,13 +7,24 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Final
 
 from wagtail_async_hooks.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.tasks_backend.lookup import find
 
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+"""Types that JSON has; the arguments of Wagtail's own tasks are of no others."""
+
 _signature = cache(inspect.signature)
 """Once for each task: it takes longer than all else that is done with the arguments."""
+
+
+@cache
+def _parameters(function: Any) -> tuple[str, ...]:
+    """Return the names of a function's parameters, if each can be given by its place."""
+    parameters = _signature(function).parameters.values()
+    by_place = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+    return tuple(each.name for each in parameters) if by_place else ()
 
 
 @dataclass(frozen=True)
@@ -51,15 +62,24 @@ class Call:
             task.priority,
             task.run_after,
             enqueued_at,
-            api.normalize_json(args),
-            api.normalize_json(kwargs),
+            list(args) if all(type(arg) in _PLAIN for arg in args) else api.normalize_json(args),
+            api.normalize_json(kwargs) if kwargs else {},
         )
         vars(call)["task"] = task  # it need not be looked up
         return call
 
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Call:
+        """Return the call that was carried."""
+        enqueued_at = datetime.datetime.fromisoformat(payload["enqueued_at"])
+        return cls(**{**payload, "enqueued_at": enqueued_at})
+
     def payload(self) -> dict[str, Any]:
         """Return what is carried."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        carried = {name: getattr(self, name) for name in _NAMES}
+        # A text, which is carried with less effort; it has no zone but UTC, if any.
+        carried["enqueued_at"] = self.enqueued_at.isoformat()
+        return carried
 
     @property
     def package(self) -> Api:
@@ -83,9 +103,13 @@ class Call:
     @property
     def named(self) -> Mapping[str, Any]:
         """The arguments by name; those that do not fit are told of when the task runs."""
-        first = [None] if self.task.takes_context else []
+        function = self.task.func
+        given = [None, *self.args] if self.task.takes_context else self.args
+        names = _parameters(function)
+        if not self.kwargs and len(names) == len(given):
+            return dict(zip(names, given, strict=True))
         try:
-            bound = _signature(self.task.func).bind(*first, *self.args, **self.kwargs)
+            bound = _signature(function).bind(*given, **self.kwargs)
         except TypeError:
             return self.kwargs
         return bound.arguments
@@ -112,6 +136,9 @@ class Call:
         )
         amend(made, _return_value=value)
         return made
+
+
+_NAMES: Final = tuple(field.name for field in fields(Call))
 
 
 def amend(result: Any, **values: Any) -> Any:

@@ -50,7 +50,7 @@ def _options_now(task: Task) -> TaskOptions:
 @background.task(carries=Call, options_now=_options_now)  # type: ignore[untyped-decorator]
 def run(**payload: Any) -> Any:
     """Call a task of ``TASKS``; what it returns has to be JSON."""
-    call = Call(**payload)
+    call = Call.from_payload(payload)
     running = current.running()
     assert running is not None
     assert running.claim is not None

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any, Final
 
 from django.apps import apps
@@ -40,7 +41,7 @@ def _alone(path: str) -> TaskOptions:
     """
 
     def exclusive(app_label: str, model_name: str, pk: str) -> str:
-        return _key(path, apps.get_model(app_label, model_name), pk)
+        return _key(path, _model(app_label, model_name), pk)
 
     return TaskOptions(
         coalesce="{app_label}.{model_name} {pk}",
@@ -51,6 +52,13 @@ def _alone(path: str) -> TaskOptions:
     )
 
 
+@cache
+def _model(app_label: str, model_name: str) -> type[models.Model]:
+    """Return a model; each task about an object asks several times."""
+    return apps.get_model(app_label, model_name)
+
+
+@cache
 def first_ancestor(model: type[models.Model]) -> type[models.Model]:
     """Return the model that Wagtail's indexes know an object by: a page's is that of all pages."""
     return ([*model._meta.get_parent_list()] or [model])[-1]
@@ -80,17 +88,28 @@ OPTIONS: Final[Mapping[str, TaskOptions]] = {
 """The options of these tasks, which the site's settings overrule."""
 
 
+_settled: Final[dict[str, tuple[conf.Settings, TaskOptions]]] = {}
+"""The options of each task, with the settings that they are in force by."""
+
+
 def options_now(path: str) -> TaskOptions:
     """Return the options in force for a task of ``TASKS``."""
-    given = conf.current().options_for(path, path)
-    return given.over(OPTIONS[path]) if path in OPTIONS else given
+    settings = conf.current()
+    # Each call asks, and in a process the settings are the same ones until a test changes them.
+    known = _settled.get(path)
+    if known is not None and known[0] is settings:
+        return known[1]
+    given = settings.options_for(path, path)
+    options = given.over(OPTIONS[path]) if path in OPTIONS else given
+    _settled[path] = settings, options
+    return options
 
 
 def subject_of(path: str, arguments: Mapping[str, Any]) -> Subject | None:
     """Return model and primary key of the object that a call is about."""
     if path not in _ABOUT_OBJECTS:
         return None
-    model = apps.get_model(arguments["app_label"], arguments["model_name"])
+    model = _model(arguments["app_label"], arguments["model_name"])
     return Subject(model, arguments["pk"])
 
 
