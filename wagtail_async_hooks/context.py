@@ -6,10 +6,10 @@ import datetime
 import uuid
 import zoneinfo
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -71,12 +71,18 @@ class Context:
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Context:
         """Return the context that was carried."""
+        if not payload:
+            return _AS_EVERYWHERE
         target = payload.get("target")
         return cls(**{**payload, "target": target and Target(**target)})
 
-    @contextmanager
-    def restored(self) -> Iterator[None]:
+    def restored(self) -> AbstractContextManager[None]:
         """Surround a function with this context."""
+        surroundings = (self.language, self.time_zone, self.user, self.log)
+        return nullcontext() if surroundings == _NO_SURROUNDINGS else self._restored()
+
+    @contextmanager
+    def _restored(self) -> Iterator[None]:
         with ExitStack() as stack:
             if self.language is not None:
                 stack.enter_context(translation.override(self.language))
@@ -85,6 +91,10 @@ class Context:
             if self.user is not None or self.log is not None:
                 stack.enter_context(_CarriedLogContext(self.user, self.log))
             yield
+
+
+_AS_EVERYWHERE: Final = Context()
+_NO_SURROUNDINGS: Final = (None, None, None, None)
 
 
 class _CarriedLogContext(LogContext):  # type: ignore[misc]  # Wagtail has no types

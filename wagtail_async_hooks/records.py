@@ -138,7 +138,7 @@ class Bounds:
     all_paused: bool = False
 
     def __bool__(self) -> bool:
-        return self != EVERYTHING
+        return self is not EVERYTHING and self != EVERYTHING
 
 
 EVERYTHING: Final = Bounds()
