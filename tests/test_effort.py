@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -29,7 +30,7 @@ from tests.effort import ROW, effort
 from tests.site.blog.models import BlogPage
 from tests.site.editing import form_data
 from tests.work import tasks
-from wagtail_async_hooks import background, control, figures, hooks, ledger, overview
+from wagtail_async_hooks import background, control, figures, hooks, ledger, overview, worker
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Bounds, Outcome, State
 
@@ -233,6 +234,57 @@ def test_overview__of_a_page_of_the_admin_takes_few_statements() -> None:
         overview.by_error()
 
     assert len(queries(look)) == 5
+
+
+# What a worker does for each task ------------------------------------------------------------
+
+
+class Restless:
+    """A waiter that nobody waits for."""
+
+    def mark(self) -> int:
+        return 0
+
+    def wait(self, mark: int, timeout: float) -> None:
+        """Return at once."""
+
+    def found(self) -> None:
+        """There may be another task."""
+
+
+@pytest.fixture
+def thread() -> worker.TaskThread:
+    """Return what a worker's thread does, to be done here."""
+    return worker.TaskThread(
+        huey=background,
+        stop_flag=threading.Event(),
+        default_delay=0,
+        max_delay=0,
+        backoff=0,
+        worker=None,
+        waiter=Restless(),
+        activity=worker.Activity(1),
+        outage=worker.Outage(),
+        ready=threading.Event(),
+    )
+
+
+@pytest.mark.django_db
+def test_thread__looks_after_connections_once_for_each_task_and_after_a_rest(
+    thread: worker.TaskThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(worker, "close_old_connections", lambda: looks.append("look"))
+    found = []
+    for given in (3, 1):
+        for number in range(given):
+            tasks.add(number, 1)
+        for _ in range(given + 1):  # there is nothing to do in the end
+            thread.loop()
+        found.append(len(looks))
+        looks.clear()
+
+    assert found == [1 + 3, 1 + 1]
 
 
 # How far statements look ----------------------------------------------------------------------

@@ -6,9 +6,9 @@ import datetime
 import uuid
 import zoneinfo
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -69,12 +69,18 @@ class Context(NamedTuple):
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Context:
         """Return the context that was carried."""
+        if not payload:
+            return _AS_EVERYWHERE
         target = payload.get("target")
         return cls(**{**payload, "target": target and Target(**target)})
 
-    @contextmanager
-    def restored(self) -> Iterator[None]:
+    def restored(self) -> AbstractContextManager[None]:
         """Surround a function with this context."""
+        surroundings = (self.language, self.time_zone, self.user, self.log)
+        return nullcontext() if surroundings == _NO_SURROUNDINGS else self._restored()
+
+    @contextmanager
+    def _restored(self) -> Iterator[None]:
         with ExitStack() as stack:
             if self.language is not None:
                 stack.enter_context(translation.override(self.language))
@@ -83,6 +89,10 @@ class Context(NamedTuple):
             if self.user is not None or self.log is not None:
                 stack.enter_context(_CarriedLogContext(self.user, self.log))
             yield
+
+
+_AS_EVERYWHERE: Final = Context()
+_NO_SURROUNDINGS: Final = (None, None, None, None)
 
 
 class _CarriedLogContext(LogContext):  # type: ignore[misc]  # Wagtail has no types

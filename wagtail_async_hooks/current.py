@@ -48,14 +48,18 @@ def running() -> Running | None:
     return _running.get()
 
 
-@contextmanager
-def entered(task: Running) -> Iterator[Running]:
-    """While a task runs."""
-    token = _running.set(task)
-    try:
-        yield task
-    finally:
-        _running.reset(token)
+class Entered:
+    """While a task runs; no generator, as each task would pay for that."""
+
+    def __init__(self, task: Running) -> None:
+        self._task = task
+
+    def __enter__(self) -> Running:
+        self._token = _running.set(self._task)
+        return self._task
+
+    def __exit__(self, *error: object) -> None:
+        _running.reset(self._token)
 
 
 def editors_request() -> HttpRequest | None:

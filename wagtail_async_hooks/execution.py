@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import traceback
 from collections.abc import Iterator
 from typing import Any, Final
@@ -41,6 +42,9 @@ _STATES: Final = {
     huey_signals.SIGNAL_INTERRUPTED: State.WAITING,
 }
 """What Huey's signals about a task mean for its row; a task that none of them names has failed."""
+
+NOTED: Final = (*_STATES, huey_signals.SIGNAL_ERROR)
+"""The signals of Huey's that say how an attempt ended."""
 
 _REASONS: Final = {
     huey_signals.SIGNAL_CANCELED: "it was cancelled",
@@ -155,14 +159,14 @@ class Calling:
 
     def __init__(self, execution: Execution | None) -> None:
         self._execution = execution
-        self._alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
+        self._alias = router.db_for_write(_model())
         self._savepoint: transaction.Atomic | None = None
         self._running = current.running()
-        self._surroundings = contextlib.ExitStack()
 
     def __enter__(self) -> Calling:
         if self._running is not None:
-            self._surroundings.enter_context(self._running.context.restored())
+            self._surroundings = self._running.context.restored()
+            self._surroundings.__enter__()
             self._running.is_called = True
         if transaction.get_connection(self._alias).in_atomic_block:
             # Immediate mode within an editor's transaction, or a test: an error must not break it.
@@ -176,8 +180,8 @@ class Calling:
             self._execution.was_called = True
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
-        self._surroundings.close()
         if self._running is not None:
+            self._surroundings.__exit__(None, None, None)
             self._running.is_called = False
         if self._savepoint is not None:
             self._leave(self._savepoint, kind, exception, trace)
@@ -204,6 +208,11 @@ class Calling:
             savepoint.__exit__(None, None, None)
         else:
             savepoint.__exit__(kind or DatabaseError, exception, trace)
+
+
+@functools.cache
+def _model() -> Any:
+    return apps.get_model("wagtail_async_hooks", "BackgroundTask")
 
 
 def _a_connection_is_lost() -> bool:

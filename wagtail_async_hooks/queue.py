@@ -47,7 +47,14 @@ from wagtail_async_hooks.exceptions import (
     TargetGone,
     UnknownTask,
 )
-from wagtail_async_hooks.execution import OUTAGE_TRIES, Calling, Execution, describe, entered
+from wagtail_async_hooks.execution import (
+    NOTED,
+    OUTAGE_TRIES,
+    Calling,
+    Execution,
+    describe,
+    entered,
+)
 from wagtail_async_hooks.records import Bounds, Claim, Outcome, State
 from wagtail_async_hooks.recurrence import Asked
 from wagtail_async_hooks.rows import is_later, make_row
@@ -126,10 +133,13 @@ def _called(call: Callable[[], Any]) -> Any:
     running = current.running()
     if running is None:
         return call()
-    with retrying.judging(running):
+    try:
         if running.claim is None or not running.task.timeout:
             return call()
         return timeouts.limited(call, running.task.timeout, str(running.claim))
+    except Exception as error:
+        retrying.judge(running, error)
+        raise
 
 
 def _cancel_if_superseded() -> None:
@@ -169,7 +179,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             immediate=not conf.current().backend,
             serializer=serializer.SignedJSONSerializer(),
         )
-        self.signal()(self._note)
+        self.signal(*NOTED)(self._note)
         setting_changed.connect(self._settings_changed, dispatch_uid=f"{name}.settings")
 
     def get_task_wrapper_class(self) -> type[TaskWrapper]:
@@ -468,7 +478,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def execute(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
         """Run a task and record how it ended."""
         if getattr(task, "claim", None) is None:
-            with current.entered(Running(task, _context_of(task))):
+            with current.Entered(Running(task, _context_of(task))):
                 return super().execute(task, timestamp)
         value = self.attempt(task, timestamp)
         self.settle()
@@ -485,7 +495,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         try:
             # By the worker's clock a task may not be due yet that is due by the database's.
             now = timestamp or utcnow()
-            with current.entered(running):
+            with current.Entered(running):
                 value = super().execute(task, now if task.eta is None else max(now, task.eta))
         except (Exception, SystemExit) as error:
             # Either sys.exit() in the function, or what follows from the task cannot be recorded.

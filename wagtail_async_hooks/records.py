@@ -140,7 +140,7 @@ class Bounds(NamedTuple):
     all_paused: bool = False
 
     def __bool__(self) -> bool:
-        return self != EVERYTHING
+        return self is not EVERYTHING and self != EVERYTHING
 
 
 EVERYTHING: Final = Bounds()

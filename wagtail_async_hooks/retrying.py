@@ -6,7 +6,6 @@ import datetime
 import logging
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from django.utils.module_loading import import_string
@@ -51,27 +50,22 @@ def options_of(task: Task) -> TaskOptions:
     return options
 
 
-@contextmanager
-def judging(running: Running) -> Iterator[None]:
-    """While a task's function is called: make of what it raises what Huey is to do.
+def judge(running: Running, error: Exception) -> None:
+    """Make of what a task's function has raised what Huey is to do; else it is raised as it is.
 
     :raises Discarded: for an error that ends the task.
     :raises PutOff: for ``Snooze``. Immediate mode would call the function without end; there, it
         is an error in the log and the task is cancelled.
     """
-    try:
-        yield
-    except _WISHES:
-        raise
-    except Snooze as snooze:
-        raise _answer(running, snooze) from snooze
-    except Exception as error:
-        options = options_of(running.task)
-        if options.discard_on is not None and isinstance(error, classes(options.discard_on)):
-            raise Discarded(str(error), retry=False) from error
-        if options.retry_on is not None and not isinstance(error, classes(options.retry_on)):
-            running.task.retries = 0
-        raise
+    if isinstance(error, _WISHES):
+        return
+    if isinstance(error, Snooze):
+        raise _answer(running, error) from error
+    options = options_of(running.task)
+    if options.discard_on is not None and isinstance(error, classes(options.discard_on)):
+        raise Discarded(str(error), retry=False) from error
+    if options.retry_on is not None and not isinstance(error, classes(options.retry_on)):
+        running.task.retries = 0
 
 
 def _answer(running: Running, snooze: Snooze) -> BaseException:

@@ -54,6 +54,7 @@ MAX_DEPTH: Final = 400
 to read, which takes more of its stack."""
 
 _TAG: Final = "$"
+_NESTING: Final = (dict, list)
 _LONG: Final = 2**63
 """Much longer numbers are beyond what int() reads back by default (4300 digits)."""
 
@@ -63,6 +64,7 @@ _TOO_DEEP: Final = "the message is nested too deeply."
 # ASCII only, so that it can be read in every database and log. What contains itself has no end
 # for encode(), so there is no need to look for it again.
 _json: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+_reader: Final = json.JSONDecoder()
 _NESTED: Final = "the value is nested too deeply or contains itself; pass a flat value."
 
 
@@ -271,12 +273,16 @@ def decode(value: Any, *, lazily: bool = False) -> Any:
     :raises MessageRefused: if a codec is not known here.
     :raises CodecFailed: if a codec does not know what to make of its payload.
     """
+    # Most values stand for themselves: a call less for each.
     if type(value) is list:
-        return [decode(item, lazily=lazily) for item in value]
+        return [decode(item, lazily=lazily) if type(item) in _NESTING else item for item in value]
     if type(value) is not dict:
         return value
     if _TAG not in value:
-        return {key: decode(item, lazily=lazily) for key, item in value.items()}
+        return {
+            key: decode(item, lazily=lazily) if type(item) in _NESTING else item
+            for key, item in value.items()
+        }
     kind = value[_TAG]
     codec = _by_kind.get(kind) if isinstance(kind, str) else None
     if codec is None:
@@ -324,6 +330,14 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
         if not isinstance(message, Message):
             raise MessageRefused("what was stored as a message is none, but some other value.")
         return message, decode(document.get("c", {}))
+
+
+def _parse(text: str) -> Any:
+    """Return what JSON says, as written by us: there is no space around it to be looked for."""
+    document, end = _reader.raw_decode(text)
+    if end != len(text):
+        raise ValueError("something follows after its end")
+    return document
 
 
 def _write(content: dict[str, Any]) -> bytes:
@@ -397,7 +411,7 @@ def _read(data: bytes) -> dict[str, Any]:
         )
     try:
         text = _signer().unsign(data.decode("ascii"))
-        document = json.loads(text)
+        document = _parse(text)
         version, _ = document["v"], document["d"]
         is_too_deep = _is_too_deep(text, document)
     except RecursionError:
@@ -447,17 +461,21 @@ _SHAPE: Final[dict[str, tuple[type, ...]]] = {
 }
 """Of which types the fields of a message are; Huey would go wrong on others in many ways."""
 
+_REQUIRED: Final = {"name": None, "args": None}
+"""The fields that cannot be left out; any other one that is left out is ``None``."""
+
 
 def _decode_message(fields: dict[str, Any]) -> Message:
     try:
         message = Message(**fields)
     except TypeError as error:
         raise MessageRefused(f"the message lacks a field or has one too many: {error}.") from error
-    for name, types in _SHAPE.items():
-        value = getattr(message, name)
-        if not isinstance(value, types):
+    for name, value in {**_REQUIRED, **fields}.items():
+        if not isinstance(value, _SHAPE.get(name, object)):
             raise MessageRefused(f'the message\'s "{name}" cannot be a {type(value).__name__}.')
-    return message._replace(args=tuple(message.args))
+    if type(message.args) is not tuple:
+        message = message._replace(args=tuple(message.args))
+    return message
 
 
 # Python's types -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.db.models import Q
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.models import BackgroundTask, Pause
 from wagtail_async_hooks.queue import TaskQueue
-from wagtail_async_hooks.records import Bounds, State
+from wagtail_async_hooks.records import EVERYTHING, Bounds, State
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
@@ -95,7 +95,7 @@ class Serving:
         names: dict[str, list[str]] = {kind: [] for kind in Pause.Kind.values}
         for pause in pauses:
             names[pause.kind].append(pause.name)
-        return Bounds(
+        bounds = Bounds(
             queues=self._queues,
             left_out=(*self._exclude, *names[Pause.Kind.QUEUE]),
             hooks=tuple(names[Pause.Kind.HOOK]),
@@ -103,6 +103,7 @@ class Serving:
             limits=conf.current().limits,
             all_paused=bool(names[Pause.Kind.EVERYTHING]),
         )
+        return bounds or EVERYTHING  # which is known at a glance, several times for each task
 
 
 def told_of(queues: Sequence[str], exclude: Sequence[str]) -> str:

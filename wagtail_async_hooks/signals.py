@@ -71,16 +71,12 @@ def announce(signal: NamedSignal, sender: str, **arguments: Any) -> None:
     token = _announced.set(arguments.get("task"))
     try:
         for receiver in signal.receivers_for(sender):
-            _tell(signal, receiver, sender, arguments)
+            try:
+                receiver(sender, **arguments)
+            except Exception:
+                logger.exception("A receiver of the signal %r failed: %r.", signal.name, receiver)
     finally:
         _announced.reset(token)
-
-
-def _tell(signal: NamedSignal, receiver: Any, sender: str, arguments: dict[str, Any]) -> None:
-    try:
-        receiver(sender, **arguments)
-    except Exception:
-        logger.exception("A receiver of the signal %r failed: %r.", signal.name, receiver)
 
 
 def announced() -> Any:

@@ -166,6 +166,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         self._waiter = waiter
         self._activity = activity
         self._outage = outage
+        self._has_rested = True
 
     def initialize(self) -> None:
         """Let signals through again, so that they reach what a task starts."""
@@ -183,6 +184,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
             return
         self._outage.end()
         if task is None:
+            self._has_rested = True
             with self._activity.idle():
                 self._waiter.wait(mark, IDLE_INTERVAL)
         else:
@@ -191,6 +193,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
 
     def _cope(self, error: Exception) -> None:
         """Wait before the next attempt: briefly if another transaction was in the way."""
+        self._has_rested = True
         if is_contention(error):
             logger.debug("Another transaction was in the way, trying again: %s", error)
             self.stop_flag.wait(CONTENTION_INTERVAL)
@@ -199,7 +202,9 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
 
     def _run(self, task: Task) -> None:
         """Run a task as a request would be: with connections that are neither old nor broken."""
-        close_old_connections()
+        if self._has_rested:  # else it is only a moment since the last task left them so
+            close_old_connections()
+            self._has_rested = False
         try:
             self.huey.attempt(task)
         finally:
