@@ -7,7 +7,6 @@ a table of many tasks in all states.
 from __future__ import annotations
 
 import datetime
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,7 +21,6 @@ from django.urls import reverse
 from django.utils import timezone
 from wagtail import hooks as wagtails_hooks
 from wagtail.models import Page
-from wagtail.tasks import update_reference_index_task
 
 from tests import crowds, plans
 from tests.conftest import real_commits
@@ -109,56 +107,6 @@ def test_publish__costs_an_insert_for_each_task_of_wagtail(
     assert [sql.partition(" ")[0] for sql in ours] == ["INSERT"] * 4
     page.refresh_from_db()
     assert (page.title, page.live) == ("High tides", True)
-
-
-def functions_called(call: Call) -> int:
-    """Return how many functions written in Python a call calls, itself included."""
-    called = 0
-
-    def count(frame: Any, event: str, argument: Any) -> None:
-        nonlocal called
-        called += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        call()
-    finally:
-        sys.setprofile(before)
-    return called
-
-
-def a_hook(request: Any) -> Call:
-    """Return what calls a background function of a hook."""
-    hooks.register("after_edit_page", see_page, background=True)
-    [wrapper] = [
-        function
-        for function in wagtails_hooks.get_hooks("after_edit_page")
-        if function.__name__ == "see_page"
-    ]
-    return partial(wrapper, request, Page.get_first_root_node())
-
-
-def a_task_of_the_api(request: Any) -> Call:
-    """Return what enqueues one of Wagtail's own tasks."""
-    return partial(update_reference_index_task.enqueue, "wagtailcore", "page", "1")
-
-
-@pytest.mark.django_db
-@pytest.mark.usefixtures("registries")
-@pytest.mark.parametrize(("made", "share"), [(a_hook, 0.55), (a_task_of_the_api, 0.5)])
-def test_dispatch__calls_fewer_functions_than_the_orm_for_the_row_alone(
-    made: Callable[[Any], Call], share: float, editor_request: Any, settings: Any
-) -> None:
-    settings.TASKS = OURS
-    dispatch = made(editor_request)
-    dispatch()
-    row = BackgroundTask.objects.values().get()
-    del row["id"]
-    create = partial(BackgroundTask.objects.create, **row)
-    create()
-
-    assert functions_called(dispatch) < share * functions_called(create)
 
 
 @pytest.mark.django_db
