@@ -87,15 +87,10 @@ def run(case: Case) -> dict[str, list[float]]:
 def _insert(worker: Worker, times: int) -> Callable[[], Any]:
     """Return what records a task that is ready to be recorded."""
     from benchmarks import tasks
-    from wagtail_async_hooks import ledger
-    from wagtail_async_hooks.models import BackgroundTask
+    from wagtail_async_hooks import background, ledger
 
-    known = BackgroundTask.objects.get(task_id=tasks.ours(0.0, 0.0).id)
-    columns = {f.attname: getattr(known, f.attname) for f in known._meta.concrete_fields}
-    del columns["id"]
-    rows = iter(
-        [BackgroundTask(**{**columns, "task_id": f"{number:036}"}) for number in range(times)]
-    )
+    ready = (background.serialize_task(tasks.ours.s(0.0, 0.0)).row for _ in range(times))
+    rows = iter(list(ready))
     return lambda: ledger.insert(next(rows))
 
 
