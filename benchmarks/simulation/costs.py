@@ -14,7 +14,7 @@ SQLITE: Final = "SQLite"
 POSTGRES: Final = "PostgreSQL"
 REDIS: Final = "Redis over PostgreSQL"
 
-_WATCHED: Final = 0.01
+_WATCHED: Final = 0.0125
 """Seconds between two looks at SQLite's file, as ``storage.waiting.SQLITE_INTERVAL``."""
 
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 CHANNEL: Final = "wagtail_async_hooks"
 """PostgreSQL's channel on which the trigger of migration 0003 notifies."""
 
-SQLITE_INTERVAL: Final = 0.01
+SQLITE_INTERVAL: Final = 0.0125
 """Seconds between two looks at an SQLite file."""
 
 SQLITE_LOOKS: Final = 10
