@@ -255,13 +255,13 @@ _SERVER: Final = (
     "fifth is reading and planning the call, which a prepared statement would save, but not behind "
     "a proxy that pools transactions; the rest is the commit and the way there and back."
 )
-_RECORDED_TWICE: Final = (
-    "Two commits wait for the disk one after the other: that which records the task, and that which "
-    "claims it. In a trial without waiting for either, a third of the time remained."
+_TWO_COMMITS: Final = (
+    "Two commits wait for the disk one after the other: that which records the task, and that "
+    "which claims it. In a trial without waiting for either, a third of the time remained."
 )
 NOTES: Final[Mapping[str, str]] = {
     **{
-        f"pickup_postgres{redis}_{rest:g}": _RECORDED_TWICE
+        f"pickup_postgres{redis}_{rest:g}": _TWO_COMMITS
         for redis in ("", "_redis")
         for rest in (1.0, 60.0)
     },
