@@ -6,6 +6,7 @@ running it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -124,29 +125,43 @@ def _finish_and_claim(
     if _by_function(connection, pk, EVERYTHING):
         return _call_function(connection, outcome, worker, suspects)
     [(where, order, _)] = choices(connection, pk, suspects, EVERYTHING)
-    first = f" ORDER BY {order} LIMIT 1{lock_of(connection)}" if order else ""
+    lock = lock_of(connection) if order else ""
     columns = _columns(alias, outcome)
     state = columns.pop("state")
-    changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
-    parameters = [state, worker, moment_of(alias, timezone.now()), *columns.values()]
     changed = driver.rows_of(
         connection,
+        _for_both(where.text, order, lock, tuple(columns)),
+        [
+            *(state, worker, moment_of(alias, timezone.now()), *columns.values()),
+            *(ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk),
+        ],
+    )
+    rows = {row[0]: row for row in changed}
+    kept = rows.pop(ended.pk, None) is not None
+    return kept, _as_claim(rows.popitem()[1], worker) if rows else None
+
+
+@functools.lru_cache(maxsize=64)
+def _for_both(where: str, order: str, lock: str, columns: tuple[str, ...]) -> str:
+    """Return the statement for both, which is the same for most tasks.
+
+    :param columns: what an outcome changes beside the state.
+    """
+    first = f" ORDER BY {order} LIMIT 1{lock}" if order else ""
+    changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
+    return (
         f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
         f"attempt = {_IF_ENDED} attempt ELSE attempt + 1 END, "
         f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
         f"started_at = {_IF_ENDED} started_at ELSE %s END, "
         f"slot = NULL{changes} "
-        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text}{first})) "
+        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where}{first})) "
         # The row's state as well: another worker may have claimed it while this one waited for its
         # lock, and of the row alone the conditions are looked at once more.
         "AND ((id = %s AND attempt = %s AND state = 'running') "
         "OR (id <> %s AND state = 'waiting')) "
-        f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}",
-        [*parameters, ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk],
+        f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}"
     )
-    rows = {row[0]: row for row in changed}
-    kept = rows.pop(ended.pk, None) is not None
-    return kept, _as_claim(rows.popitem()[1], worker) if rows else None
 
 
 def _call_function(
