@@ -331,6 +331,20 @@ def test_ledger__keeps_its_promises_in_any_order(db: None, monkeypatch: pytest.M
     )
 
 
+def test_step__finds_what_was_taken_from_the_worker_that_asks(db: None) -> None:
+    """A thawed worker finishes what waits again, and that is what comes next."""
+    machine = LedgerMachine()
+    machine.two_workers()
+    machine.enqueue(priority=0, when="now")
+    machine.claim_the_next(which=0)
+    machine.worker_falls_silent(which=0)
+    machine.rescue()
+    machine.finish(which=0, late=False, state=State.SUCCEEDED, due=False, claim_next=True)
+    machine.every_task_is_where_the_model_says()
+    assert machine.in_state(State.RUNNING)
+    machine.teardown()
+
+
 def test_rescue__reaches_what_a_worker_claimed_after_it_was_given_up(db: None) -> None:
     """A thawed worker may claim before its next heartbeat, and be killed before it."""
     machine = LedgerMachine()

@@ -9,13 +9,11 @@ from benchmarks.measures import statements
 from benchmarks.picking import Pick
 from benchmarks.results import Results
 from benchmarks.simulation.site import Database
+from wagtail_async_hooks.storage.waiting import SQLITE_INTERVAL
 
 SQLITE: Final = "SQLite"
 POSTGRES: Final = "PostgreSQL"
 REDIS: Final = "Redis over PostgreSQL"
-
-_WATCHED: Final = 0.0125
-"""Seconds between two looks at SQLite's file, as ``storage.waiting.SQLITE_INTERVAL``."""
 
 
 class NotMeasured(Exception):
@@ -38,7 +36,7 @@ def databases(results: Results, cores: int | None = None) -> dict[str, Database]
         claim=_time(results, "sqlite", statements.CLAIM),
         look=_time(results, "sqlite", statements.LOOK),
         at_once=1,
-        watched=_WATCHED,
+        watched=SQLITE_INTERVAL,
     )
     hurried = _served(results, statements.CLAIM, waits=False)
     postgres = Database(

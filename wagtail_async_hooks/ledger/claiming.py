@@ -138,6 +138,9 @@ def _finish_and_claim(
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
+    if not kept and not rows:
+        # It was given up for dead, and what it ran may be what comes next.
+        return kept, _claim(connection, worker, pk, suspects, EVERYTHING)
     return kept, _as_claim(rows.popitem()[1], worker) if rows else None
 
 
