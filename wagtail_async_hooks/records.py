@@ -98,7 +98,7 @@ class Claim(TaskInfo):
         end of a burst, or runs elsewhere.
     :param slot: its number among the running tasks of its queue, if that has a limit.
     :param looked_at: when this thread last looked for the first of all tasks, as told by
-        ``time.monotonic()``; since then it has looked behind its last one.
+        ``time.monotonic()``, if that took long; since then it has looked behind its last one.
     """
 
     deaths: int

@@ -76,7 +76,8 @@ def hold(pk: int, state: State = State.SCHEDULED) -> None:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody look back meanwhile, however long a test takes."""
+    """Let any look be a long one, and nobody look back, however long a test takes."""
+    monkeypatch.setattr(postgresql, "LONG", -1.0)
     monkeypatch.setattr(postgresql, "LOOK_BACK", 1000.0)
 
 
@@ -168,7 +169,24 @@ def test_look_behind__what_is_less_urgent_is_found_if_nothing_else_waits() -> No
 
 
 @pytest.mark.django_db
-def test_look_behind__what_came_back_is_found_a_moment_later() -> None:
+def test_look_behind__not_where_a_look_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "LONG", 60.0)
+    back, _ = enqueue(), enqueue()
+    hold(back)
+    claimed = claim()
+    enqueue()
+    hold(back, State.WAITING)
+    found = next_after(claimed)
+    assert found is not None
+    assert found.pk == back
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("patient")
+def test_look_behind__what_came_back_is_found_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgresql, "LOOK_BACK", 0.05)
     back, _ = enqueue(), enqueue()
     hold(back)
     claimed = claim()

@@ -19,6 +19,9 @@ FUNCTION: Final = "wagtail_async_hooks_step"
 LOOK_BACK: Final = 0.05
 """After so many seconds a thread looks for the first of all tasks again, see :func:`_last`."""
 
+LONG: Final = 0.0003
+"""So many seconds of the server's are a long look for the first of all tasks."""
+
 _CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
 
 
@@ -34,8 +37,8 @@ def step(
     last = _last(outcome)
     parameters = [*_ended(outcome), timezone.now(), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
-    [(kept, *row, revocations)] = driver.rows_of(connection, _CALL, parameters)
-    looked_at = last.looked_at if last else time.monotonic()
+    [(kept, *row, revocations, seconds)] = driver.rows_of(connection, _CALL, parameters)
+    looked_at = last.looked_at if last else time.monotonic() if seconds > LONG else 0.0
     return kept, None if row[0] is None else (*row, None, revocations), looked_at
 
 
@@ -55,9 +58,10 @@ def _last(outcome: Outcome | None) -> Claim | None:
     """Return the task behind which to look for the next, ``None`` to look at all of them.
 
     While some other transaction holds its snapshot, nothing that was waiting leaves the index, and
-    who begins at its head passes over all of it. A thread that has just claimed a task knows that
-    nothing of the same priority waits before that, but for what came back or was committed late.
-    Those are found a moment later; what has a higher priority is found at once.
+    who begins at its head passes over all of it. Where that takes long, a thread that has just
+    claimed a task looks behind that: nothing of the same priority waits before it, but for what
+    came back or was committed late. Those are found a moment later; what has a higher priority is
+    found at once. Elsewhere the order is exact.
     """
     if outcome is None or time.monotonic() - outcome.claim.looked_at > LOOK_BACK:
         return None

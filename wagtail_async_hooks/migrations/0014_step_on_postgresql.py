@@ -61,11 +61,11 @@ ended_error text, ended_error_type text, ended_traceback text, ended_explanation
 moment timestamptz, by_worker bigint, suspects boolean,
 after_priority integer, after_id bigint,
 OUT kept boolean{"".join(f", OUT claimed_{name} {kind}" for name, kind in CLAIMED.items())},
-OUT revocations boolean
+OUT revocations boolean, OUT looked_for double precision
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET plan_cache_mode = force_generic_plan AS $$
-DECLARE chosen bigint; running CONSTANT text := 'running';
+DECLARE chosen bigint; running CONSTANT text := 'running'; begun timestamptz;
 BEGIN
 kept := false;
 IF ended IS NOT NULL THEN
@@ -82,7 +82,9 @@ IF after_id IS NOT NULL THEN
     END IF;
 END IF;
 IF chosen IS NULL THEN
+    begun := clock_timestamp();
     chosen := {first()};
+    looked_for := EXTRACT(EPOCH FROM clock_timestamp() - begun);
 END IF;
 IF chosen IS NOT NULL THEN
     UPDATE {TABLE} t SET state = 'running', attempt = t.attempt + 1, worker_id = by_worker,
