@@ -12,10 +12,10 @@ _SERIES: Final = {
     ),
 }
 _TASK_ID: Final = {
-    "postgresql": "CAST(gen_random_uuid() AS text)",
-    "sqlite": "lower(hex(randomblob(16)))",
+    "postgresql": "lpad(to_hex(series), 8, '0') || substr(CAST(gen_random_uuid() AS text), 9)",
+    "sqlite": "printf('%%08x', n) || lower(hex(randomblob(14)))",
 }
-"""Random, as Huey's are, so that they come to lie all over their index."""
+"""Ascending in front and random behind, as those of tasks are."""
 
 
 def fill(number: int, **columns: Any) -> None:

@@ -31,6 +31,7 @@ from huey.utils import Error, utcnow
 from wagtail_async_hooks import (
     conf,
     current,
+    identifiers,
     keys,
     options,
     recurrence,
@@ -100,6 +101,7 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
         own = options.taken_from(settings, f"background.task(…) of {path}")
         settings.setdefault("options_now", lambda task: own)
         settings["called"] = staticmethod(func)
+        settings["create_id"] = staticmethod(identifiers.new)  # else Huey's, which do not ascend
         made: type[Task] = super().create_task(self._resolving(func), context, name, **settings)
         return made
 

@@ -1,0 +1,54 @@
+"""Identifiers ascend, so that those of one time lie beside each other in an index."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+
+from tests.work import tasks
+from wagtail_async_hooks import background, identifiers
+from wagtail_async_hooks.models import BackgroundTask
+
+
+def test_new__is_a_uuid_of_version_7() -> None:
+    made = uuid.UUID(identifiers.new())
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+
+
+def test_new__begins_with_the_time() -> None:
+    before = time.time_ns() // 1_000_000
+    made = uuid.UUID(identifiers.new()).int >> 80
+    assert before <= made <= time.time_ns() // 1_000_000
+
+
+def test_new__ascends_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(1, 10**10, 10**7))  # every tenth of a second, for a hundred times
+    monkeypatch.setattr(identifiers.time, "time_ns", lambda: next(moments))
+    made = [identifiers.new() for _ in range(100)]
+    assert made == sorted(made)
+
+
+def test_new__differs_within_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identifiers.time, "time_ns", lambda: 1)
+    made = {identifiers.new() for _ in range(10_000)}
+    assert len(made) == 10_000
+    assert {uuid.UUID(each).version for each in made} == {7}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "enqueue",
+    [
+        lambda: tasks.add(1, 2),
+        lambda: tasks.add.schedule((1, 2), delay=60),
+        lambda: background.enqueue(tasks.add.s(1, 2)),
+        lambda: background.enqueue_many([tasks.add.s(1, 2)]),
+        lambda: tasks.add.map([(1, 2)]),
+    ],
+    ids=["call", "schedule", "enqueue", "enqueue_many", "map"],
+)
+def test_each_task_has_one(enqueue: object) -> None:
+    enqueue()  # type: ignore[operator]
+    assert uuid.UUID(BackgroundTask.objects.get().task_id).version == 7
