@@ -6,16 +6,13 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
 
 from tests.processes import wait_until
 from tests.work import tasks
-from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.storage import waiting
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter
 
 pytestmark = pytest.mark.slow
@@ -107,53 +104,14 @@ def test_close__wakes_who_waits(committed_db: None) -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own way")
-class TestPostgres:
-    def test_listens(self, committed_db: None) -> None:
-        assert isinstance(waiting.look_at("default"), waiting.PostgresLook)
-
-    def test_a_pooled_connection_is_polled(
-        self, committed_db: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
-        assert isinstance(waiting.look_at("default"), waiting.PollingLook)
-
-    def test_notifications_that_do_not_arrive_lead_to_polling(
-        self, committed_db: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As behind a proxy that hands each statement to another connection."""
-
-        def unlisten(look: Any) -> bool:
-            with connection.cursor() as cursor:
-                cursor.execute(f"UNLISTEN {waiting.CHANNEL}")
-            return False
-
-        monkeypatch.setattr(waiting.PostgresLook, "__call__", unlisten)
-        monkeypatch.setattr(waiting, "PROBE_TIMEOUT", 0.1)
-        assert isinstance(waiting.look_at("default"), waiting.PollingLook)
-
-    def test_a_lost_connection_is_replaced(self, waiter: DatabaseWaiter) -> None:
-        with connections["default"].cursor() as cursor:
-            cursor.execute(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
-            )
-            assert cursor.fetchone() == (1,)
-        settle(waiter)
-        mark = waiter.mark()
-        tasks.add(1, 2)
-        assert waited(waiter, mark, LONG) < LONG
-
-
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL notifies")
-def test_notify__comes_once_for_many_tasks(committed_db: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {waiting.CHANNEL}")
-        background.enqueue_many(tasks.add.s(n, n) for n in range(500))
-        cursor.execute(f"NOTIFY {waiting.CHANNEL}, 'the end'")
-    assert connection.connection is not None
-    heard = []
-    for told in connection.connection.notifies(timeout=LONG):
-        if told.payload == "the end":
-            break
-        heard.append(told.payload)
-    assert heard == [""]
+def test_wait__a_lost_connection_to_postgresql_is_replaced(waiter: DatabaseWaiter) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+        )
+        assert cursor.fetchone() == (1,)
+    settle(waiter)
+    mark = waiter.mark()
+    tasks.add(1, 2)
+    assert waited(waiter, mark, LONG) < LONG
