@@ -279,11 +279,6 @@ NOTES: Final[Mapping[str, str]] = {
         )
         for rows in ("waiting", "ended")
     },
-    "cpu_sqlite": (
-        "A worker looks at the file eighty times a second, so that half of all tasks begin within "
-        "10 ms. To sleep and wake again is most of such a look: by a loop that does nothing else, "
-        "60 µs of 100. On a host whose clock interrupts cost more, both have been twice that."
-    ),
     "drain_huey_sqlite": _WORKER,
     "drain_db_sqlite": _WORKER,
     "drain_huey_postgres": _SERVER,

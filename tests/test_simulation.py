@@ -24,7 +24,7 @@ from benchmarks.simulation.site import IDLE_INTERVAL, Crew, Database, Deed, Kind
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.storage.looks import SQLITE_INTERVAL
+from wagtail_async_hooks.storage.looks import TOLD_INTERVAL
 
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
 
@@ -180,7 +180,7 @@ def test_databases__from_results() -> None:
 
     sqlite, postgres, redis = known["SQLite"], known["PostgreSQL"], known["Redis over PostgreSQL"]
     assert (sqlite.insert, sqlite.claim, sqlite.look) == pytest.approx((9e-5, 1e-4, 4e-5))
-    assert (sqlite.at_once, sqlite.flush, sqlite.watched) == (1, 0.0, SQLITE_INTERVAL)
+    assert (sqlite.at_once, sqlite.flush, sqlite.watched) == (1, 0.0, TOLD_INTERVAL)
     served = (postgres.insert, postgres.claim, postgres.look, postgres.flush)
     assert served == pytest.approx((2e-4, 3e-4, 1e-4, 1e-3))
     assert (postgres.at_once, costs.databases(results(), 8)["PostgreSQL"].at_once) == (2, 8)

@@ -9,7 +9,7 @@ from benchmarks.measures import statements
 from benchmarks.picking import Pick
 from benchmarks.results import Results
 from benchmarks.simulation.site import Database
-from wagtail_async_hooks.storage.looks import SQLITE_INTERVAL
+from wagtail_async_hooks.storage.looks import TOLD_INTERVAL
 
 SQLITE: Final = "SQLite"
 POSTGRES: Final = "PostgreSQL"
@@ -36,7 +36,7 @@ def databases(results: Results, cores: int | None = None) -> dict[str, Database]
         claim=_time(results, "sqlite", statements.CLAIM),
         look=_time(results, "sqlite", statements.LOOK),
         at_once=1,
-        watched=SQLITE_INTERVAL,
+        watched=TOLD_INTERVAL,
     )
     hurried = _served(results, statements.CLAIM, waits=False)
     postgres = Database(

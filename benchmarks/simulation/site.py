@@ -27,8 +27,8 @@ class Database:
     :param flush: seconds for which a commit then waits for the disk, together with others.
     :param wakes_each_process: whether each commit wakes a thread of every process, and that one
         the next if it finds a task; or each task wakes one thread in all.
-    :param watched: seconds between two looks of a worker process at the file, where nothing tells
-        it what has come; 0 if something does.
+    :param watched: seconds within which a worker process looks at a file that was written to,
+        where nothing tells it what has come; 0 if something does.
     """
 
     name: str

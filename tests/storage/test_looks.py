@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+import logging
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
 
+import inotify_simple
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from tests.work import tasks
 from wagtail_async_hooks import background
@@ -15,6 +24,176 @@ pytestmark = pytest.mark.slow
 
 LONG = 30.0
 """Seconds that no wait in these tests should last."""
+
+
+ALIAS: Final = "a_file"
+
+Opened = Callable[[], sqlite3.Connection]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, django_db_blocker: Any) -> Iterator[Opened]:
+    """What opens one more connection to an SQLite database, which Django knows as :data:`ALIAS`."""
+    file = tmp_path / "site.sqlite3"
+    engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "OPTIONS": {}}
+    connections.settings[ALIAS] = {**connections["default"].settings_dict, **engine}
+    others: list[sqlite3.Connection] = []
+
+    def open_one() -> sqlite3.Connection:
+        others.append(sqlite3.connect(file, isolation_level=None, check_same_thread=False))
+        return others[-1]
+
+    with closing(sqlite3.connect(file)) as first:
+        first.executescript("PRAGMA journal_mode = WAL; CREATE TABLE told (what TEXT)")
+    with django_db_blocker.unblock():
+        yield open_one
+    for other in others:
+        other.close()
+    connections[ALIAS].close()
+    del connections[ALIAS], connections.settings[ALIAS]
+
+
+@pytest.fixture
+def look(opened: Opened) -> Iterator[looks.Look]:
+    """A look that has nothing more to tell."""
+    found = looks.look_at(ALIAS)
+    assert found()  # what came before was not heard
+    with closing(found):
+        yield found
+
+
+def statements(look: looks.Look, times: int) -> list[str]:
+    """Return what some looks ask the database, none of which finds anything."""
+    asked: list[str] = []
+    connections[ALIAS].connection.set_trace_callback(asked.append)
+    assert not any(look() for _ in range(times))
+    connections[ALIAS].connection.set_trace_callback(None)
+    return asked
+
+
+def write(other: sqlite3.Connection) -> None:
+    """Commit a change."""
+    other.execute("INSERT INTO told VALUES ('something')")
+
+
+def write_much(other: sqlite3.Connection) -> None:
+    """Change more than fits into memory, so that SQLite writes before anything is committed."""
+    other.execute("PRAGMA cache_size = 1")
+    other.execute("BEGIN")
+    other.executemany("INSERT INTO told VALUES (?)", [("x" * 3000,)] * 100)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+class TestSQLiteOnLinux:
+    def test_a_commit_is_told(self, look: looks.Look, opened: Opened) -> None:
+        assert isinstance(look, looks.InotifyLook)
+        for _ in range(3):
+            write(opened())
+            assert look()
+            assert not look()
+
+    def test_a_commit_is_told_while_the_look_waits(self, look: looks.Look, opened: Opened) -> None:
+        timer = threading.Timer(looks.LISTEN_INTERVAL / 5, write, [opened()])
+        timer.start()
+        assert look()
+        timer.join()
+
+    def test_an_idle_look_asks_once(self, look: looks.Look) -> None:
+        assert statements(look, times=3) == ["PRAGMA data_version"] * 3
+
+    def test_what_is_written_is_told_when_it_is_committed(
+        self, look: looks.Look, opened: Opened
+    ) -> None:
+        other = opened()
+        write_much(other)
+        assert not look()
+        assert not look()
+        other.execute("COMMIT")
+        assert look()
+
+    def test_what_is_rolled_back_is_not_told(self, look: looks.Look, opened: Opened) -> None:
+        other = opened()
+        write_much(other)
+        other.execute("ROLLBACK")
+        assert not look()
+        write(other)
+        assert look()
+
+    @pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST", "WAL"])
+    def test_each_way_to_write_is_told(self, opened: Opened, mode: str) -> None:
+        other = opened()
+        assert other.execute(f"PRAGMA journal_mode = {mode}").fetchone() == (mode.lower(),)
+        with closing(looks.look_at(ALIAS)) as look:
+            assert look()
+            for _ in range(3):
+                write(other)
+                assert look()
+                assert len(statements(look, times=2)) == 2
+
+    def test_another_way_to_write_is_learned(self, opened: Opened) -> None:
+        other = opened()
+        other.execute("PRAGMA journal_mode = DELETE")
+        with closing(looks.look_at(ALIAS)) as look:
+            assert look()
+            other.execute("PRAGMA journal_mode = WAL")
+            for _ in range(3):
+                write(other)
+                assert look()
+            assert len(statements(look, times=2)) == 2
+
+    def test_a_kernel_that_does_not_tell_is_not_relied_on(
+        self,
+        look: looks.Look,
+        opened: Opened,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """As with a file that lies on another machine."""
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(inotify_simple.INotify, "read", lambda *args, **kwargs: iter(()))
+        other = opened()
+        for _ in range(3):
+            write(other)
+            assert look()
+        assert len(statements(look, times=1)) == looks.SQLITE_LOOKS
+        [told] = [record.getMessage() for record in caplog.records]
+        assert told.startswith("The kernel did not tell of a change of ")
+
+    def test_without_inotify_it_is_looked_at(
+        self,
+        opened: Opened,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def none_left(self: Any) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(inotify_simple.INotify, "__init__", none_left)
+        assert type(looks.look_at(ALIAS)) is looks.SQLiteLook
+        assert "Too many open files" in caplog.text
+
+    def test_without_the_library_it_is_looked_at(
+        self, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "inotify_simple", None)
+        look = looks.look_at(ALIAS)
+        assert type(look) is looks.SQLiteLook
+        look()
+        write(opened())
+        assert look()
+
+    def test_what_is_in_memory_is_looked_at(
+        self, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(connections[ALIAS].settings_dict, "NAME", ":memory:")
+        assert type(looks.look_at(ALIAS)) is looks.SQLiteLook
+
+    def test_close_lets_go_of_the_kernel(self, opened: Opened) -> None:
+        look = looks.look_at(ALIAS)
+        assert isinstance(look, looks.InotifyLook)
+        look.close()
+        assert look._kernel.closed
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own way")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from django.apps import apps
 from django.db import connections
 
 from wagtail_async_hooks.records import State
+
+if TYPE_CHECKING:
+    import sqlite3
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +21,17 @@ CHANNEL: Final = "wagtail_async_hooks"
 """PostgreSQL's channel on which the trigger of migration 0003 notifies."""
 
 SQLITE_INTERVAL: Final = 0.0125
-"""Seconds between two looks at an SQLite file."""
+"""Seconds between two looks at an SQLite file, where the kernel does not tell when it changes."""
 
 SQLITE_LOOKS: Final = 10
 """Looks at an SQLite file after which its thread looks whether it should stop."""
+
+TOLD_INTERVAL: Final = 0.005
+"""Seconds after which the kernel is asked again: a file that is written to all the time wakes us
+two hundred times a second at most."""
+
+COMMIT_TIMEOUT: Final = 0.5
+"""Seconds within which what was written to an SQLite file can be read, if it was committed."""
 
 POLL_INTERVAL: Final = 0.05
 """Seconds between two looks for a waiting row, on databases that cannot tell us."""
@@ -38,19 +49,35 @@ class Look(Protocol):
     def __call__(self) -> bool:
         """Tell whether a task may have come since the last look; may block for a while."""
 
+    def close(self) -> None:
+        """Look no more."""
+
 
 def look_at(alias: str) -> Look:
     """Return the quickest way to look that the database has."""
     connection = connections[alias]
     if connection.vendor == "sqlite":
-        return SQLiteLook(alias)
+        return _look_at_sqlite(alias)
     if connection.vendor == "postgresql" and PostgresLook.works(alias):
         return PostgresLook(alias)
     return PollingLook(alias)
 
 
+def _look_at_sqlite(alias: str) -> Look:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("PRAGMA database_list")
+        file = cursor.fetchone()[2]
+    try:
+        return InotifyLook(alias, file) if file else SQLiteLook(alias)
+    except ImportError:
+        return SQLiteLook(alias)  # it is only installed on Linux
+    except OSError as error:
+        logger.info("The kernel does not tell of %s, looking at it instead: %s", file, error)
+        return SQLiteLook(alias)
+
+
 class SQLiteLook:
-    """Ask whether another connection has committed since the last look.
+    """Ask, every few milliseconds, whether another connection has committed.
 
     Many times in one call: at this rate, what Django does for each use of a connection and of a
     cursor would be as much again as the question itself.
@@ -65,14 +92,91 @@ class SQLiteLook:
         connection = connections[self.alias]
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            execute = connection.connection.execute
-            for _ in range(SQLITE_LOOKS):
-                time.sleep(SQLITE_INTERVAL)
-                version = execute("PRAGMA data_version").fetchone()
-                if version != self._seen:
-                    self._seen = version
-                    return True
+            return self._look(connection.connection)
+
+    def close(self) -> None:
+        """See :class:`Look`."""
+
+    def _look(self, connection: sqlite3.Connection) -> bool:
+        for _ in range(SQLITE_LOOKS):
+            time.sleep(SQLITE_INTERVAL)
+            if self._has_changed(connection):
+                return True
         return False
+
+    def _has_changed(self, connection: sqlite3.Connection) -> bool:
+        version = connection.execute("PRAGMA data_version").fetchone()
+        seen, self._seen = self._seen, version
+        return bool(version != seen)
+
+
+class InotifyLook(SQLiteLook):
+    """Ask only when Linux tells that SQLite's files were written to: an idle worker sleeps.
+
+    Some file systems do not tell of everything, those of other machines for example. So it asks
+    now and then nevertheless. If there is something that it was not told of, it does without.
+
+    :param file: where the database is.
+    :raises ImportError: if there is no inotify here.
+    :raises OSError: if the kernel has none left.
+    """
+
+    def __init__(self, alias: str, file: str) -> None:
+        from inotify_simple import INotify
+
+        super().__init__(alias)
+        self._files = (file, f"{file}-wal")
+        self._kernel = INotify()
+        self._watched: set[int] = set()
+        self._is_deaf = False
+
+    def close(self) -> None:
+        """See :class:`Look`."""
+        self._kernel.close()
+
+    def _look(self, connection: sqlite3.Connection) -> bool:
+        if self._is_deaf:
+            return super()._look(connection)
+        if not self._watched:
+            self._watch(connection)
+            return True  # what came before was not heard
+        time.sleep(TOLD_INTERVAL)
+        if self._is_told(LISTEN_INTERVAL):
+            return self._is_committed(connection)
+        if not self._has_changed(connection):
+            return False
+        if not (self._is_told(0) or self._watch(connection)):
+            self._is_deaf = True
+            logger.info("The kernel did not tell of a change of %s, looking at it.", self._files[0])
+        return True
+
+    def _watch(self, connection: sqlite3.Connection) -> bool:
+        """Watch the files that are there, and tell whether one was not watched before."""
+        from inotify_simple import flags
+
+        before = set(self._watched)
+        self._has_changed(connection)  # SQLite makes its second file when it first reads
+        for file in self._files:
+            with suppress(FileNotFoundError):
+                self._watched.add(self._kernel.add_watch(file, flags.MODIFY))
+        self._has_changed(connection)  # all that is committed from now on is told
+        return self._watched != before
+
+    def _is_told(self, timeout: float) -> bool:
+        return any(self._kernel.read(timeout=int(1000 * timeout)))
+
+    def _is_committed(self, connection: sqlite3.Connection) -> bool:
+        """Wait until what was written can be read: a moment, or longer on a slow disk.
+
+        What does not become readable was rolled back, or only moved from one file to the other.
+        """
+        deadline, pause = time.monotonic() + COMMIT_TIMEOUT, SQLITE_INTERVAL / 32
+        while not self._has_changed(connection):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, SQLITE_INTERVAL)
+        return True
 
 
 class PostgresLook:
@@ -108,6 +212,9 @@ class PostgresLook:
         logger.info("PostgreSQL's notifications do not arrive: polling %r instead.", alias)
         return False
 
+    def close(self) -> None:
+        """See :class:`Look`."""
+
     def __call__(self) -> bool:
         """See :class:`Look`."""
         connection = connections[self.alias]
@@ -127,6 +234,9 @@ class PollingLook:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+
+    def close(self) -> None:
+        """See :class:`Look`."""
 
     def __call__(self) -> bool:
         """See :class:`Look`."""

@@ -97,8 +97,13 @@ class DatabaseWaiter:
             except Error as error:
                 if not lost:
                     logger.warning("The database %r cannot be watched: %s", self.alias, error)
-                look, lost = None, True
+                lost = True
+                if look:
+                    look.close()
+                    look = None
                 connections[self.alias].close()
                 self._closed.wait(RECONNECT_INTERVAL)
                 self._wake()
+        if look:
+            look.close()
         connections.close_all()
