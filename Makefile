@@ -6,9 +6,11 @@ VENV ?= .venv
 PACKAGES ?=
 # On which databases `make test` runs the slow tests too (all, if blank), e.g. SLOW_ON=sqlite.
 SLOW_ON ?=
-# What `make bench` measures (all, if blank), and whether in few and small rounds.
+# What `make bench` measures (all, if blank), whether in few and small rounds, and where to keep what
+# was measured, as JSON (nowhere, if blank).
 MEASURES ?=
 QUICK ?=
+OUTPUT ?=
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
@@ -32,7 +34,7 @@ soak: $(INSTALLED)
 # How fast it is, beside the alternatives, e.g. `make bench QUICK=1 MEASURES=publish`; writes
 # docs/performance.md, if neither is given.
 bench: $(BENCHABLE)
-	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(MEASURES)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(OUTPUT),--output $(OUTPUT)) $(MEASURES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
