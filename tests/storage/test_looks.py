@@ -159,6 +159,31 @@ class TestSQLiteOnLinux:
         [told] = [record.getMessage() for record in caplog.records]
         assert told.startswith("The kernel did not tell of a change of ")
 
+    def test_a_commit_that_takes_long_is_no_sign_of_that(
+        self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on a slow disk: it was told of, and cannot be read before the look has given up."""
+        told = iter([["something"]])
+        monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: next(told, []))
+        monkeypatch.setattr(looks, "COMMIT_TIMEOUT", 0.0)
+        assert not look()
+        write(opened())
+        assert look()
+        assert len(statements(look, times=1)) == 1
+
+    def test_two_commits_of_which_was_told_at_once_are_no_sign_of_that(
+        self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When it was told of the second one, only the first one could be read."""
+        told = iter([["both"]])
+        monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: next(told, []))
+        other = opened()
+        write(other)
+        assert look()
+        write(other)
+        assert look()
+        assert len(statements(look, times=1)) == 1
+
     def test_without_inotify_it_is_looked_at(
         self,
         opened: Opened,

@@ -128,6 +128,10 @@ class InotifyLook(SQLiteLook):
         self._files = (file, f"{file}-wal")
         self._kernel = INotify()
         self._watched: set[int] = set()
+        self._one_is_owed = False
+        """Whether one more commit may become readable that was not told of, or before: one that
+        takes long, that was written right after another one, or before the file was watched. There
+        cannot be two, as SQLite has one writer at a time."""
         self._is_deaf = False
 
     def close(self) -> None:
@@ -142,12 +146,14 @@ class InotifyLook(SQLiteLook):
             return True  # what came before was not heard
         time.sleep(TOLD_INTERVAL)
         if self._is_told(LISTEN_INTERVAL):
+            self._one_is_owed = True
             return self._is_committed(connection)
         if not self._has_changed(connection):
             return False
-        if not (self._is_told(0) or self._watch(connection)):
+        if not (self._one_is_owed or self._is_told(0) or self._watch(connection)):
             self._is_deaf = True
             logger.info("The kernel did not tell of a change of %s, looking at it.", self._files[0])
+        self._one_is_owed = False
         return True
 
     def _watch(self, connection: sqlite3.Connection) -> bool:
@@ -159,7 +165,8 @@ class InotifyLook(SQLiteLook):
         for file in self._files:
             with suppress(FileNotFoundError):
                 self._watched.add(self._kernel.add_watch(file, flags.MODIFY))
-        self._has_changed(connection)  # all that is committed from now on is told
+        self._has_changed(connection)  # all that is written from now on is told
+        self._one_is_owed = True
         return self._watched != before
 
     def _is_told(self, timeout: float) -> bool:
