@@ -157,7 +157,8 @@ class TestSQLiteOnLinux:
             assert look()
         assert len(statements(look, times=1)) == looks.SQLITE_LOOKS
         [told] = [record.getMessage() for record in caplog.records]
-        assert told.startswith("The kernel did not tell of a change of ")
+        assert told.startswith("The kernel does not tell when ")
+        assert told.endswith(" is written to, looking at it instead: something has changed")
 
     def test_a_commit_that_takes_long_is_no_sign_of_that(
         self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
@@ -197,6 +198,22 @@ class TestSQLiteOnLinux:
         monkeypatch.setattr(inotify_simple.INotify, "__init__", none_left)
         assert type(looks.look_at(ALIAS)) is looks.SQLiteLook
         assert "Too many open files" in caplog.text
+
+    def test_without_another_watch_it_is_looked_at(
+        self, opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def none_left(*args: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(inotify_simple.INotify, "add_watch", none_left)
+        with closing(looks.look_at(ALIAS)) as look:
+            assert look()
+            look()
+            write(opened())
+            assert look()
+            assert len(statements(look, times=1)) == looks.SQLITE_LOOKS
+        assert caplog.text.count("No space left on device") == 1
 
     def test_without_the_library_it_is_looked_at(
         self, opened: Opened, monkeypatch: pytest.MonkeyPatch

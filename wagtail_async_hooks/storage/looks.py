@@ -30,6 +30,9 @@ TOLD_INTERVAL: Final = 0.005
 """Seconds after which the kernel is asked again: a file that is written to all the time wakes us
 two hundred times a second at most."""
 
+COMMIT_INTERVAL: Final = 0.0004
+"""Seconds after which to try whether what was written can be read; later, in longer intervals."""
+
 COMMIT_TIMEOUT: Final = 0.5
 """Seconds within which what was written to an SQLite file can be read, if it was committed."""
 
@@ -41,6 +44,9 @@ LISTEN_INTERVAL: Final = 0.25
 
 PROBE_TIMEOUT: Final = 1.0
 """Seconds within which PostgreSQL's notification to ourselves has to arrive."""
+
+
+_DEAF: Final = "The kernel does not tell when %s is written to, looking at it instead: %s"
 
 
 class Look(Protocol):
@@ -72,7 +78,7 @@ def _look_at_sqlite(alias: str) -> Look:
     except ImportError:
         return SQLiteLook(alias)  # it is only installed on Linux
     except OSError as error:
-        logger.info("The kernel does not tell of %s, looking at it instead: %s", file, error)
+        logger.info(_DEAF, file, error)
         return SQLiteLook(alias)
 
 
@@ -141,6 +147,13 @@ class InotifyLook(SQLiteLook):
     def _look(self, connection: sqlite3.Connection) -> bool:
         if self._is_deaf:
             return super()._look(connection)
+        try:
+            return self._listen(connection)
+        except OSError as error:
+            self._do_without(str(error))
+            return True
+
+    def _listen(self, connection: sqlite3.Connection) -> bool:
         if not self._watched:
             self._watch(connection)
             return True  # what came before was not heard
@@ -151,10 +164,13 @@ class InotifyLook(SQLiteLook):
         if not self._has_changed(connection):
             return False
         if not (self._one_is_owed or self._is_told(0) or self._watch(connection)):
-            self._is_deaf = True
-            logger.info("The kernel did not tell of a change of %s, looking at it.", self._files[0])
+            self._do_without("something has changed")
         self._one_is_owed = False
         return True
+
+    def _do_without(self, why: str) -> None:
+        self._is_deaf = True
+        logger.info(_DEAF, self._files[0], why)
 
     def _watch(self, connection: sqlite3.Connection) -> bool:
         """Watch the files that are there, and tell whether one was not watched before."""
@@ -175,14 +191,16 @@ class InotifyLook(SQLiteLook):
     def _is_committed(self, connection: sqlite3.Connection) -> bool:
         """Wait until what was written can be read: a moment, or longer on a slow disk.
 
-        What does not become readable was rolled back, or only moved from one file to the other.
+        What does not become readable was rolled back, or only moved from one file to the other; or
+        it was read together with what was written before it.
         """
-        deadline, pause = time.monotonic() + COMMIT_TIMEOUT, SQLITE_INTERVAL / 32
+        deadline, pause = time.monotonic() + COMMIT_TIMEOUT, COMMIT_INTERVAL
         while not self._has_changed(connection):
             if time.monotonic() > deadline:
                 return False
-            time.sleep(pause)
-            pause = min(2 * pause, SQLITE_INTERVAL)
+            time.sleep(COMMIT_INTERVAL)
+            told = self._is_told(pause)
+            pause = COMMIT_INTERVAL if told else min(2 * pause, SQLITE_INTERVAL)
         return True
 
 
