@@ -12,13 +12,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-import inotify_simple
 import pytest
 from django.db import connection, connections
 
 from tests.work import tasks
 from wagtail_async_hooks import background
 from wagtail_async_hooks.storage import looks
+
+if sys.platform == "linux":
+    import inotify_simple
 
 pytestmark = pytest.mark.slow
 
