@@ -174,6 +174,15 @@ class TestSQLiteOnLinux:
         assert look()
         assert len(statements(look, times=1)) == 1
 
+    def test_what_was_written_before_the_file_was_watched_is_no_sign_of_that(
+        self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may have been committed right after that."""
+        monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: [])
+        write(opened())
+        assert look()
+        assert len(statements(look, times=1)) == 1
+
     def test_two_commits_of_which_was_told_at_once_are_no_sign_of_that(
         self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
