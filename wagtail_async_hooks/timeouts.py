@@ -54,11 +54,14 @@ class _Limit:
 
     @contextmanager
     def left_to_others(self) -> Iterator[float]:
-        """While somebody else sees to it; yields how many seconds are left."""
-        with self._lock:
-            self._is_left_to_others = True
-            _raise_in(self._thread, None)
+        """While somebody else sees to it; yields how many seconds are left.
+
+        :raises Interrupted: if that was about to be.
+        """
         try:
+            with self._lock:
+                self._is_left_to_others = True
+            _let_arrive()
             yield max(0.0, self._deadline - time.monotonic())
         finally:
             self._is_left_to_others = False
@@ -77,7 +80,7 @@ class _Limit:
     def _close(self) -> None:
         with self._lock:
             self._is_over = True
-            _raise_in(self._thread, None)
+        _let_arrive()
         self._over.set()
 
     def _watch(self) -> None:
@@ -99,17 +102,25 @@ class _Limit:
         with self._lock:
             if not (self._is_over or self._is_left_to_others):
                 self.was_hit = True
-                _raise_in(self._thread, Interrupted)
+                _raise_in(self._thread)
             return not self._is_over
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread, as soon as that runs Python; ``None`` takes it back."""
+def _raise_in(thread: int) -> None:
+    """Have :class:`Interrupted` raised in a thread, as soon as that runs Python."""
     import ctypes  # not above: web processes do without
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
+        ctypes.c_ulong(thread), ctypes.py_object(Interrupted)
     )
+
+
+def _let_arrive() -> None:
+    """Return, if nothing is about to be raised in this thread: Python looks when a function begins.
+
+    It could be taken back instead. But Python 3.11 goes on to look for it then, for ever, which
+    makes all that runs slower, and hangs where something traces it: a debugger, or coverage.
+    """
 
 
 _limit: Final[ContextVar[_Limit | None]] = ContextVar("limit", default=None)
