@@ -255,9 +255,15 @@ def crowd(
 
 
 def claim(**columns: Any) -> Call:
-    """Return what claims a task with some columns."""
-    pk = rows(state=State.WAITING, **columns).values_list("pk", flat=True)[0] if columns else None
-    return lambda: ledger.step(None, None, pk)
+    """Return what claims the next task, which has some columns."""
+    if columns:
+        first(rows(state=State.WAITING, **columns)[0])
+    return lambda: ledger.step(None, None)
+
+
+def first(task: BackgroundTask) -> None:
+    """Let a task be the next one."""
+    rows(pk=task.pk).update(priority=100)
 
 
 def ending(state: State, *, claims: bool = True, **outcome: Any) -> Call:
@@ -279,7 +285,8 @@ def burst() -> Call:
     task = rows(state=State.WAITING).exclude(coalesce_key="")[0]
     later = timezone.now() + datetime.timedelta(hours=1)
     rows(coalesce_key=task.coalesce_key, state__in=("waiting", "scheduled")).update(latest_at=later)
-    return lambda: ledger.step(None, None, task.pk)
+    first(task)
+    return claim()
 
 
 def of_page() -> Page:

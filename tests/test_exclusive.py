@@ -47,9 +47,9 @@ def enqueue(word: Any = "a", key: str = "k", **columns: Any) -> int:
     return BackgroundTask.objects.order_by("pk").last().pk  # type: ignore[union-attr]
 
 
-def claim(pk: int | None = None) -> Claim | None:
-    """Claim the next task, or a certain one."""
-    return ledger.step(None, None, pk)[1]
+def claim() -> Claim | None:
+    """Claim the next task."""
+    return ledger.step(None, None)[1]
 
 
 def finish(claimed: Claim | None, state: State = State.SUCCEEDED, error: str = "") -> None:
@@ -98,19 +98,6 @@ def test_claim__priority_comes_before_age() -> None:
 
     assert claimed is not None
     assert claimed.pk == urgent
-
-
-@pytest.mark.django_db
-def test_claim__of_a_certain_task_waits_for_its_turn() -> None:
-    first, second = enqueue(), enqueue()
-
-    assert claim(second) is None  # the first one waits
-    running = claim(first)
-    assert running is not None
-    assert claim(second) is None  # the first one runs
-    finish(running)
-
-    assert claim(second) is not None
 
 
 @pytest.mark.django_db

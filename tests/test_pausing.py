@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks import background, ledger, pausing
+from wagtail_async_hooks import background, pausing
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import State
 from wagtail_async_hooks.serving import Serving
@@ -81,16 +81,6 @@ def test_pause__holds_back_what_it_names(
     serving.look()
     assert begun() == [n for i, n in enumerate(numbers) if i not in others]
     assert serving.held_back() == 0
-
-
-@pytest.mark.django_db
-def test_pause__of_a_certain_task_as_of_any(serving: Serving) -> None:
-    pks = [enqueue("slow"), enqueue(hook=HOOK), enqueue(function="a.b")]
-    for target in ({"queue": "slow"}, {"hook": HOOK}, {"function": "a.b"}):
-        pausing.pause(**target)
-    serving.look()
-    claims = [ledger.step(None, None, pk, bounds=background.bounds)[1] for pk in pks]
-    assert claims == [None, None, None]
 
 
 @pytest.mark.django_db

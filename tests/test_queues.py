@@ -56,14 +56,14 @@ def enqueue(queue: str = "default", **columns: Any) -> int:
     return BackgroundTask.objects.order_by("pk").last().pk  # type: ignore[union-attr]
 
 
-def claim(pk: int | None = None, **bounds: Any) -> Claim | None:
-    """Claim the next task within bounds, or a certain one."""
-    return ledger.step(None, None, pk, bounds=Bounds(**bounds))[1]
+def claim(**bounds: Any) -> Claim | None:
+    """Claim the next task within bounds."""
+    return ledger.step(None, None, bounds=Bounds(**bounds))[1]
 
 
-def claimed(pk: int | None = None, **bounds: Any) -> int | None:
+def claimed(**bounds: Any) -> int | None:
     """Do the same, and return its number."""
-    found = claim(pk, **bounds)
+    found = claim(**bounds)
     return None if found is None else found.pk
 
 
@@ -245,7 +245,7 @@ def test_claim__a_task_that_is_tried_again_keeps_its_place() -> None:
         BackgroundTask.objects.filter(pk=urgent).update(state=State.WAITING)
     finish(claim())
 
-    finish(claim(first), State.WAITING, error="no luck")
+    finish(claim(), State.WAITING, error="no luck")
     running = claim()
     assert running is not None
     assert running.pk == first  # again before the second
@@ -318,20 +318,6 @@ def test_limit__holds_for_a_queue_that_is_served_alone() -> None:
     bounds: dict[str, Any] = {"queues": ("slow",), "limits": {"slow": 1}}
     assert claim(**bounds) is not None
     assert claim(**bounds) is None
-
-
-@pytest.mark.django_db
-def test_limit__of_a_certain_task_waits_for_its_turn() -> None:
-    limits = {"slow": 1, "slower": 1}
-    first, second, other = enqueue("slow"), enqueue("slow"), enqueue()
-
-    assert claim(second, limits=limits) is None  # the first one waits
-    running = claim(first, limits=limits)
-    assert running is not None
-    assert claim(second, limits=limits) is None  # the first one runs
-    assert claimed(other, limits=limits) == other
-    finish(running)
-    assert claimed(second, limits=limits) == second
 
 
 @pytest.mark.django_db
@@ -452,9 +438,6 @@ def test_effort__a_crowd_of_another_queue_is_not_read() -> None:
         pass
     efforts["full"] = effort(lambda: claim(limits=full))
     efforts["full and paused"] = effort(lambda: claim(limits=full, left_out=("mail",)))
-    last = BackgroundTask.objects.filter(queue="slow", state=State.WAITING).last()
-    assert last is not None
-    efforts["not its turn"] = effort(lambda: claim(last.pk, limits={"slow": 9}))
     assert {name: found for name, found in efforts.items() if found > rows * ROW / 10} == {}
 
 
@@ -462,8 +445,9 @@ def test_effort__a_crowd_of_another_queue_is_not_read() -> None:
 @pytest.mark.django_db
 def test_effort__exclusive_keys_are_found_by_their_index() -> None:
     rows = crowd(exclusive_key="crowd")
-    first, second = enqueue(exclusive_key="k", priority=9), enqueue(exclusive_key="k", priority=9)
-    efforts = [effort(claim), effort(lambda: claim(first)), effort(lambda: claim(second))]
+    enqueue(exclusive_key="k", priority=9)
+    enqueue(exclusive_key="k", priority=9)
+    efforts = [effort(claim), effort(claim)]  # the second one of "k" waits for the first
     assert max(efforts) < rows * ROW / 10
 
 

@@ -211,14 +211,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert not kept
         self.expect_claim(owner, waiting[0] if waiting else None, claim)
 
-    @precondition(lambda self: self.tasks)
-    @rule(which=WHICH, task=WHICH)
-    def claim_what_the_bell_rang_for(self, which: int, task: int) -> None:
-        owner = self.owner(which)
-        asked = list(self.tasks.values())[task % len(self.tasks)]
-        _, claim = ledger.step(None, owner.pk, asked.pk)
-        self.expect_claim(owner, asked if asked.state is State.WAITING else None, claim)
-
     @precondition(lambda self: any(owner.claims for owner in self.owners.values()))
     @rule(
         which=WHICH,

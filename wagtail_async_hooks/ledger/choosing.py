@@ -57,19 +57,13 @@ class Choice(NamedTuple):
     by: str = ""
 
 
-def choices(
-    connection: BaseDatabaseWrapper, pk: int | None, suspects: bool, bounds: Bounds
-) -> Iterator[Choice]:
+def choices(connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds) -> Iterator[Choice]:
     """Return what to claim, in the order in which to try it; nothing waits if nothing is found.
 
-    :param pk: only this row.
     :param suspects: ``False`` to pass over tasks that a worker has died of.
     """
     waiting = "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
-    if pk is not None:
-        where = Sql(f"id = %s AND {waiting} AND {_free(connection)}", (pk,))
-        yield Choice(_both(where, _within(connection, waiting, bounds)))
-    elif not bounds:
+    if not bounds:
         yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
     else:
         if not bounds.queues:

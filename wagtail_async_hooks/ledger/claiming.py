@@ -46,17 +46,15 @@ _REVOCATIONS: Final = (
 def step(
     outcome: Outcome | None,
     worker: int | None,
-    pk: int | None = None,
     *,
     claim: bool = True,
     suspects: bool = True,
     bounds: Bounds = EVERYTHING,
 ) -> tuple[bool, Claim | None]:
-    """Record how one task ended and claim the next, in one transaction.
+    """Record how one task ended and claim the next by priority, then age, in one transaction.
 
     :param outcome: what to record; ``None`` to claim only.
     :param worker: primary key of the worker's row, ``None`` for a process without one.
-    :param pk: claim this row; ``None`` claims the next by priority, then age.
     :param claim: ``False`` to record only.
     :param suspects: ``False`` to pass over tasks that a worker has died of.
     :param bounds: what the claim keeps to.
@@ -67,13 +65,13 @@ def step(
     kept, claimed = False, None
     for collisions in range(_COLLISIONS + 1):
         try:
-            if outcome is not None and claim and _go_together(alias, outcome, pk, bounds):
-                kept, claimed = _finish_and_claim(alias, outcome, worker, pk, suspects)
+            if outcome is not None and claim and _go_together(alias, outcome, bounds):
+                kept, claimed = _finish_and_claim(alias, outcome, worker, suspects)
                 break
             with _transaction(alias, needed=outcome is not None):
                 kept = outcome is not None and _finish(alias, outcome)
                 if claim:
-                    claimed = _claim(connections[alias], worker, pk, suspects, bounds)
+                    claimed = _claim(connections[alias], worker, suspects, bounds)
             break
         except IntegrityError:
             if collisions == _COLLISIONS:
@@ -96,7 +94,7 @@ def _updates_return(connection: BaseDatabaseWrapper) -> bool:
     return returns and connection.vendor in ("postgresql", "sqlite")
 
 
-def _go_together(alias: str, outcome: Outcome, pk: int | None, bounds: Bounds) -> bool:
+def _go_together(alias: str, outcome: Outcome, bounds: Bounds) -> bool:
     """Tell whether recording an outcome and claiming the next task is one statement.
 
     Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
@@ -106,51 +104,49 @@ def _go_together(alias: str, outcome: Outcome, pk: int | None, bounds: Bounds) -
     connection, claim = connections[alias], outcome.claim
     if bounds or _tells(outcome) or _keeps_attempt(outcome) or _separates(outcome):
         return False
-    if _by_function(connection, pk, bounds):
+    if _by_function(connection, bounds):
         return postgresql.takes(outcome)
     frees = bool(claim.exclusive_key) or claim.slot is not None or outcome.state is State.WAITING
     return not frees and _updates_return(connection)
 
 
-def _by_function(connection: BaseDatabaseWrapper, pk: int | None, bounds: Bounds) -> bool:
+def _by_function(connection: BaseDatabaseWrapper, bounds: Bounds) -> bool:
     """Tell whether PostgreSQL's function finds the next task; it knows no bounds."""
-    return connection.vendor == "postgresql" and pk is None and not bounds
+    return connection.vendor == "postgresql" and not bounds
 
 
 def _finish_and_claim(
-    alias: str, outcome: Outcome, worker: int | None, pk: int | None, suspects: bool
+    alias: str, outcome: Outcome, worker: int | None, suspects: bool
 ) -> tuple[bool, Claim | None]:
     """Do both in one round trip, by a statement that commits by itself."""
     connection, ended = connections[alias], outcome.claim
-    if _by_function(connection, pk, EVERYTHING):
+    if _by_function(connection, EVERYTHING):
         return _call_function(connection, outcome, worker, suspects)
-    [(where, order, _)] = choices(connection, pk, suspects, EVERYTHING)
-    lock = lock_of(connection) if order else ""
+    [(where, order, _)] = choices(connection, suspects, EVERYTHING)
     columns = _columns(alias, outcome)
     state = columns.pop("state")
     changed = driver.rows_of(
         connection,
-        _for_both(where.text, order, lock, tuple(columns)),
+        _for_both(where.text, order, tuple(columns)),
         [
             *(state, worker, moment_of(alias, timezone.now()), *columns.values()),
-            *(ended.pk, *where.parameters, ended.pk, ended.attempt, ended.pk),
+            *(ended.pk, *where.parameters, ended.pk, ended.attempt),
         ],
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
     if not kept and not rows:
         # It was given up for dead, and what it ran may be what comes next.
-        return kept, _claim(connection, worker, pk, suspects, EVERYTHING)
+        return kept, _claim(connection, worker, suspects, EVERYTHING)
     return kept, _as_claim(rows.popitem()[1], worker) if rows else None
 
 
 @functools.lru_cache(maxsize=64)
-def _for_both(where: str, order: str, lock: str, columns: tuple[str, ...]) -> str:
-    """Return the statement for both, which is the same for most tasks.
+def _for_both(where: str, order: str, columns: tuple[str, ...]) -> str:
+    """Return SQLite's statement for both, which is the same for most tasks.
 
     :param columns: what an outcome changes beside the state.
     """
-    first = f" ORDER BY {order} LIMIT 1{lock}" if order else ""
     changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
     return (
         f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
@@ -158,11 +154,8 @@ def _for_both(where: str, order: str, lock: str, columns: tuple[str, ...]) -> st
         f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
         f"started_at = {_IF_ENDED} started_at ELSE %s END, "
         f"slot = NULL{changes} "
-        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where}{first})) "
-        # The row's state as well: another worker may have claimed it while this one waited for its
-        # lock, and of the row alone the conditions are looked at once more.
-        "AND ((id = %s AND attempt = %s AND state = 'running') "
-        "OR (id <> %s AND state = 'waiting')) "
+        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where} ORDER BY {order} LIMIT 1)) "
+        "AND (id <> %s OR (attempt = %s AND state = 'running')) "
         f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}"
     )
 
@@ -245,15 +238,14 @@ def _columns(alias: str, outcome: Outcome) -> dict[str, Any]:
 def _claim(
     connection: BaseDatabaseWrapper,
     worker: int | None,
-    pk: int | None,
     suspects: bool,
     bounds: Bounds,
 ) -> Claim | None:
-    if _by_function(connection, pk, bounds):
+    if _by_function(connection, bounds):
         return _call_function(connection, None, worker, suspects)[1]
     began = (worker, moment_of(connection.alias, timezone.now()))
     take = _update_returning if _updates_return(connection) else _select_then_update
-    for choice in choices(connection, pk, suspects, bounds):
+    for choice in choices(connection, suspects, bounds):
         row = take(connection, choice, began, slot_of(bounds))
         if row is not None:
             return _as_claim(row, worker)
