@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import struct
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+_NAME = "traces"
 _RECORD = struct.Struct("<ddd")
 
 
@@ -24,7 +26,7 @@ class Trace(NamedTuple):
 
 def path() -> Path:
     """Return the file of the traces."""
-    return Path(os.environ["SITE_DATA"]) / "traces"
+    return Path(os.environ["SITE_DATA"], _NAME)
 
 
 def do(seconds: float, sent: float) -> None:
@@ -33,11 +35,19 @@ def do(seconds: float, sent: float) -> None:
     if seconds:
         time.sleep(seconds)
     record = _RECORD.pack(sent, begun, time.monotonic())
-    descriptor = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        os.write(descriptor, record)
-    finally:
-        os.close(descriptor)
+    os.write(_opened(os.environ["SITE_DATA"]), record)
+
+
+@cache
+def _opened(folder: str) -> int:
+    """Return the descriptor of the file of the traces.
+
+    It stays open as long as the process runs: opening it for each task took longer than what some
+    contenders do for one.
+
+    :param folder: where it is.
+    """
+    return os.open(Path(folder, _NAME), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def count() -> int:

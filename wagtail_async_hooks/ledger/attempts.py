@@ -46,9 +46,10 @@ def keep_attempt(
     :param state: the row's; nothing is kept of an attempt that the row tells no more of.
     :param ended_at: now, if not given.
     """
-    moment = moment_of(alias, ended_at or timezone.now())
+    connection = connections[alias]
+    moment = moment_of(connection, ended_at or timezone.now())
     told: list[Any] = [moment, error, error_type[:255], traceback]
-    with connections[alias].cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {ATTEMPTS} (task_id, number, worker_id, started_at, "
             "ended_at, error, error_type, traceback) "

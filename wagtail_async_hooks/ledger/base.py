@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, Final
 
-from django.db import connections, router
+from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
@@ -48,9 +48,9 @@ def info(row: BackgroundTask) -> TaskInfo:
     )
 
 
-def moment_of(alias: str, moment: datetime.datetime | None) -> Any:
+def moment_of(connection: BaseDatabaseWrapper, moment: datetime.datetime | None) -> Any:
     """Return a moment as a database's driver takes it."""
-    return connections[alias].ops.adapt_datetimefield_value(moment)
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def lock_of(connection: BaseDatabaseWrapper) -> str:

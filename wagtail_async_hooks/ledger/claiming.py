@@ -61,30 +61,30 @@ def step(
     :returns: whether the outcome counted (it does not when the task was given to another worker
         meanwhile), and the claimed task.
     """
-    alias = database()
+    connection = connections[database()]
     kept, claimed = False, None
     for collisions in range(_COLLISIONS + 1):
         try:
-            if outcome is not None and claim and _go_together(alias, outcome, bounds):
-                kept, claimed = _finish_and_claim(alias, outcome, worker, suspects)
+            if outcome is not None and claim and _go_together(connection, outcome, bounds):
+                kept, claimed = _finish_and_claim(connection, outcome, worker, suspects)
                 break
-            with _transaction(alias, needed=outcome is not None):
-                kept = outcome is not None and _finish(alias, outcome)
+            with _transaction(connection, needed=outcome is not None):
+                kept = outcome is not None and _finish(connection, outcome)
                 if claim:
-                    claimed = _claim(connections[alias], worker, suspects, bounds)
+                    claimed = _claim(connection, worker, suspects, bounds)
             break
         except IntegrityError:
             if collisions == _COLLISIONS:
                 raise
     if claimed is not None and claimed.coalesce_key and not claimed.cancel_requested:
-        claimed = coalesce(alias, claimed, worker, suspects)
+        claimed = coalesce(connection.alias, claimed, worker, suspects)
     return kept, claimed
 
 
-def _transaction(alias: str, *, needed: bool) -> AbstractContextManager[Any]:
+def _transaction(connection: BaseDatabaseWrapper, *, needed: bool) -> AbstractContextManager[Any]:
     """A lone claim is one statement and commits by itself where the database can do that."""
-    if needed or not _updates_return(connections[alias]):
-        return transaction.atomic(using=alias)
+    if needed or not _updates_return(connection):
+        return transaction.atomic(using=connection.alias)
     return nullcontext()
 
 
@@ -94,14 +94,14 @@ def _updates_return(connection: BaseDatabaseWrapper) -> bool:
     return returns and connection.vendor in ("postgresql", "sqlite")
 
 
-def _go_together(alias: str, outcome: Outcome, bounds: Bounds) -> bool:
+def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, bounds: Bounds) -> bool:
     """Tell whether recording an outcome and claiming the next task is one statement.
 
     Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
     does not see its own changes: it would not find a task that waits again, nor one that waits for
     an exclusive key or a slot of its queue.
     """
-    connection, claim = connections[alias], outcome.claim
+    claim = outcome.claim
     if bounds or _tells(outcome) or _keeps_attempt(outcome) or _separates(outcome):
         return False
     if _by_function(connection, bounds):
@@ -116,22 +116,18 @@ def _by_function(connection: BaseDatabaseWrapper, bounds: Bounds) -> bool:
 
 
 def _finish_and_claim(
-    alias: str, outcome: Outcome, worker: int | None, suspects: bool
+    connection: BaseDatabaseWrapper, outcome: Outcome, worker: int | None, suspects: bool
 ) -> tuple[bool, Claim | None]:
     """Do both in one round trip, by a statement that commits by itself."""
-    connection, ended = connections[alias], outcome.claim
     if _by_function(connection, EVERYTHING):
         return _call_function(connection, outcome, worker, suspects)
-    [(where, order, _)] = choices(connection, suspects, EVERYTHING)
-    columns = _columns(alias, outcome)
+    ended, now = outcome.claim, moment_of(connection, timezone.now())
+    columns = _columns(connection, outcome, now)
     state = columns.pop("state")
     changed = driver.rows_of(
         connection,
-        _for_both(where.text, order, tuple(columns)),
-        [
-            *(state, worker, moment_of(alias, timezone.now()), *columns.values()),
-            *(ended.pk, *where.parameters, ended.pk, ended.attempt),
-        ],
+        _for_both(connection.alias, suspects, tuple(columns)),
+        [state, worker, now, *columns.values(), ended.pk, ended.pk, ended.attempt],
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
@@ -142,11 +138,12 @@ def _finish_and_claim(
 
 
 @functools.lru_cache(maxsize=64)
-def _for_both(where: str, order: str, columns: tuple[str, ...]) -> str:
+def _for_both(alias: str, suspects: bool, columns: tuple[str, ...]) -> str:
     """Return SQLite's statement for both, which is the same for most tasks.
 
     :param columns: what an outcome changes beside the state.
     """
+    [(where, order, _)] = choices(connections[alias], suspects, EVERYTHING)
     changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
     return (
         f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
@@ -154,7 +151,7 @@ def _for_both(where: str, order: str, columns: tuple[str, ...]) -> str:
         f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
         f"started_at = {_IF_ENDED} started_at ELSE %s END, "
         f"slot = NULL{changes} "
-        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where} ORDER BY {order} LIMIT 1)) "
+        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text} ORDER BY {order} LIMIT 1)) "
         "AND (id <> %s OR (attempt = %s AND state = 'running')) "
         f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}"
     )
@@ -167,8 +164,8 @@ def _call_function(
     return kept, None if row is None else _as_claim(row, worker, looked_at)
 
 
-def _finish(alias: str, outcome: Outcome) -> bool:
-    claim = outcome.claim
+def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
+    claim, alias = outcome.claim, connection.alias
     if _keeps_attempt(outcome):
         keep_attempt(
             alias,
@@ -178,9 +175,9 @@ def _finish(alias: str, outcome: Outcome) -> bool:
             error_type=outcome.error_type,
             traceback=outcome.traceback,
         )
-    columns = _columns(alias, outcome)
+    columns = _columns(connection, outcome, moment_of(connection, timezone.now()))
     assignments = ", ".join(f"{name} = %s" for name in columns)
-    with connections[alias].cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s AND state = %s",
             [*columns.values(), claim.pk, claim.attempt, State.RUNNING.value],
@@ -208,14 +205,17 @@ def _separates(outcome: Outcome) -> bool:
     return bool(outcome.claim.coalesce_key) and outcome.state.is_final and not outcome.was_called
 
 
-def _columns(alias: str, outcome: Outcome) -> dict[str, Any]:
-    """Return what an outcome changes in its row."""
+def _columns(connection: BaseDatabaseWrapper, outcome: Outcome, now: Any) -> dict[str, Any]:
+    """Return what an outcome changes in its row.
+
+    :param now: this moment, as the driver takes it.
+    """
     claim = outcome.claim
     columns: dict[str, Any] = {"state": outcome.state.value}
     if outcome.state.is_final:
-        columns["finished_at"] = moment_of(alias, timezone.now())
+        columns["finished_at"] = now
     else:
-        columns["run_at"] = moment_of(alias, outcome.run_at)
+        columns["run_at"] = moment_of(connection, outcome.run_at)
         columns["latest_at"] = None  # its burst is over
     if outcome.result is not None:
         columns["result"] = outcome.result
@@ -226,7 +226,7 @@ def _columns(alias: str, outcome: Outcome) -> dict[str, Any]:
     if outcome.put_off:
         columns["snoozes"] = claim.snoozes + 1
     if outcome.messages and outcome.state.is_final:
-        columns["messages"] = connections[alias].ops.adapt_json_value(outcome.messages, None)
+        columns["messages"] = connection.ops.adapt_json_value(outcome.messages, None)
     if outcome.state is not State.SUCCEEDED or claim.attempt > 1:
         columns["error"] = outcome.error
         columns["error_type"] = outcome.error_type[:255]
@@ -243,7 +243,7 @@ def _claim(
 ) -> Claim | None:
     if _by_function(connection, bounds):
         return _call_function(connection, None, worker, suspects)[1]
-    began = (worker, moment_of(connection.alias, timezone.now()))
+    began = (worker, moment_of(connection, timezone.now()))
     take = _update_returning if _updates_return(connection) else _select_then_update
     for choice in choices(connection, suspects, bounds):
         row = take(connection, choice, began, slot_of(bounds))
