@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from tests.effort import ROW, effort
@@ -274,6 +275,36 @@ def test_claim__beside_a_limited_queue_costs_no_more(django_assert_num_queries: 
     statements = 1 if connection.vendor != "mysql" else 4
     with django_assert_num_queries(statements):
         assert claim(limits={"slow": 1}) is not None
+
+
+@pytest.mark.django_db
+def test_waits__tells_what_a_claim_would_find() -> None:
+    limits = {"slow": 1}
+    cases = [{}, {"queues": ("slow",)}, {"queues": ("slow", "mail")}, {"left_out": ("mail",)}]
+    bounds = [Bounds(**case) for case in [*cases, {"limits": limits}]]
+    assert not any(ledger.waits(bound) for bound in bounds)
+    enqueue("slow")
+    enqueue("slow")
+    assert all(ledger.waits(bound) for bound in bounds)
+    assert not ledger.waits(Bounds(queues=("mail",)))
+    claim(limits=limits)
+    assert ledger.waits(Bounds())
+    assert not ledger.waits(Bounds(limits=limits))
+
+
+@pytest.mark.skipif(not connection.features.has_select_for_update, reason="one writer at a time")
+def test_waits__also_where_a_claim_passes_over_a_locked_row(committed_db: None) -> None:
+    enqueue()
+
+    def look() -> tuple[Any, bool]:
+        try:
+            return claim(), ledger.waits(Bounds())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads, transaction.atomic():
+        BackgroundTask.objects.select_for_update().get()
+        assert threads.submit(look).result(60) == (None, True)
 
 
 # Limits -------------------------------------------------------------------------------------

@@ -439,9 +439,14 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
                 checked = now
 
     def _anything_due(self) -> bool:
+        """Tell whether threads that found nothing have to look again."""
         due = persist(ledger.promote_due, self._outage, HEARTBEAT_TIMEOUT)
         self.huey.storage.announce(due)
-        return bool(due)
+        bounds = self.huey.bounds
+        if due or bounds.all_paused:
+            return bool(due)
+        # One that two of them looked at in the same moment: each looks once a second.
+        return bool(persist(partial(ledger.waits, bounds), self._outage, HEARTBEAT_TIMEOUT))
 
     def _tell_what_is_held_back(self) -> None:
         if number := persist(self.serving.held_back, self._outage, HEARTBEAT_TIMEOUT):

@@ -8,7 +8,7 @@ for dead cannot overwrite what its successor did.
 
 from wagtail_async_hooks.ledger.attempts import attempts
 from wagtail_async_hooks.ledger.base import BATCH, DatabaseNow, database, info
-from wagtail_async_hooks.ledger.claiming import step
+from wagtail_async_hooks.ledger.claiming import step, waits
 from wagtail_async_hooks.ledger.history import prune, prune_workers
 from wagtail_async_hooks.ledger.items import (
     is_done,
@@ -112,6 +112,7 @@ __all__ = [
     "told_of",
     "under_way",
     "unmerged",
+    "waits",
     "without_worker",
     "workers_beside",
 ]

@@ -81,6 +81,25 @@ def step(
     return kept, claimed
 
 
+def waits(bounds: Bounds) -> bool:
+    """Tell whether there is something to claim, also where a claim would pass over it.
+
+    A claim passes over a row that is locked at that moment, perhaps only because somebody else's
+    looks at it: InnoDB locks what it reads.
+
+    :param bounds: as for a claim.
+    """
+    connection = connections[database()]
+    with connection.cursor() as cursor:
+        for where, order, index in choices(connection, True, bounds):
+            first = f" ORDER BY {order} LIMIT 1" if order else ""
+            table = f"{TABLE}{forced(connection, index)}"
+            cursor.execute(f"SELECT 1 FROM {table} WHERE {where.text}{first}", where.parameters)
+            if cursor.fetchone() is not None:
+                return True
+    return False
+
+
 def _transaction(connection: BaseDatabaseWrapper, *, needed: bool) -> AbstractContextManager[Any]:
     """A lone claim is one statement and commits by itself where the database can do that."""
     if needed or not _updates_return(connection):
