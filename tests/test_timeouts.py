@@ -137,15 +137,15 @@ def test_limited__says_what_goes_on(
     monkeypatch.setattr(timeouts, "AGAIN", SOON)
     gate = threading.Event()
 
-    def wait_for_the_log() -> None:
-        try:
-            gate.wait(60)  # a lock, which cannot be interrupted
-        finally:
-            wait_until(lambda: caplog.messages, "it is logged")
+    def open_once_it_is_logged() -> None:
+        wait_until(lambda: caplog.messages, "it is logged")
+        gate.set()
 
-    threading.Timer(0.3, gate.set).start()
+    opener = threading.Thread(target=open_once_it_is_logged)
+    opener.start()
     with caplog.at_level(logging.WARNING), pytest.raises(TimedOut):
-        limited(wait_for_the_log, SOON, "the task")
+        limited(gate.wait, SOON, "the task")  # a lock, which cannot be interrupted
+    opener.join()
     assert caplog.messages == [
         "the task goes on 0.02 s after its timeout of 0.02 s: it may wait in a call that cannot be "
         "interrupted."
