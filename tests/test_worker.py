@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
+from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.records import Bounds, State
 from wagtail_async_hooks.scheduler import Scheduler
 
 pytestmark = pytest.mark.slow
@@ -46,6 +48,31 @@ def test_drain__two_at_once_run_each_task_once(
     assert Counter(words(trace_file)) == Counter(str(number) for number in range(500))
     assert states() == {State.SUCCEEDED: 500}
     assert set(BackgroundTask.objects.values_list("attempt", flat=True)) == {1}
+
+
+def drain_at_second_sight() -> None:
+    """Drain, though looks find nothing before the drain asks what is left, as if it were locked."""
+    step, waits = ledger.step, ledger.waits
+    asked: list[bool] = []
+
+    def look(*args: Any, **options: Any) -> Any:
+        return step(*args, **options) if asked else (False, None)
+
+    def ask(bounds: Bounds) -> bool:
+        asked.append(waits(bounds))
+        return asked[-1]
+
+    ledger.step, ledger.waits = look, ask
+    call_command("wagtail_worker", "--drain", "--threads", "1")
+
+
+def test_drain__does_not_end_while_something_waits_that_a_look_passed_over(
+    start: Start, backend: Backend, trace_file: Path
+) -> None:
+    tasks.trace(str(trace_file), "overlooked")
+    code = f"from {__name__} import drain_at_second_sight; drain_at_second_sight()"
+    assert start("shell", "-c", code, **backend).wait() == 0
+    assert words(trace_file) == ["overlooked"]
 
 
 def test_priority__what_was_submitted_last_runs_first(

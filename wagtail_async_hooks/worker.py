@@ -442,11 +442,12 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         """Tell whether threads that found nothing have to look again."""
         due = persist(ledger.promote_due, self._outage, HEARTBEAT_TIMEOUT)
         self.huey.storage.announce(due)
+        if due:
+            return True
+        # What two of them looked at in the same moment, neither has: each looks once a second.
         bounds = self.huey.bounds
-        if due or bounds.all_paused:
-            return bool(due)
-        # One that two of them looked at in the same moment: each looks once a second.
-        return bool(persist(partial(ledger.waits, bounds), self._outage, HEARTBEAT_TIMEOUT))
+        waits = partial(ledger.waits, bounds)
+        return not bounds.all_paused and bool(persist(waits, self._outage, HEARTBEAT_TIMEOUT))
 
     def _tell_what_is_held_back(self) -> None:
         if number := persist(self.serving.held_back, self._outage, HEARTBEAT_TIMEOUT):

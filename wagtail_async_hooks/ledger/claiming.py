@@ -163,6 +163,7 @@ def _for_both(alias: str, suspects: bool, columns: tuple[str, ...]) -> str:
     :param columns: what an outcome changes beside the state.
     """
     [(where, order, _)] = choices(connections[alias], suspects, EVERYTHING)
+    # The row that ended may wait again, given up for dead: then it is not this statement's to take.
     changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
     return (
         f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
@@ -255,10 +256,7 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome, now: Any) -> dic
 
 
 def _claim(
-    connection: BaseDatabaseWrapper,
-    worker: int | None,
-    suspects: bool,
-    bounds: Bounds,
+    connection: BaseDatabaseWrapper, worker: int | None, suspects: bool, bounds: Bounds
 ) -> Claim | None:
     if _by_function(connection, bounds):
         return _call_function(connection, None, worker, suspects)[1]
