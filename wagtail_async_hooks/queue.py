@@ -235,6 +235,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     def _settings_changed(self, *, setting: str, **kwargs: Any) -> None:
         if setting == conf.SETTING:
+            self.storage.close()
             self.bounds = Bounds(limits=conf.current().limits)
             self.immediate = not conf.current().backend
             self.storage = self.create_storage()

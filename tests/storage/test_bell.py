@@ -28,6 +28,10 @@ class Fragile(MemoryStorage):  # type: ignore[misc]  # Huey has no types
         super().__init__(name)
         self.broken = False
         self.asked = 0
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def _ask(self) -> None:
         self.asked += 1
@@ -69,6 +73,25 @@ def run_all() -> int:
         background.execute(task)
         number += 1
     return number
+
+
+def test_close__only_what_was_made(fragile: Fragile) -> None:
+    background.storage.close()
+    assert fragile.closed == 0
+    background.storage.ring(7, 0)
+    background.storage.close()
+    assert fragile.closed == 1
+    background.storage.ring(7, 0)
+    background.storage.listen(0, threading.Event())
+    assert background.storage.listener is background.storage.bell
+    background.storage.close()
+    assert fragile.closed == 3
+
+
+def test_close__when_the_settings_change(fragile: Fragile, settings: Any) -> None:
+    tasks.add(1, 2)
+    settings.WAGTAIL_TASKS = {"BACKEND": ""}
+    assert fragile.closed == 1
 
 
 def test_ring__carries_the_key_and_nothing_else(fragile: Fragile) -> None:

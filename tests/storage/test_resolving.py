@@ -10,6 +10,7 @@ from huey.storage import FileStorage, MemoryStorage, PriorityRedisStorage, Sqlit
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.processes import wait_until
 from wagtail_async_hooks.conf import Settings, parse
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.storage.bell import BellStorage
@@ -176,7 +177,7 @@ def test_make_bell__of_something_that_does_not_exist() -> None:
 def connection_of(**options: Any) -> dict[str, Any]:
     """Return how the storage of Redis with these options connects."""
     bell = make_bell(given("redis", **options), "tested")
-    assert type(bell) is PriorityRedisStorage
+    assert isinstance(bell, PriorityRedisStorage)
     kwargs: dict[str, Any] = bell.pool.connection_kwargs
     return kwargs
 
@@ -223,6 +224,36 @@ def test_make_bell__redis_with_a_pool_of_the_sites_own() -> None:
     pool = Redis.from_url(NOBODY).connection_pool
 
     assert make_bell(given("redis", connection_pool=pool), "tested").pool is pool
+
+
+def test_make_bell__redis_is_closed(redis_options: dict[str, Any]) -> None:
+    bell = make_bell(given("redis", **redis_options, client_name="closable"), "tested")
+    bell.enqueue(b"7", 1)
+
+    with Redis.from_url(redis_options["url"]) as redis:
+        assert clients_named("closable", redis) == 1
+        bell.close()
+        wait_until(
+            lambda: clients_named("closable", redis) == 0, "that Redis has no connection left"
+        )
+        bell.enqueue(b"8", 1)
+        assert clients_named("closable", redis) == 1
+    bell.close()
+
+
+def test_make_bell__redis_with_a_pool_of_the_sites_own_is_not_closed(
+    redis_options: dict[str, Any],
+) -> None:
+    with Redis.from_url(redis_options["url"], client_name="sites-own") as own:
+        own.ping()
+        make_bell(given("redis", connection_pool=own.connection_pool), "tested").close()
+
+        assert clients_named("sites-own", own) == 1
+
+
+def clients_named(name: str, redis: Redis) -> int:
+    """Return how many connections with a name Redis has."""
+    return sum(client["name"] == name for client in redis.client_list())
 
 
 def test_make_bell__redis_is_not_asked_before_it_is_used() -> None:

@@ -73,6 +73,12 @@ class BellStorage(DatabaseStorage):
         """The other storage once more, to wait for it."""
         return self._make_listener()
 
+    def close(self) -> None:
+        """Close the other storage, where it was made; it is made again when it is next needed."""
+        for name in ("bell", "listener"):
+            if (made := self.__dict__.pop(name, None)) is not None:
+                made.close()
+
     def _recorded(self, rows: list[tuple[int, Row]]) -> None:
         """Ring for tasks once the caller's transaction has committed."""
         super()._recorded(rows)

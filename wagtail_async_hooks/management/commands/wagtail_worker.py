@@ -118,8 +118,9 @@ class Command(BaseCommand):
         if processes == 1:
             work()
         else:
+            # Processes do not share connections.
             connections.close_all()
-            background.storage = background.create_storage()
+            background.storage.close()
             Supervisor(processes, work, settings.worker.shutdown_timeout).run()
 
     def _usable_settings(self) -> conf.Settings:
