@@ -266,6 +266,7 @@ def test_publish__of_a_page_that_was_deleted(page: BlogPage) -> None:
     assert (task.state, task.error) == (State.CANCELLED, "its page was deleted")
 
 
+@pytest.mark.slow
 def test_publish__within_two_seconds_of_its_time(
     real_page: BlogPage, start: Callable[..., Process]
 ) -> None:
@@ -282,6 +283,7 @@ def test_publish__within_two_seconds_of_its_time(
     assert due <= published_at <= due + datetime.timedelta(seconds=2)
 
 
+@pytest.mark.slow
 def test_publish__within_two_seconds_of_the_start_of_a_worker(
     real_page: BlogPage, start: Callable[..., Process]
 ) -> None:
