@@ -30,7 +30,7 @@ from tests.site.editing import form_data
 from tests.work import tasks
 from wagtail_async_hooks import background, control, figures, hooks, ledger, overview, worker
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Bounds, Outcome, State
+from wagtail_async_hooks.records import EVERYTHING, Bounds, Outcome, State
 
 ROWS: Final = 100_000
 BOUND: Final = 10_000
@@ -297,6 +297,8 @@ def of_page() -> Page:
 HOT: Final[dict[str, Callable[[], Call]]] = {
     "claim": claim,
     "claim, one queue": lambda: lambda: ledger.step(None, None, bounds=Bounds(queues=("slow",))),
+    "what waits": lambda: lambda: ledger.waits(EVERYTHING),
+    "what waits, one queue": lambda: lambda: ledger.waits(Bounds(queues=("slow",))),
     "claim, an exclusive key": lambda: claim(exclusive_key="700"),
     "claim, a coalesce key": lambda: claim(coalesce_key="700"),
     "claim, a burst": burst,

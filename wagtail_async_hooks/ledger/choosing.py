@@ -56,6 +56,11 @@ class Choice(NamedTuple):
     order: str = ""
     by: str = ""
 
+    def source(self, connection: BaseDatabaseWrapper) -> str:
+        """Return what follows ``SELECT …`` to find it, with the parameters of ``where``."""
+        first = f" ORDER BY {self.order} LIMIT 1" if self.order else ""
+        return f"FROM {TABLE}{forced(connection, self.by)} WHERE {self.where.text}{first}"
+
 
 def choices(connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds) -> Iterator[Choice]:
     """Return what to claim, in the order in which to try it; nothing waits if nothing is found.
@@ -100,12 +105,9 @@ def next_of_key(connection: BaseDatabaseWrapper, key: str) -> tuple[int, int] | 
 def _next(
     connection: BaseDatabaseWrapper, index: str, condition: str, name: str
 ) -> tuple[int, int] | None:
+    first = Choice(Sql(f"state = 'waiting' AND {condition}", (name,)), _in_order(connection), index)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT id, priority FROM {TABLE}{forced(connection, index)} "
-            f"WHERE state = 'waiting' AND {condition} ORDER BY {_in_order(connection)} LIMIT 1",
-            [name],
-        )
+        cursor.execute(f"SELECT id, priority {first.source(connection)}", first.where.parameters)
         found: tuple[int, int] | None = cursor.fetchone()
     return found
 
@@ -156,11 +158,8 @@ def _head_of(connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: 
 def _head(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, queue: str = "%s") -> Sql:
     """Return a query for the first task of a queue."""
     where = _of_queue(connection, waiting, bounds, queue)
-    first = (
-        f"(SELECT id FROM {TABLE}{forced(connection, 'bgtask_queue')} WHERE {where.text} "
-        f"ORDER BY {_in_order(connection)} LIMIT 1)"
-    )
-    return Sql(first, where.parameters)
+    first = Choice(where, _in_order(connection), "bgtask_queue")
+    return Sql(f"(SELECT id {first.source(connection)})", where.parameters)
 
 
 def _in_order(connection: BaseDatabaseWrapper) -> str:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from wagtail_async_hooks.ledger import driver, postgresql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of, moment_of
-from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, forced, slot_of
+from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, slot_of
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.progress import progress_columns
@@ -91,10 +91,8 @@ def waits(bounds: Bounds) -> bool:
     """
     connection = connections[database()]
     with connection.cursor() as cursor:
-        for where, order, index in choices(connection, True, bounds):
-            first = f" ORDER BY {order} LIMIT 1" if order else ""
-            table = f"{TABLE}{forced(connection, index)}"
-            cursor.execute(f"SELECT 1 FROM {table} WHERE {where.text}{first}", where.parameters)
+        for choice in choices(connection, True, bounds):
+            cursor.execute(f"SELECT 1 {choice.source(connection)}", choice.where.parameters)
             if cursor.fetchone() is not None:
                 return True
     return False
@@ -162,7 +160,8 @@ def _for_both(alias: str, suspects: bool, columns: tuple[str, ...]) -> str:
 
     :param columns: what an outcome changes beside the state.
     """
-    [(where, order, _)] = choices(connections[alias], suspects, EVERYTHING)
+    connection = connections[alias]
+    [choice] = choices(connection, suspects, EVERYTHING)
     # The row that ended may wait again, given up for dead: then it is not this statement's to take.
     changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
     return (
@@ -171,7 +170,7 @@ def _for_both(alias: str, suspects: bool, columns: tuple[str, ...]) -> str:
         f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
         f"started_at = {_IF_ENDED} started_at ELSE %s END, "
         f"slot = NULL{changes} "
-        f"WHERE id IN (%s, (SELECT id FROM {TABLE} WHERE {where.text} ORDER BY {order} LIMIT 1)) "
+        f"WHERE id IN (%s, (SELECT id {choice.source(connection)})) "
         "AND (id <> %s OR (attempt = %s AND state = 'running')) "
         f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}"
     )
@@ -282,15 +281,13 @@ def _as_claim(row: tuple[Any, ...], worker: int | None, looked_at: float = 0.0) 
 def _update_returning(
     connection: BaseDatabaseWrapper, choice: Choice, began: Sequence[Any], slot: Sql
 ) -> tuple[Any, ...] | None:
-    where, order, _ = choice
-    chosen = where.text
-    if order:
-        first = f"SELECT id FROM {TABLE} WHERE {where.text} ORDER BY {order} LIMIT 1"
-        chosen = f"id = ({first}{lock_of(connection)})"
+    chosen = choice.where.text
+    if choice.order:
+        chosen = f"id = (SELECT id {choice.source(connection)}{lock_of(connection)})"
     rows = driver.rows_of(
         connection,
         f"{_BEGIN}, slot = {slot.text} WHERE {chosen} RETURNING {CLAIMED}, slot, {_REVOCATIONS}",
-        [*began, *slot.parameters, *where.parameters],
+        [*began, *slot.parameters, *choice.where.parameters],
     )
     return rows[0] if rows else None
 
@@ -299,13 +296,11 @@ def _select_then_update(
     connection: BaseDatabaseWrapper, choice: Choice, began: Sequence[Any], slot: Sql
 ) -> tuple[Any, ...] | None:
     """Claim on a database without ``UPDATE … RETURNING``; the caller holds a transaction."""
-    where, order, index = choice
-    first = f" ORDER BY {order} LIMIT 1" if order else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {CLAIMED}, {slot.text}, {_REVOCATIONS} FROM {TABLE}"
-            f"{forced(connection, index)} WHERE {where.text}{first}{lock_of(connection)}",
-            [*slot.parameters, *where.parameters],
+            f"SELECT {CLAIMED}, {slot.text}, {_REVOCATIONS} "
+            f"{choice.source(connection)}{lock_of(connection)}",
+            [*slot.parameters, *choice.where.parameters],
         )
         row = cursor.fetchone()
         if row is None:
