@@ -31,6 +31,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 SOON = 0.2
 """Seconds: a timeout that is soon over, but not before the function has begun on a busy machine."""
 
+in_a_call_that_waits = pytest.mark.skipif(
+    sys.gettrace() is not None and sys.version_info < (3, 12),
+    reason="Python 3.11 lets no traced thread call a function before an exception has arrived",
+)
+
 
 @pytest.fixture
 def often_switched() -> Iterator[None]:
@@ -131,10 +136,7 @@ def test_limited__whatever_became_of_the_interruption() -> None:
             limited(function, SOON, "it")
 
 
-@pytest.mark.skipif(
-    sys.gettrace() is not None and sys.version_info < (3, 12),
-    reason="Python 3.11 lets no traced thread call a function before an exception has arrived",
-)
+@in_a_call_that_waits
 def test_limited__says_what_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -317,6 +319,7 @@ def test_worker__ends_what_is_stuck_and_takes_the_next(
     worker.stop()
 
 
+@in_a_call_that_waits
 @pytest.mark.slow
 def test_worker__hands_back_what_cannot_be_interrupted_when_it_stops(
     start: Callable[..., Process], trace_file: Any
