@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +14,7 @@ from huey.utils import utcnow
 
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions, wrong
 from wagtail_async_hooks.records import Subject
-from wagtail_async_hooks.texts import storable
+from wagtail_async_hooks.texts import cut_key, storable
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +79,7 @@ def key_of(
             "The key %s= of %s cannot be made, so the task is recorded without.", option, owner
         )
         return ""
-    return "" if key in (None, "") else _short(storable(str(key)))
-
-
-def _short(key: str) -> str:
-    if len(key) <= 255:
-        return key
-    return f"{key[:180]} {hashlib.sha256(key.encode()).hexdigest()}"
+    return "" if key in (None, "") else cut_key(storable(str(key)))
 
 
 def _key_of_subject(values: Iterable[Any]) -> str:
@@ -105,7 +98,7 @@ def _key_of_object(model: type[Model], key: Any) -> str:
     options = model._meta
     while (link := options.pk.remote_field) is not None and getattr(link, "parent_link", False):
         options = link.model._meta
-    return "" if key is None else _short(storable(f"{options.label_lower} {key}"))
+    return "" if key is None else cut_key(storable(f"{options.label_lower} {key}"))
 
 
 # Of @background.task() ----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 MAX_TEXT: Final = 2_000
@@ -22,4 +23,22 @@ def shortened(text: str, length: int) -> str:
 
 def storable(text: str) -> str:
     """Return a text that every database takes: PostgreSQL refuses NUL, and all lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("\0", "\\x00")
+
+
+def cut(text: str, length: int) -> str:
+    """Return the beginning of a text, with dots at its end, if it has more characters than that."""
+    return text if len(text) <= length else f"{text[: max(length - 3, 0)]}..."[:length]
+
+
+def cut_key(key: str, length: int = 255) -> str:
+    """Return a key of at most so many characters: keys that differ differ still when they are cut.
+
+    It begins as the whole key does, and ends with a hash of it.
+    """
+    if len(key) <= length:
+        return key
+    digest = hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{key[: length - 75]} {digest}" if length > 100 else digest[:length]

@@ -27,6 +27,7 @@ from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
 from wagtail_async_hooks import __version__, ledger, logs, signals
+from wagtail_async_hooks.database_errors import is_contention
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.pruning import Pruner
 from wagtail_async_hooks.queue import TaskQueue
@@ -286,17 +287,6 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
     def shutdown(self) -> None:
         """Close this thread's connections."""
         connections.close_all()
-
-
-def is_contention(error: Exception) -> bool:
-    """Tell whether a statement failed only because another transaction was in the way.
-
-    SQLite says so in words; PostgreSQL by SQLSTATE (serialization failure, deadlock, lock not
-    available), MySQL and MariaDB by error number (lock wait timeout, deadlock).
-    """
-    cause = error.__cause__ or error
-    code = getattr(cause, "sqlstate", None) or (cause.args[0] if cause.args else None)
-    return "locked" in str(error) or code in ("40001", "40P01", "55P03", 1205, 1213)
 
 
 def rescue(queue: TaskQueue, dead: list[int]) -> None:

@@ -48,35 +48,6 @@ def conflict(**cause: Any) -> Callable[[], None]:
     return fail
 
 
-@pytest.mark.parametrize(
-    "cause",
-    [
-        {"sqlstate": "40P01"},
-        {"sqlstate": "40001"},
-        {"args": (1213, "Deadlock found")},
-        {"args": (1205, "Lock wait timeout exceeded")},
-        {"sqlite_errorname": "SQLITE_BUSY"},
-    ],
-    ids=str,
-)
-def test_conflict__of_each_database(cause: dict[str, Any]) -> None:
-    with pytest.raises(OperationalError) as raised:
-        conflict(**cause)()
-
-    assert objects.is_conflict(raised.value)
-
-
-@pytest.mark.parametrize(
-    "cause", [{}, {"sqlstate": "23505"}, {"args": (1062, "Duplicate")}], ids=str
-)
-def test_conflict__other_errors_are_none(cause: dict[str, Any]) -> None:
-    with pytest.raises(OperationalError) as raised:
-        conflict(**cause)()
-
-    assert not objects.is_conflict(raised.value)
-    assert not objects.is_conflict(ValueError(1213))
-
-
 def test_object__is_tried_again_after_a_deadlock(
     home: HomePage, act: Act, work: Work, trouble: list[Any]
 ) -> None:

@@ -5,18 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    connections,
-    router,
-    transaction,
-)
+from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import Model
 from django.http import Http404
 from django.utils.text import capfirst
@@ -26,6 +18,7 @@ from wagtail.log_actions import registry as log_registry
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.bulk_actions.calls import BulkCall, Refused, label_of, told
+from wagtail_async_hooks.database_errors import is_away, is_contention
 from wagtail_async_hooks.exceptions import TargetGone
 from wagtail_async_hooks.records import ItemState
 from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
@@ -41,12 +34,6 @@ _PAUSE: Final = 0.1
 
 _LONGEST_PAUSE: Final = 2.0
 """That limit, in seconds."""
-
-_CONFLICTS: Final = {
-    *("40001", "40P01", "55P03"),  # PostgreSQL: serialization failure, deadlock, no lock
-    *(1020, 1205, 1213),  # MySQL, MariaDB: changed meanwhile, no lock, deadlock
-    *("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"),
-}
 
 
 class ObjectRunner:
@@ -78,7 +65,7 @@ class ObjectRunner:
             except TargetGone:
                 raise
             except Exception as error:
-                passes = is_conflict(error) or self._was_cut_off(error)
+                passes = is_contention(error) or self._was_cut_off(error)
                 if attempt == TRIES or not passes or is_away(error, self.aliases):
                     self._failed(key, error)
                     return False
@@ -142,27 +129,3 @@ class ObjectRunner:
         logs = log_registry.get_logs_for_instance(model(pk=key)).order_by("-timestamp")
         name = logs.values_list("label", flat=True).first()
         return str(name or f"{capfirst(model._meta.verbose_name)} {key}")
-
-
-def is_conflict(error: Exception) -> bool:
-    """Tell whether a transaction ended for the sake of another one, and may be tried again."""
-    if not isinstance(error, DatabaseError):
-        return False
-    cause = error.__cause__
-    codes = (
-        getattr(cause, "sqlstate", None),
-        getattr(cause, "sqlite_errorname", None),
-        error.args[0] if error.args else None,
-    )
-    return any(code in _CONFLICTS for code in codes)
-
-
-def is_away(error: BaseException, aliases: Iterable[str]) -> bool:
-    """Tell whether an error says that a database is away, rather than that it refuses something."""
-    if not isinstance(error, OperationalError | InterfaceError):
-        return False
-    # Django gives up a connection on which it cannot even roll back.
-    return any(
-        connections[alias].connection is None or not connections[alias].is_usable()
-        for alias in aliases
-    )

@@ -17,8 +17,9 @@ from wagtail_async_hooks import current, ledger
 from wagtail_async_hooks.arguments import CarriedRequest, ModelSequence
 from wagtail_async_hooks.bulk_actions import summary
 from wagtail_async_hooks.bulk_actions.calls import BulkCall, is_followed_by_hooks
-from wagtail_async_hooks.bulk_actions.objects import ObjectRunner, is_away
+from wagtail_async_hooks.bulk_actions.objects import ObjectRunner
 from wagtail_async_hooks.bulk_actions.registry import find
+from wagtail_async_hooks.database_errors import is_away
 from wagtail_async_hooks.exceptions import ObjectsFailed, TargetGone
 from wagtail_async_hooks.queue import CANCELLED, background
 from wagtail_async_hooks.records import Claim
