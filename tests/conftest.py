@@ -163,6 +163,15 @@ def immediate(settings: Any) -> None:
 
 
 @pytest.fixture
+def retried_at_once() -> Iterator[None]:
+    """Leave the minimum delay of retries out."""
+    from wagtail_async_hooks import retrying
+
+    with retrying.without_least_delay():
+        yield
+
+
+@pytest.fixture
 def start(committed_db: None, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Start management commands, on the tests' database; they are ended after the test."""
     processes: list[Process] = []

@@ -631,11 +631,11 @@ def test_w010__retries_are_missing(on: Callable[..., None], settings: Any) -> No
     [
         (
             {"retries": 1, "retry_backoff": 2},
-            "retry_backoff, but no retry_delay: it is tried again at once",
+            "retry_backoff, but no retry_delay for it to change",
         ),
         (
             {"retries": 1, "retry_jitter": 0.5},
-            "retry_jitter, but no retry_delay: it is tried again at once",
+            "retry_jitter, but no retry_delay for it to change",
         ),
         (
             {"retries": 1, "retry_on": OSError, "discard_on": ("OSError", KeyError)},

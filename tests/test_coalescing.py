@@ -331,6 +331,7 @@ def test_end__merged_tasks_run_after_all_if_the_newest_is_revoked() -> None:
     assert states() == [State.MERGED, State.SUCCEEDED, State.CANCELLED]
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_end__what_an_earlier_attempt_merged_runs_after_all_too() -> None:
     call(fail, "a")

@@ -71,7 +71,7 @@ def only(number: str) -> CheckMessage:
         ),
         (
             {"retry_backoff": 2, "retries": 3},
-            "has retry_backoff, but no retry_delay: it is tried again at once.",
+            "has retry_backoff, but no retry_delay for it to change.",
             "Set retry_delay as well, or remove retry_backoff.",
         ),
         (

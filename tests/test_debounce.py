@@ -252,6 +252,7 @@ def test_retry__belongs_to_the_burst_that_follows() -> None:
     assert ran == ["b", "c"]
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_retry__without_a_delay_is_at_once_also_before_the_time_of_the_call() -> None:
     remember("a", fails=True)

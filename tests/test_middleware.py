@@ -90,6 +90,7 @@ def draw(request: Any, name: str) -> None:
     raise OSError("EAGAIN")
 
 
+@pytest.mark.usefixtures("retried_at_once")
 def test_explanation__is_told_once_the_task_has_failed(
     admin: Client, chief: Any, rf: RequestFactory
 ) -> None:

@@ -291,6 +291,7 @@ def test_next__one_that_another_worker_has_just_claimed(committed_db: None) -> N
     assert BackgroundTask.objects.get(pk=taken).attempt == 1
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_next__what_is_to_run_again_at_once_is_found() -> None:
     tasks.fail.schedule(delay=0, retries=1)
@@ -510,6 +511,7 @@ def test_error__before_the_function_is_called_is_recorded() -> None:
     assert "Traceback" in row.traceback
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_retry__runs_again_under_the_same_row(tmp_path: Any) -> None:
     result = tasks.fail_twice(str(tmp_path / "trace"))
@@ -797,6 +799,7 @@ def test_settings__a_change_is_noticed() -> None:
 # Signals ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_signals__each_step_is_announced(tmp_path: Any) -> None:
     heard: list[tuple[str, str]] = []

@@ -745,6 +745,7 @@ def test_options__the_settings_overrule_the_code(stage: Stage, settings: Any) ->
     assert [row.priority for row in rows()] == [50, 60]
 
 
+@pytest.mark.usefixtures("retried_at_once")
 def test_options__retries(stage: Stage) -> None:
     receiver(page_published, background=True, retries=2, retry_delay=0)(fail)
 

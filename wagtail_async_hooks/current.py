@@ -28,6 +28,7 @@ class Running:
     :param progress: what it reported last.
     :param reported_at: when that was written into the row, by the monotonic clock; ``None`` if it
         was not.
+    :param tries: number of this attempt in immediate mode; the ledger's row counts any other.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Running:
     is_called: bool = False
     progress: Progress | None = None
     reported_at: float | None = None
+    tries: int = 1
 
 
 _running: Final[ContextVar[Running | None]] = ContextVar("running", default=None)
@@ -111,7 +113,7 @@ class CurrentTask:
         found = running()
         if found is None:
             return 0
-        return found.claim.attempt if found.claim is not None else 1
+        return found.claim.attempt if found.claim is not None else found.tries
 
     @property
     def revision(self) -> Any:

@@ -84,13 +84,13 @@ class Execution:
     def again(self) -> None:
         """Huey asks to run the task once more, at its ``eta`` or as soon as possible."""
         self.runs_again = True
-        if self.task.eta == self.due_at:
-            # It may have been begun before its time, in the place of others that it was merged
-            # with.
-            self.again_at = None
-            return
-        retrying.spread(self.task, self.exception)
-        self.again_at = self.task.eta
+        # It may have been begun before its time, in the place of others that it was merged with:
+        # an eta that is still the same is no request for a delay.
+        asked = self.task.eta != self.due_at
+        tries = self.claim.counted
+        self.again_at = retrying.again_at(self.task, self.exception, tries, asked=asked)
+        if self.again_at is not None:
+            self.task.eta = self.again_at
 
     def broke_off(self, error: BaseException) -> None:
         """Something that Huey does not handle ended the attempt; what followed is undone.

@@ -252,8 +252,14 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             with self.gathering():
                 return super().enqueue(task)
         if self.immediate:
+            tries = retrying.immediate_tries(task)
+            if tries > retrying.IMMEDIATE_TRIES:
+                return None
             task = self.deserialize_task(self.serialize_task(task))
             task.eta = None  # delays and retries run at once
+            task.tries = tries
+            if tries == retrying.IMMEDIATE_TRIES:
+                task.retries = 0
         elif execution is not None and task is execution.task:
             execution.again()
             return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
@@ -481,7 +487,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def execute(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
         """Run a task and record how it ended."""
         if getattr(task, "claim", None) is None:
-            with current.Entered(Running(task, _context_of(task))):
+            tries = getattr(task, "tries", 1)
+            with current.Entered(Running(task, _context_of(task), tries=tries)):
                 return super().execute(task, timestamp)
         value = self.attempt(task, timestamp)
         self.settle()

@@ -6,6 +6,8 @@ import datetime
 import logging
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from django.utils.module_loading import import_string
@@ -13,6 +15,7 @@ from huey.api import Task
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskLockedException
 from huey.utils import utcnow
 
+from wagtail_async_hooks import current
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.options import ErrorClasses, TaskOptions
@@ -22,6 +25,20 @@ logger = logging.getLogger(__name__)
 JITTER: Final = 0.1
 """By up to which part of itself a delay is lengthened, unless ``retry_jitter`` says otherwise: what
 failed together, since a server was away, does not come back to it in the same instant."""
+
+LEAST_DELAY: Final = 1.0
+"""Minimum seconds before a task is begun again, whatever its options say.
+
+A task that is begun again keeps its place, ahead of what was enqueued after it. Without a delay it
+would be claimed at once, before anything else that waits, as often as it has retries left.
+"""
+
+LONGEST_LEAST_DELAY: Final = 60.0
+"""The minimum doubles with each error, up to this: many tasks that fail slowly would otherwise keep
+all threads busy."""
+
+IMMEDIATE_TRIES: Final = 10
+"""Maximum attempts at a task in immediate mode, where they are all made in the editor's request."""
 
 _OF_RETRIES: Final = ("retry_delay", "retry_backoff", "retry_jitter", "retry_on")
 _OF_DELAYS: Final = ("retry_backoff", "retry_jitter")
@@ -109,7 +126,7 @@ def contradictions(options: TaskOptions) -> Iterator[tuple[str, str]]:
     if idle and not options.retry_delay:
         named = " and ".join(idle)
         yield (
-            f"has {named}, but no retry_delay: it is tried again at once",
+            f"has {named}, but no retry_delay for it to change",
             f"Set retry_delay as well, or remove {named}.",
         )
     if options.retry_on is not None and options.discard_on is not None:
@@ -140,12 +157,70 @@ def _import(path: str) -> Any:
     return import_string(path if "." in path else f"builtins.{path}")
 
 
-def spread(task: Task, error: BaseException | None) -> None:
+def again_at(
+    task: Task, error: BaseException | None, tries: int, *, asked: bool
+) -> datetime.datetime | None:
+    """Return when a task is to be begun again, in Huey's naive UTC; ``None`` for at once.
+
+    :param error: what ended the attempt.
+    :param tries: number of attempts that counted, this one included.
+    :param asked: whether the task's ``eta`` is the time that its options or its function asked for.
+    """
+    wanted: datetime.datetime | None = task.eta if asked else None
+    delay = 0.0
+    if wanted is not None:
+        wanted = _spread(task, wanted, error)
+        delay = (wanted - utcnow()).total_seconds()
+    if delay >= LEAST_DELAY or _at_once.get():
+        return wanted
+    # Some time has passed since Huey made an eta of the delay.
+    least = LEAST_DELAY if delay > LEAST_DELAY / 2 else _least_delay(error, tries)
+    later: datetime.datetime = utcnow() + datetime.timedelta(seconds=least)
+    return later
+
+
+def immediate_tries(task: Task) -> int:
+    """Return the number of the attempt that immediate mode is about to make at a task.
+
+    All of them are made within each other, in the caller's request. So there are at most
+    ``IMMEDIATE_TRIES``; a task that asks for more is logged.
+    """
+    outer = current.running()
+    if outer is None or outer.task is not task or outer.is_called:
+        return 1
+    tries = outer.tries + 1
+    if tries > IMMEDIATE_TRIES:
+        told = "%r is not tried again: immediate mode makes at most %d attempts."
+        logger.error(told, task, IMMEDIATE_TRIES)
+    return tries
+
+
+def _least_delay(error: BaseException | None, tries: int) -> float:
+    if isinstance(error, _WISHES):
+        return LEAST_DELAY
+    return float(min(LEAST_DELAY * 2 ** min(tries - 1, 10), LONGEST_LEAST_DELAY))
+
+
+@contextmanager
+def without_least_delay() -> Iterator[None]:
+    """Begin tasks again at once that ask for no delay: in tests, where nothing else waits."""
+    token = _at_once.set(True)
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
+
+
+_at_once: Final[ContextVar[bool]] = ContextVar("at_once", default=False)
+
+
+def _spread(
+    task: Task, moment: datetime.datetime, error: BaseException | None
+) -> datetime.datetime:
     """Lengthen the delay of a task that an error has cut off by a little, at random."""
-    if task.eta is None or error is None or isinstance(error, _WISHES):
-        return
+    delay = (moment - utcnow()).total_seconds()
+    if delay <= 0 or error is None or isinstance(error, _WISHES):
+        return moment
     jitter = options_of(task).retry_jitter
-    delay = (task.eta - utcnow()).total_seconds()
-    if delay > 0:
-        longer = delay * (JITTER if jitter is None else jitter) * random.random()
-        task.eta += datetime.timedelta(seconds=longer)
+    longer = delay * (JITTER if jitter is None else jitter) * random.random()
+    return moment + datetime.timedelta(seconds=longer)

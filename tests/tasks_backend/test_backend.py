@@ -334,6 +334,7 @@ def test_result__with_the_worker_that_ran_it(api: Api, tasks: ModuleType) -> Non
     assert tasks.add.get_result(result.id).worker_ids == [str(worker.pk)]
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_result__of_one_that_was_tried_again(api: Api, tasks: ModuleType, settings: Any) -> None:
     settings.WAGTAIL_TASKS = {
@@ -516,6 +517,7 @@ def test_signals__of_one_that_was_never_begun(api: Api, tasks: ModuleType) -> No
     ]
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_signals__only_the_last_attempt_is_the_end(
     api: Api, tasks: ModuleType, settings: Any
@@ -603,6 +605,7 @@ def test_options__timeout_of_a_coroutine_and_what_people_read(tasks: ModuleType,
     assert error.exception_class_path == "wagtail_async_hooks.exceptions.TimedOut"
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("options", "state", "attempts"),
@@ -621,6 +624,7 @@ def test_options__which_errors(
     assert (row().state, row().attempt) == (state, attempts)
 
 
+@pytest.mark.usefixtures("retried_at_once")
 @pytest.mark.django_db
 def test_snooze__is_no_error(tasks: ModuleType, ours: Any, trace_file: Path) -> None:
     result = tasks.put_off.enqueue(str(trace_file))

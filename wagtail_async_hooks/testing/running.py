@@ -16,7 +16,7 @@ from django.utils import timezone
 from huey.api import Task
 from huey.signals import SIGNAL_ERROR
 
-from wagtail_async_hooks import conf, signals
+from wagtail_async_hooks import conf, retrying, signals
 from wagtail_async_hooks.exceptions import BackgroundError, ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import background
@@ -60,7 +60,7 @@ def run_background_tasks(
             "BackgroundTasks():”, which let them be recorded."
         )
     attempts = 0
-    with in_the_database():
+    with in_the_database(), retrying.without_least_delay():
         with _noted() as noted:
             for task in islice(_waiting(scheduled), limit):
                 attempts += 1

@@ -22,6 +22,7 @@ def row() -> BackgroundTask:
     return BackgroundTask.objects.get()
 
 
+@pytest.mark.usefixtures("retried_at_once")
 def test_show__all_that_is_known(ask: Ask, ask_json: Ask) -> None:
     page = Page.objects.get(depth=2)
     fail_with_page(page, password="hunter2")
