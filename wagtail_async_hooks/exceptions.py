@@ -18,8 +18,11 @@ class NotCarried(BackgroundError, AttributeError):
     """Something of the request was asked for that does not cross over to the worker.
 
     An ``AttributeError``, so that ``hasattr()`` and ``getattr()`` with a default answer as they
-    do for a request without that attribute.
+    do for a request without that attribute. Django's templates print nothing where a method that
+    they call raises it.
     """
+
+    silent_variable_failure = True
 
 
 class CannotSerialize(BackgroundError, TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlencode
@@ -20,44 +21,29 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from wagtail_async_hooks import current
-from wagtail_async_hooks.exceptions import NotCarried
+from wagtail_async_hooks.arguments.absent import ABSENT, Absent, Empty, not_carried
 from wagtail_async_hooks.secrecy import is_secret
 from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
 
+OF_FORMS: Final = "read what you need from the object that the hook is about"
+
 MAX_MESSAGES: Final = 100
 """How many messages to the editor are kept of one task."""
-
-
-class _Absent:
-    """Say why a part of a request is not there, unless the hook itself has put something there."""
-
-    def __init__(self, advice: str) -> None:
-        self.advice = advice
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
-        raise NotCarried(
-            f"request.{self.name} is not carried to the worker: {self.advice}, or keep this hook "
-            "synchronous with WAGTAIL_TASKS_SYNC_HOOKS."
-        )
 
 
 class CarriedRequest(HttpRequest):
     """The request that triggered a task: who, where from and where to, but nothing secret.
 
     ``user`` is loaded when it is first used. The body, cookies, session and other headers are not
-    carried; asking for them raises :exc:`~wagtail_async_hooks.exceptions.NotCarried`.
+    carried; asking for them raises :exc:`~wagtail_async_hooks.exceptions.NotCarried`. In templates
+    they are empty: Django's and Jinja's look up an item where Python asks for an attribute.
     """
 
-    POST: Any = _Absent("read what you need from the object that the hook is about")
-    FILES: Any = _Absent("read the file from the object that it was saved to")
-    COOKIES: Any = _Absent("cookies may hold secrets; pass what you need to a task of your own")
-    session: Any = _Absent("a session may hold secrets; pass what you need to a task of your own")
-    body: Any = _Absent("read what you need from the object that the hook is about")
+    POST: Any = Absent(OF_FORMS)
+    FILES: Any = Absent("read the file from the object that it was saved to")
+    COOKIES: Any = Absent("cookies may hold secrets; pass what you need to a task of your own")
+    session: Any = Absent("a session may hold secrets; pass what you need to a task of your own")
+    body: Any = Absent(OF_FORMS)
 
     def __init__(self, payload: dict[str, Any]) -> None:
         super().__init__()
@@ -73,6 +59,33 @@ class CarriedRequest(HttpRequest):
         self.user: Any = SimpleLazyObject(lambda: _user(payload["user"]))
         self._messages = EditorMessages(self)  # where Django's messages look for them
         self._payload = payload
+
+    def __getitem__(self, name: str) -> Empty:
+        """Return what templates get for a part that is not carried.
+
+        Django's templates ask for an item before they ask for an attribute, Jinja's afterwards. No
+        request of Django's has items, so no code in Python asks for any.
+
+        :raises KeyError: for anything else, so that they ask for the attribute.
+        """
+        if name in ABSENT and name not in self.__dict__:
+            return Empty()
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return False  # else Python would ask for items 0, 1, 2 and so on
+
+    def read(self, *args: Any, **kwargs: Any) -> bytes:
+        raise not_carried("read()", OF_FORMS)
+
+    def readline(self, *args: Any, **kwargs: Any) -> bytes:
+        raise not_carried("readline()", OF_FORMS)
+
+    def readlines(self) -> list[bytes]:
+        raise not_carried("readlines()", OF_FORMS)
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise not_carried("__iter__()", OF_FORMS)
 
     async def auser(self) -> Any:
         """Return the user, as Django's middleware lets ``async def`` functions ask for it."""
