@@ -29,6 +29,7 @@ class Running:
     :param reported_at: when that was written into the row, by the monotonic clock; ``None`` if it
         was not.
     :param tries: number of this attempt in immediate mode; the ledger's row counts any other.
+    :param stopped_by: what stops the process, such as Ctrl-C, if that came while it ran.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Running:
     progress: Progress | None = None
     reported_at: float | None = None
     tries: int = 1
+    stopped_by: BaseException | None = None
 
 
 _running: Final[ContextVar[Running | None]] = ContextVar("running", default=None)

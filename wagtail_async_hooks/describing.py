@@ -15,6 +15,8 @@ from django.db import connections
 from django.utils import translation
 from huey.api import Task
 
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import class_of, report, text_of
 from wagtail_async_hooks.options import Explain, Text
 from wagtail_async_hooks.retrying import classes, options_of
 from wagtail_async_hooks.secrecy import is_secret
@@ -70,7 +72,9 @@ def title(template: Text, arguments: Mapping[str, Any]) -> str:
     with _without_queries():
         try:
             parts = list(_formatter.parse(str(template)))
-        except Exception as error:
+        except BaseException as error:
+            if passes(error):
+                raise
             _log_once(template, error)
             return _fitting(str(template), MAX_TITLE)
         told = "".join(
@@ -92,7 +96,9 @@ def _filled(
             _formatter.convert_field(value, conversion),
             spec or "",
         )
-    except Exception as error:
+    except BaseException as error:
+        if passes(error):
+            raise
         _log_once(template, error)
         return UNKNOWN
     return text
@@ -111,12 +117,12 @@ def _without_queries() -> Iterator[None]:
         yield
 
 
-def _log_once(template: Text, error: Exception) -> None:
+def _log_once(template: Text, error: BaseException) -> None:
     """Log, once in this process, what is wrong with a title."""
     if str(template) not in _told_of:
         _told_of.add(str(template))
         kind = type(error).__name__
-        logger.warning("The title %r has a gap: %s: %s.", str(template), kind, error)
+        logger.warning("The title %r has a gap: %s: %s.", str(template), kind, text_of(error))
 
 
 def explanation(explain: Explain | None, error: BaseException, language: str | None) -> str:
@@ -130,8 +136,10 @@ def explanation(explain: Explain | None, error: BaseException, language: str | N
         with translation.override(language or settings.LANGUAGE_CODE):
             told = explain(error) if callable(explain) else _known(explain, error)
             return "" if told is None else _fitting(str(told), MAX_EXPLANATION)
-    except Exception:
-        logger.exception("%s cannot be explained.", type(error).__name__)
+    except BaseException as another:
+        if passes(another):
+            raise
+        report(logger, another, "%s cannot be explained.", class_of(error))
         return ""
 
 

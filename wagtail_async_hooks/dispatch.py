@@ -14,6 +14,7 @@ from huey.api import Task, TaskWrapper
 from wagtail_async_hooks import catalogue, conf, current, functions, recording, switches
 from wagtail_async_hooks.carrying import Call
 from wagtail_async_hooks.catalogue import Kind
+from wagtail_async_hooks.catching import as_exception, passes
 from wagtail_async_hooks.context import Context
 from wagtail_async_hooks.exceptions import CannotSerialize, Snooze
 from wagtail_async_hooks.functions import Function, dotted_path, has_name
@@ -248,8 +249,10 @@ def dispatch(
     otherwise = functools.partial(_run_here, entry, call, run)
     try:
         task = _make_task(entry, call)
-    except Exception as error:
-        otherwise(error)
+    except BaseException as error:
+        if passes(error):
+            raise
+        otherwise(as_exception(error))
         return
     if background.immediate:
         with current.within(call.request):

@@ -88,6 +88,29 @@ class Snooze(BackgroundError):
         self.seconds = seconds
 
 
+class BaseExceptionRaised(BackgroundError):
+    """A function raised what is no ``Exception``, such as ``asyncio.CancelledError``.
+
+    What catches and tells of errors (Huey, its receivers, ``on_error``) catches only those.
+
+    :param error: what it raised, which is the cause of this error, too.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"it raised {type(self.error).__name__}, which is no Exception"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({type(self.error).__name__})"
+
+
+class TransactionLeftOpen(BackgroundError):
+    """A function returned while a transaction that it had begun was open; it was rolled back."""
+
+
 class ObjectsFailed(BackgroundError):
     """Some of the objects that a task works through failed; what became of each is recorded."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import datetime
 import functools
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django.apps import apps
@@ -23,12 +23,14 @@ from huey.api import Task
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution
 
-from wagtail_async_hooks import current, describing, retrying
+from wagtail_async_hooks import current, describing, forks, retrying
+from wagtail_async_hooks.catching import as_exception, is_exception, original, stops
 from wagtail_async_hooks.current import Running
+from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
 from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.retrying import Discarded, PutOff
 from wagtail_async_hooks.rows import aware, is_later
-from wagtail_async_hooks.texts import MAX_TEXT, MAX_TRACEBACK, shortened, storable
+from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
 
 OUTAGE_TRIES: Final = 3
 """How often a task is run that an outage of the database cut off, or whose follow-ups (pipelines,
@@ -72,6 +74,10 @@ class Execution:
         self.has_returned = False
         self.transaction: transaction.Atomic | None = None
 
+    def name(self) -> str:
+        """Return what people call the attempt."""
+        return str(self.claim)
+
     def note(self, signal: str, error: BaseException | None = None) -> None:
         """Remember the last of Huey's signals that says how the attempt ended.
 
@@ -98,8 +104,10 @@ class Execution:
         If the database went away before the function was called, or after it had returned, all is
         done once more.
         """
-        self.exception, self.signal, self.runs_again = error, huey_signals.SIGNAL_ERROR, False
-        lost = isinstance(error, DatabaseError | InterfaceError)
+        lost = issubclass(type(error), DatabaseError | InterfaceError)
+        if self.exception is None or lost or self.transaction is not None:
+            self.exception = error  # else the function's own error says more
+        self.signal, self.runs_again = huey_signals.SIGNAL_ERROR, False
         self.repeat_if(lost and (self.has_returned or not self.was_called))
         if self.transaction is not None:
             self.transaction.__exit__(type(error), error, error.__traceback__)
@@ -134,23 +142,26 @@ class Execution:
     def _explanation(self) -> str:
         """Return what the error means for an editor, if its author has said so."""
         error = self.exception
-        if isinstance(error, Discarded):
+        if error is not None and issubclass(type(error), Discarded):
             error = error.__cause__
         if error is None:
             return ""
-        explain = retrying.options_of(self.task).explain
+        error, explain = original(error), retrying.options_of(self.task).explain
         return describing.explanation(explain, error, self.running.context.language)
 
     def _tell(self, outcome: Outcome) -> None:
         """Write into an outcome what went wrong, if anything did."""
         error = self.exception
-        if isinstance(error, PutOff) and self.runs_again:
+        if error is None:
+            return
+        kind = type(error)  # isinstance() would ask the object as well
+        if issubclass(kind, PutOff) and self.runs_again:
             outcome.put_off, outcome.error = True, ""
-        elif isinstance(error, Discarded) and error.__cause__ is not None:
+        elif issubclass(kind, Discarded) and error.__cause__ is not None:
             describe(error.__cause__, outcome)
-        elif error is not None:
+        else:
             describe(error, outcome)
-            if isinstance(error, CancelExecution):
+            if issubclass(kind, CancelExecution):
                 outcome.traceback = ""  # nothing went wrong
 
 
@@ -163,10 +174,36 @@ class Calling:
         self._savepoint: transaction.Atomic | None = None
         self._running = current.running()
 
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call a function in a context of its own, which ends with it.
+
+        Whatever it raises is an ``Exception`` from here on, unless that stops the process.
+        """
+        since = forks.generation()
+        with self:
+            try:
+                value = contextvars.copy_context().run(self._surrounded, function)
+            except BaseException as error:
+                forks.end_if_forked(since, self._name, error)
+                if is_exception(error) or stops(error):
+                    raise
+                raise as_exception(error) from error
+            forks.end_if_forked(since, self._name)
+            return value
+
+    def _surrounded(self, function: Callable[[], Any]) -> Any:
+        if self._running is None:
+            return function()
+        with self._running.context.restored():
+            return function()
+
+    def _name(self) -> str:
+        if self._execution is not None:
+            return self._execution.name()
+        return "a task" if self._running is None else str(self._running.task.name)
+
     def __enter__(self) -> Calling:
         if self._running is not None:
-            self._surroundings = self._running.context.restored()
-            self._surroundings.__enter__()
             self._running.is_called = True
         if transaction.get_connection(self._alias).in_atomic_block:
             # Immediate mode within an editor's transaction, or a test: an error must not break it.
@@ -181,8 +218,9 @@ class Calling:
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
         if self._running is not None:
-            self._surroundings.__exit__(None, None, None)
             self._running.is_called = False
+            if exception is not None and stops(exception):
+                self._running.stopped_by = exception
         if self._savepoint is not None:
             self._leave(self._savepoint, kind, exception, trace)
         execution = self._execution
@@ -190,7 +228,7 @@ class Calling:
             return
         execution.exception = exception
         execution.has_returned = True
-        if isinstance(exception, OperationalError | InterfaceError):
+        if kind is not None and issubclass(kind, OperationalError | InterfaceError):
             execution.repeat_if(not execution.was_called or _a_connection_is_lost())
         task = execution.task
         if task.on_complete or task.on_error or task.chord_config:
@@ -236,9 +274,9 @@ def entered(block: transaction.Atomic) -> Iterator[None]:
 
 def describe(error: BaseException, outcome: Outcome) -> Outcome:
     """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
-    told = " ".join(shortened(str(error), MAX_TEXT).split())
-    outcome.error = storable(told or type(error).__name__)
-    outcome.error_type = f"{type(error).__module__}.{type(error).__qualname__}"
-    told = "".join(traceback.format_exception(error))
-    outcome.traceback = storable(shortened(told, MAX_TRACEBACK))
+    path = class_of(error)
+    told = " ".join(shortened(text_of(error), MAX_TEXT).split())
+    outcome.error = storable(told or path.rpartition(".")[2])
+    outcome.error_type = storable(path)
+    outcome.traceback = storable(traceback_of(error))
     return outcome

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Model
 from django.http import HttpRequest
 
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import report
+
 if TYPE_CHECKING:
     from wagtail_async_hooks.arguments import Snapshot
 
@@ -45,9 +48,12 @@ def _copied(instances: Iterable[Model]) -> list[tuple[Model, Snapshot]]:
     for instance in instances:
         try:
             kept.append((instance, Snapshot.of(instance)))
-        except Exception:
+        except BaseException as error:
+            if passes(error):
+                raise
             label = instance._meta.label
-            logger.exception("%s %s cannot be copied before it is deleted.", label, instance.pk)
+            told = "%s %s cannot be copied before it is deleted."
+            report(logger, error, told, label, instance.pk)
     return kept
 
 

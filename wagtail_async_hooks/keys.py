@@ -12,6 +12,8 @@ from django.db.models import Model
 from huey.api import Task
 from huey.utils import utcnow
 
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions, wrong
 from wagtail_async_hooks.records import Subject
 from wagtail_async_hooks.texts import cut_key, storable
@@ -74,12 +76,13 @@ def key_of(
         return ""
     try:
         key = template(**named) if callable(template) else template.format(**named)
-    except Exception:
-        logger.exception(
-            "The key %s= of %s cannot be made, so the task is recorded without.", option, owner
-        )
+        return "" if key in (None, "") else cut_key(storable(str(key)))
+    except BaseException as error:
+        if passes(error):
+            raise
+        told = "The key %s= of %s cannot be made, so the task is recorded without."
+        report(logger, error, told, option, owner)
         return ""
-    return "" if key in (None, "") else cut_key(storable(str(key)))
 
 
 def _key_of_subject(values: Iterable[Any]) -> str:

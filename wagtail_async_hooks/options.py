@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from huey.utils import utcnow
 
 KeyTemplate = str | Callable[..., Any]
-ErrorClass = type[Exception] | str
+ErrorClass = type[BaseException] | str
 """A class of exceptions, or its dotted path."""
 
 Text = str | Promise
@@ -192,7 +192,7 @@ def errors(value: Any) -> str:
 def _is_error_class(value: Any) -> bool:
     if isinstance(value, str):
         return all(part.isidentifier() for part in value.split("."))
-    return isinstance(value, type) and issubclass(value, Exception)
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def factor(value: Any) -> str:

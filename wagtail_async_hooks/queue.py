@@ -7,6 +7,7 @@ how it ended is written in one transaction with the next claim.
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import functools
 import inspect
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from asgiref.sync import async_to_sync
 from django.core.signals import setting_changed
@@ -24,13 +25,15 @@ from django.utils import timezone
 from huey import signals as huey_signals
 from huey.api import Huey, PeriodicTask, Task, TaskWrapper, chord, group
 from huey.constants import EmptyData
-from huey.exceptions import CancelExecution, HueyException
+from huey.exceptions import CancelExecution, HueyException, TaskException
 from huey.storage import BaseStorage
 from huey.utils import Error, utcnow
 
 from wagtail_async_hooks import (
+    catching,
     conf,
     current,
+    forks,
     identifiers,
     keys,
     options,
@@ -42,6 +45,7 @@ from wagtail_async_hooks import (
 )
 from wagtail_async_hooks.context import Context
 from wagtail_async_hooks.current import Running
+from wagtail_async_hooks.error_texts import report, repr_of, traceback_of
 from wagtail_async_hooks.exceptions import (
     CannotSerialize,
     MessageRefused,
@@ -66,6 +70,8 @@ if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask
 
 logger = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 UNKNOWN_TASK_DELAYS: Final = (10, 60, 300, 900, 3600)
 """Seconds after which a task that no code here knows is tried again: a rolling deploy takes
@@ -118,14 +124,18 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
 
         @functools.wraps(func, updated=())  # not the mark of a coroutine function
         def run(*args: Any, **kwargs: Any) -> Any:
-            with self.huey.calling() as calling:
+            calling = self.huey.calling()
+
+            def resolve_and_call() -> Any:
                 try:
-                    args, kwargs = serializer.resolve(args), serializer.resolve(kwargs)
+                    resolved = serializer.resolve(args), serializer.resolve(kwargs)
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
                 _cancel_if_superseded()
                 calling.begin()
-                return _called(functools.partial(call, *args, **kwargs))
+                return _called(functools.partial(call, *resolved[0], **resolved[1]))
+
+            return calling.call(resolve_and_call)
 
         return run
 
@@ -139,8 +149,9 @@ def _called(call: Callable[[], Any]) -> Any:
         if running.claim is None or not running.task.timeout:
             return call()
         return timeouts.limited(call, running.task.timeout, str(running.claim))
-    except Exception as error:
-        retrying.judge(running, error)
+    except BaseException as error:
+        if not catching.stops(error):
+            retrying.judge(running, error)
         raise
 
 
@@ -181,7 +192,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             immediate=not conf.current().backend,
             serializer=serializer.SignedJSONSerializer(),
         )
-        self.signal(*NOTED)(self._note)
+        super().signal(*NOTED)(self._note)
         setting_changed.connect(self._settings_changed, dispatch_uid=f"{name}.settings")
 
     def get_task_wrapper_class(self) -> type[TaskWrapper]:
@@ -457,7 +468,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             return None
         try:
             task = self.deserialize_task(claim.message)
-        except Exception as error:
+        except BaseException as error:
+            if catching.stops(error):
+                self._pass_over(Outcome(claim, State.WAITING, was_called=False))
+                raise
             outcome = describe(error, Outcome(claim, State.FAILED, was_called=False))
             tries = claim.counted - 1
             if isinstance(error, UnknownTask) and tries < len(UNKNOWN_TASK_DELAYS):
@@ -487,39 +501,81 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def execute(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
         """Run a task and record how it ended."""
         if getattr(task, "claim", None) is None:
-            tries = getattr(task, "tries", 1)
-            with current.Entered(Running(task, _context_of(task), tries=tries)):
-                return super().execute(task, timestamp)
+            return self._executed_here(task, timestamp)
         value = self.attempt(task, timestamp)
         self.settle()
         return value
 
+    def _executed_here(self, task: Task, timestamp: datetime.datetime | None) -> Any:
+        """Run a task that nobody has claimed, in immediate mode."""
+        running = Running(task, _context_of(task), tries=getattr(task, "tries", 1))
+        value = None
+        try:
+            with current.Entered(running):
+                value = contextvars.copy_context().run(super().execute, task, timestamp)
+        except BaseException as error:
+            if catching.is_exception(error) or catching.passes(error):
+                raise
+            report(logger, error, "%s broke off.", task)
+        if running.stopped_by is not None:  # Huey makes nothing of Ctrl-C
+            raise running.stopped_by
+        return value
+
     def attempt(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
-        """Run a claimed task; :meth:`next` or :meth:`settle` records how it ended."""
+        """Run a claimed task; :meth:`next` or :meth:`settle` records how it ended.
+
+        What stops the process, such as Ctrl-C in its main thread, is raised again once the task is
+        handed back.
+        """
+        since = forks.generation()
         running = Running(task, _context_of(task), task.claim)
         execution = Execution(running)
         before, self._thread.execution = self._thread.execution, execution
         begun = time.monotonic()
         value = None
-        signals.announce(signals.started, execution.claim.sender, task=execution.claim)
         try:
+            signals.announce(signals.started, execution.claim.sender, task=execution.claim)
             # By the worker's clock a task may not be due yet that is due by the database's.
             now = timestamp or utcnow()
             with current.Entered(running):
-                value = super().execute(task, now if task.eta is None else max(now, task.eta))
-        except (Exception, SystemExit) as error:
-            # Either sys.exit() in the function, or what follows from the task cannot be recorded.
-            logger.error("%s broke off.", execution.claim, exc_info=True)
-            execution.broke_off(error)
+                value = contextvars.copy_context().run(
+                    super().execute, task, now if task.eta is None else max(now, task.eta)
+                )
+        except BaseException as error:
+            # What Huey does not handle: mostly, what follows from the task cannot be recorded.
+            forks.end_if_forked(since, execution.name, error)
+            if catching.stops(error):
+                running.stopped_by = error
+            else:
+                report(logger, error, "%s broke off.", execution.claim)
+                execution.broke_off(error)
         finally:
             self._thread.execution = before
             self._let_go(execution.claim)
-        try:
-            self._conclude(execution, time.monotonic() - begun)
-        except Exception as error:  # ours: let it fail the task, and not leave it running for ever
-            logger.exception("What became of %s cannot be recorded.", execution.claim)
-            self._thread.pending = describe(error, Outcome(execution.claim, State.FAILED))
+        forks.end_if_forked(since, execution.name)
+        if running.stopped_by is not None:
+            self._hand_back(execution, running.stopped_by)
+        self._conclude_somehow(execution, time.monotonic() - begun)
         return value
+
+    def _hand_back(self, execution: Execution, stopped_by: BaseException) -> NoReturn:
+        """Let a task wait for another worker, since this process is being stopped."""
+        execution.broke_off(stopped_by)
+        self._thread.pending = Outcome(execution.claim, State.WAITING)
+        try:
+            self.settle()
+        finally:
+            raise stopped_by
+
+    def _conclude_somehow(self, execution: Execution, duration: float) -> None:
+        """Conclude an attempt; an error of ours fails the task, and does not leave it running."""
+        try:
+            self._conclude(execution, duration)
+        except BaseException as error:
+            report(logger, error, "What became of %s cannot be recorded.", execution.claim)
+            self._thread.pending = describe(error, Outcome(execution.claim, State.FAILED))
+            if catching.stops(error):
+                raise
 
     def calling(self) -> Calling:
         """Return the context in which a task's function is called."""
@@ -546,8 +602,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
                 kept, _ = self.storage.ledger.step(outcome, None, claim=False)
                 if not kept:  # somebody else runs it meanwhile, and will see to what follows
                     transaction.set_rollback(True, using=self.storage.ledger.database())
-        except Exception as error:
-            logger.exception("What follows from %s could not be recorded.", outcome.claim)
+        except BaseException as error:
+            if catching.stops(error):
+                raise
+            report(logger, error, "What follows from %s could not be recorded.", outcome.claim)
             describe(error, outcome)
             again = outcome.claim.counted < OUTAGE_TRIES
             outcome.state = State.WAITING if again else State.FAILED
@@ -572,6 +630,38 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         execution = self._thread.execution
         if execution is not None and task is execution.task:
             execution.note(signal, *args)
+
+    # What Huey calls of the site's ------------------------------------------------------------
+
+    def signal(self, *names: str) -> Callable[[F], F]:
+        """Return a decorator for a receiver of Huey's signals."""
+        return _guarding(super().signal(*names))
+
+    def pre_execute(self, name: str | None = None) -> Callable[[F], F]:
+        """Return a decorator for a function that Huey calls before each task."""
+        return _guarding(super().pre_execute(name))
+
+    def post_execute(self, name: str | None = None) -> Callable[[F], F]:
+        """Return a decorator for a function that Huey calls after each task."""
+        return _guarding(super().post_execute(name))
+
+    def on_startup(self, name: str | None = None) -> Callable[[F], F]:
+        """Return a decorator for a function that each thread of a worker calls as it starts."""
+        return _guarding(super().on_startup(name))
+
+    def on_shutdown(self, name: str | None = None) -> Callable[[F], F]:
+        """Return a decorator for a function that each thread of a worker calls as it ends."""
+        return _guarding(super().on_shutdown(name))
+
+    def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
+        """Return what is kept of an error, whatever that does when it is asked for its text."""
+        told = exception.metadata.get("error") if isinstance(exception, TaskException) else None
+        return {
+            "error": told or repr_of(exception),
+            "retries": task.retries,
+            "traceback": traceback_of(exception),
+            "task_id": task.id,
+        }
 
     # Results --------------------------------------------------------------------------------
 
@@ -617,6 +707,16 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         if execution is not None and execution.has_returned and key == execution.task.revoke_id:
             return False  # Huey tidies up after each task; that would cost a commit each time
         return super().delete(key)
+
+
+def _guarding(decorator: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return a decorator that has Huey call a function which raises an ``Exception`` if any."""
+
+    def register(function: F) -> F:
+        decorator(catching.Guarded(function))
+        return function
+
+    return register
 
 
 def own_options(kind: type[Task]) -> options.TaskOptions:

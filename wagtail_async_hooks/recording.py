@@ -12,6 +12,8 @@ from django.apps import apps
 from django.db import router, transaction
 from huey.api import Task
 
+from wagtail_async_hooks.catching import as_exception, passes
+from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.queue import background
 
 logger = logging.getLogger(__name__)
@@ -40,8 +42,10 @@ def record(task: Task, otherwise: Callable[[Exception], None]) -> None:
 def _record(task: Task, otherwise: Callable[[Exception], None]) -> None:
     try:
         _enqueue(task)
-    except Exception as error:
-        otherwise(error)
+    except BaseException as error:
+        if passes(error):
+            raise
+        otherwise(as_exception(error))
 
 
 def _enqueue(task: Task) -> None:
@@ -70,8 +74,10 @@ def run_here(told: str, run: Callable[[], Any]) -> None:
         # A savepoint, so that an error does not undo the editor's change.
         with transaction.atomic(using=pages) if inside else nullcontext():
             run()
-    except Exception:
-        logger.exception("%s failed in the request.", told)
+    except BaseException as error:
+        if passes(error):
+            raise
+        report(logger, error, "%s failed in the request.", told)
 
 
 def _database_of_pages() -> str:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.utils.module_loading import import_string
 from huey.api import Task
@@ -16,7 +16,9 @@ from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskL
 from huey.utils import utcnow
 
 from wagtail_async_hooks import current
+from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.current import Running
+from wagtail_async_hooks.error_texts import class_of, report, text_of
 from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.options import ErrorClasses, TaskOptions
 
@@ -67,22 +69,34 @@ def options_of(task: Task) -> TaskOptions:
     return options
 
 
-def judge(running: Running, error: Exception) -> None:
+def judge(running: Running, error: BaseException) -> None:
     """Make of what a task's function has raised what Huey is to do; else it is raised as it is.
 
     :raises Discarded: for an error that ends the task.
     :raises PutOff: for ``Snooze``. Immediate mode would call the function without end; there, it
         is an error in the log and the task is cancelled.
     """
-    if isinstance(error, _WISHES):
+    if issubclass(type(error), _WISHES):
         return
-    if isinstance(error, Snooze):
-        raise _answer(running, error) from error
+    if issubclass(type(error), Snooze):
+        raise _answer(running, cast(Snooze, error)) from error
     options = options_of(running.task)
-    if options.discard_on is not None and isinstance(error, classes(options.discard_on)):
-        raise Discarded(str(error), retry=False) from error
-    if options.retry_on is not None and not isinstance(error, classes(options.retry_on)):
+    if options.discard_on is not None and _is_named(error, options.discard_on):
+        raise Discarded(text_of(error), retry=False) from error
+    if options.retry_on is not None and not _is_named(error, options.retry_on):
         running.task.retries = 0
+
+
+def _is_named(error: BaseException, named: ErrorClasses) -> bool:
+    """Return whether an error is of one of some classes; one that cannot tell is logged."""
+    try:
+        return isinstance(error, classes(named))
+    except BaseException as another:  # of a metaclass
+        if passes(another):
+            raise
+        told = "Of an option retry_on or discard_on, a class cannot say whether %s is one of it."
+        report(logger, another, told, class_of(error))
+        return False
 
 
 def _answer(running: Running, snooze: Snooze) -> BaseException:
@@ -196,7 +210,7 @@ def immediate_tries(task: Task) -> int:
 
 
 def _least_delay(error: BaseException | None, tries: int) -> float:
-    if isinstance(error, _WISHES):
+    if issubclass(type(error), _WISHES):
         return LEAST_DELAY
     return float(min(LEAST_DELAY * 2 ** min(tries - 1, 10), LONGEST_LEAST_DELAY))
 
@@ -219,7 +233,7 @@ def _spread(
 ) -> datetime.datetime:
     """Lengthen the delay of a task that an error has cut off by a little, at random."""
     delay = (moment - utcnow()).total_seconds()
-    if delay <= 0 or error is None or isinstance(error, _WISHES):
+    if delay <= 0 or error is None or issubclass(type(error), _WISHES):
         return moment
     jitter = options_of(task).retry_jitter
     longer = delay * (JITTER if jitter is None else jitter) * random.random()

@@ -17,6 +17,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from wagtail_async_hooks import ledger, schedule
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.models import BackgroundTask, Schedule
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.records import State
@@ -171,8 +173,10 @@ def _latest(
 ) -> datetime.datetime | None:
     try:
         return entry.times.latest(first, now)
-    except Exception:  # the site's function
-        logger.exception('Schedule "%s": it cannot be asked whether it is due.', entry.name)
+    except BaseException as error:  # of the site's function
+        if passes(error):
+            raise
+        report(logger, error, 'Schedule "%s": it cannot be asked whether it is due.', entry.name)
         return None
 
 
@@ -197,8 +201,10 @@ def _record(entry: Entry) -> int | None:
         background.enqueue(task)
     except (DatabaseError, InterfaceError):
         raise  # the row stays as it is, and is looked at again
-    except Exception:
-        logger.exception('Schedule "%s": its task cannot be recorded.', entry.name)
+    except BaseException as error:
+        if passes(error):
+            raise
+        report(logger, error, 'Schedule "%s": its task cannot be recorded.', entry.name)
         return None
     recorded = BackgroundTask.objects.using(ledger.database()).filter(task_id=task.id)
     return recorded.order_by("-pk").values_list("pk", flat=True).first()

@@ -35,6 +35,8 @@ from huey.registry import Message
 from huey.serializer import Serializer
 from huey.utils import SKIPPED, Error
 
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import text_of
 from wagtail_async_hooks.exceptions import (
     BackgroundError,
     CannotSerialize,
@@ -162,10 +164,12 @@ def _encoded(codec: Codec, value: Any) -> Any:
         return codec.encode(value)
     except (BackgroundError, DatabaseError, InterfaceError, RecursionError):
         raise  # these say themselves what is wrong, or mean something to those above
-    except Exception as error:
+    except BaseException as error:
+        if passes(error):
+            raise
         raise CannotSerialize(
             f'the codec "{codec.kind}" failed at a {type(value).__qualname__}: '
-            f"{type(error).__name__}: {error}."
+            f"{type(error).__name__}: {text_of(error)}."
         ) from error
 
 
@@ -174,10 +178,12 @@ def _decoded(codec: Codec, payload: Any) -> Any:
         return codec.decode(payload)
     except (BackgroundError, DatabaseError, InterfaceError, RecursionError):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if passes(error):
+            raise
         raise CodecFailed(
             f'the codec "{codec.kind}" could not make a value of its message again: '
-            f"{type(error).__name__}: {error}."
+            f"{type(error).__name__}: {text_of(error)}."
         ) from error
 
 

@@ -43,6 +43,9 @@ from typing import Any, Final
 
 from blinker import NamedSignal, Namespace
 
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import report
+
 logger = logging.getLogger(__name__)
 
 _namespace: Final = Namespace()
@@ -73,8 +76,11 @@ def announce(signal: NamedSignal, sender: str, **arguments: Any) -> None:
         for receiver in signal.receivers_for(sender):
             try:
                 receiver(sender, **arguments)
-            except Exception:
-                logger.exception("A receiver of the signal %r failed: %r.", signal.name, receiver)
+            except BaseException as error:
+                if passes(error):
+                    raise
+                told = "A receiver of the signal %r failed: %r."
+                report(logger, error, told, signal.name, receiver)
     finally:
         _announced.reset(token)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from wagtail_async_hooks import forks
+from wagtail_async_hooks.catching import Interrupted
 from wagtail_async_hooks.exceptions import TimedOut
 
 logger = logging.getLogger(__name__)
@@ -21,13 +24,6 @@ logger = logging.getLogger(__name__)
 AGAIN: Final = 5.0
 """Seconds after which a function is interrupted once more that goes on: what it calls may have
 swallowed the exception, as Python itself does where an object is destroyed."""
-
-
-class Interrupted(BaseException):
-    """Raised in the middle of a function whose time is over.
-
-    No ``Exception``: a loop that goes on whatever goes wrong should end all the same.
-    """
 
 
 class _Limit:
@@ -173,7 +169,15 @@ async def awaited(answer: Awaitable[Any]) -> Any:
 
     :raises TimedOut: if it took longer.
     """
-    limit = _limit.get()
+    limit, since = _limit.get(), forks.generation()
+    try:
+        return await _awaited(answer, limit)
+    finally:
+        # Nobody awaits it in a process that it has forked: the thread that does is not there.
+        forks.end_if_forked(since, lambda: "a coroutine", sys.exception())
+
+
+async def _awaited(answer: Awaitable[Any], limit: _Limit | None) -> Any:
     if limit is None:
         return await answer
     with limit.left_to_others() as seconds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable
 from types import NoneType
 from typing import Any, Final, cast
@@ -12,6 +11,8 @@ from django.apps import apps
 from django.db import models
 from django.utils import translation
 
+from wagtail_async_hooks.catching import original, trace_of
+from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
 from wagtail_async_hooks.exceptions import CannotSerialize, RemoteError
 
 
@@ -23,10 +24,9 @@ def encode_exception(error: BaseException) -> list[str]:
     notes = getattr(error, "__notes__", [])
     if isinstance(error, RemoteError):
         return [error.type_path, error.message, *notes]
-    path = f"{type(error).__module__}.{type(error).__qualname__}"
-    if error.__traceback__ is None:
-        return [path, str(error), *notes]
-    return [path, str(error), "".join(traceback.format_exception(error))]
+    error = original(error)
+    path, text = class_of(error), text_of(error)
+    return [path, text, *notes] if trace_of(error) is None else [path, text, traceback_of(error)]
 
 
 def decode_exception(payload: list[str]) -> BaseException:

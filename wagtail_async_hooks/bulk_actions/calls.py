@@ -19,6 +19,7 @@ from wagtail_async_hooks.arguments import CarriedRequest
 from wagtail_async_hooks.arguments.requests import encode_request
 from wagtail_async_hooks.bulk_actions.forms import decode_form
 from wagtail_async_hooks.bulk_actions.registry import ActionClass
+from wagtail_async_hooks.error_texts import text_of
 
 
 class Refused(Exception):
@@ -108,7 +109,7 @@ def _reason(left_out: dict[str, Any]) -> str:
     return _("The action refuses it.")
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Say what went wrong with an object, for editors."""
     if isinstance(error, Refused):
         return str(error)
@@ -117,7 +118,8 @@ def told(error: Exception) -> str:
     messages = getattr(error, "messages", None)  # of a ValidationError
     if messages:
         return " ".join(str(message) for message in messages)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def label_of(found: Model) -> str:

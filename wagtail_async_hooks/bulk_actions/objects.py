@@ -16,9 +16,10 @@ from django.utils.translation import gettext as _
 from treebeard.mp_tree import MP_Node
 from wagtail.log_actions import registry as log_registry
 
-from wagtail_async_hooks import ledger
+from wagtail_async_hooks import catching, ledger
 from wagtail_async_hooks.bulk_actions.calls import BulkCall, Refused, label_of, told
 from wagtail_async_hooks.database_errors import is_away, is_contention
+from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.exceptions import TargetGone
 from wagtail_async_hooks.records import ItemState
 from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
@@ -64,9 +65,11 @@ class ObjectRunner:
                 return True
             except TargetGone:
                 raise
-            except Exception as error:
-                passes = is_contention(error) or self._was_cut_off(error)
-                if attempt == TRIES or not passes or is_away(error, self.aliases):
+            except BaseException as error:
+                if catching.passes(error):
+                    raise
+                is_temporary = is_contention(error) or self._was_cut_off(error)
+                if attempt == TRIES or not is_temporary or is_away(error, self.aliases):
                     self._failed(key, error)
                     return False
             time.sleep(random.uniform(0, min(_PAUSE * 2**attempt, _LONGEST_PAUSE)))
@@ -92,7 +95,7 @@ class ObjectRunner:
         if found is not None:
             self.done[str(key)] = found
 
-    def _was_cut_off(self, error: Exception) -> bool:
+    def _was_cut_off(self, error: BaseException) -> bool:
         """Tell whether a database was away for a moment; Django has connected again by now."""
         now = [connections[alias].connection for alias in self.aliases]
         return isinstance(error, OperationalError | InterfaceError) and now != self._used
@@ -109,14 +112,14 @@ class ObjectRunner:
             rows.order_by("path").values_list("pk").first()
         return rows.filter(pk=key).values_list("pk").first() is not None
 
-    def _failed(self, key: Any, error: Exception) -> None:
+    def _failed(self, key: Any, error: BaseException) -> None:
         if is_away(error, self.aliases):
             raise error
         if isinstance(error, Http404):
             error = Refused(_("It was deleted meanwhile."))
         if not isinstance(error, Refused):
             label = self.call.model._meta.label
-            logger.error("A bulk action failed for %s %s.", label, key, exc_info=error)
+            report(logger, error, "A bulk action failed for %s %s.", label, key)
         text = storable(shortened(told(error), MAX_TEXT))
         ledger.record_item(self.task, str(key), self._name(key), ItemState.FAILED, error=text)
 

@@ -19,6 +19,7 @@ from wagtail_async_hooks.bulk_actions import summary
 from wagtail_async_hooks.bulk_actions.calls import BulkCall, is_followed_by_hooks
 from wagtail_async_hooks.bulk_actions.objects import ObjectRunner
 from wagtail_async_hooks.bulk_actions.registry import find
+from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.database_errors import is_away
 from wagtail_async_hooks.exceptions import ObjectsFailed, TargetGone
 from wagtail_async_hooks.queue import CANCELLED, background
@@ -91,7 +92,9 @@ class BulkRun:
             cancelled = str(gone)
         except (CancelExecution, OperationalError, InterfaceError):
             raise
-        except Exception:  # of a hook; what became of the objects is told all the same
+        except BaseException as error:  # of a hook; what became of the objects is told all the same
+            if passes(error):
+                raise
             self._tell_editor(cancelled)
             raise
         self._tell_editor(cancelled)

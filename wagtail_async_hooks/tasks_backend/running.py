@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
@@ -12,6 +11,8 @@ from huey.api import Task
 from huey.exceptions import RetryTask
 
 from wagtail_async_hooks import current, functions, signals
+from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.error_texts import class_of, report, traceback_of
 from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.options import TaskOptions
 from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS, background
@@ -63,7 +64,7 @@ def run(**payload: Any) -> Any:
     context = [call.package.base.TaskContext(task_result=attempt.result)] if takes_context else []
     try:
         value = _called(call, context)
-    except Exception as error:
+    except BaseException as error:
         attempt.result.errors.append(_error(call, error))
         raise
     amend(attempt.result, _return_value=value)
@@ -105,17 +106,22 @@ def _begin(call: Call, claim: Claim) -> Attempt:
 
 def _error(call: Call, error: BaseException) -> Any:
     return call.package.base.TaskError(
-        exception_class_path=f"{type(error).__module__}.{type(error).__qualname__}",
-        traceback="".join(traceback.format_exception(error)),
+        exception_class_path=class_of(error),
+        traceback=traceback_of(error),
     )
 
 
 def _announce(signal: Any, call: Call, result: Any) -> None:
     """Send one of the API's signals; a receiver that raises is logged, and breaks nothing."""
     sender = type(call.package.handler[call.backend])
-    for receiver, answer in signal.send_robust(sender, task_result=result):
-        if isinstance(answer, Exception):
-            logger.error("A receiver of a signal of %s failed: %r.", call.api, receiver)
+    try:
+        for receiver, answer in signal.send_robust(sender, task_result=result):
+            if isinstance(answer, Exception):
+                logger.error("A receiver of a signal of %s failed: %r.", call.api, receiver)
+    except BaseException as error:  # which Django lets pass
+        if passes(error):
+            raise
+        report(logger, error, "A receiver of a signal of %s failed.", call.api)
 
 
 # How it ended -------------------------------------------------------------------------------

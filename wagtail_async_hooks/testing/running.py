@@ -17,6 +17,7 @@ from huey.api import Task
 from huey.signals import SIGNAL_ERROR
 
 from wagtail_async_hooks import conf, retrying, signals
+from wagtail_async_hooks.catching import original
 from wagtail_async_hooks.exceptions import BackgroundError, ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import background
@@ -140,7 +141,7 @@ class _Noted:
     def error(self, signal: str, task: Task, error: BaseException) -> None:
         """Huey tells of an error."""
         if (claim := getattr(task, "claim", None)) is not None:
-            self.raised[claim.pk] = error
+            self.raised[claim.pk] = original(error)
 
     def ended(self, sender: str, *, task: TaskInfo, **told: Any) -> None:
         """We tell of the end of a task, which may never have begun."""
