@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wagtail_async_hooks import hooks, signals
     from wagtail_async_hooks.current import background_task
     from wagtail_async_hooks.exceptions import Snooze
+    from wagtail_async_hooks.publishing import went_live
     from wagtail_async_hooks.queue import background
     from wagtail_async_hooks.receivers import receiver
     from wagtail_async_hooks.reporting import aprogress, progress, track
@@ -30,6 +31,7 @@ __all__ = [
     "receiver",
     "signals",
     "track",
+    "went_live",
 ]
 
 _FROM: Final = {
@@ -40,6 +42,7 @@ _FROM: Final = {
     "progress": "reporting",
     "receiver": "receivers",
     "track": "reporting",
+    "went_live": "publishing",
 }
 
 

@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 from wagtail.models import DraftStateMixin, Page
 
-from wagtail_async_hooks import hooks
+from wagtail_async_hooks import hooks, went_live
 
 from . import digest, share_image, static_copy, webhook
 from .models import BlogPage
@@ -39,12 +39,12 @@ def keep_text_digest(request: HttpRequest, page: Page) -> None:
 @hooks.register("after_publish_page", background=True)
 def announce_page(request: HttpRequest, page: Page) -> None:
     """Tell the webhook about the page, unless it is only scheduled to go live later."""
-    if page.live:
+    if went_live(page):
         webhook.announce("page_published", page, username=request.user.get_username())
 
 
 @hooks.register("after_publish", background=True)
 def announce_snippet(request: HttpRequest, instance: DraftStateMixin) -> None:
     """Tell the webhook about the snippet, unless it is only scheduled to go live later."""
-    if instance.live:
+    if went_live(instance):
         webhook.announce("snippet_published", instance, username=request.user.get_username())
