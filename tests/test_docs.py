@@ -342,7 +342,7 @@ def test_settings__are_those_of_the_code() -> None:
     defaults = conf.parse({})
     expected: dict[str, Any] = {}
     for key, default in defaults._asdict().items():
-        if key not in (*NESTED, "own_hooks", "sync_hooks", "problems"):
+        if key not in (*NESTED, "own_hooks", "background", "sync_hooks", "problems"):
             expected[f'{conf.SETTING}["{key.upper()}"]'] = default
     for parts, options in (
         ('["HOOKS"][name]', TaskOptions),
@@ -353,7 +353,8 @@ def test_settings__are_those_of_the_code() -> None:
     ):
         for name, default in options._field_defaults.items():
             expected[f'{conf.SETTING}{parts}["{name}"]'] = default
-    expected[f'{conf.SETTING}["HOOKS"][name]["arguments"]'] = None
+    for name in ("arguments", "background"):
+        expected[f'{conf.SETTING}["HOOKS"][name]["{name}"]'] = None
     for name, default in conf.EmailOptions._field_defaults.items():
         key = "BACKEND" if name == "backend" else name
         expected[f'{conf.SETTING}["EMAIL"]["{key}"]'] = default
@@ -483,7 +484,7 @@ def test_signals__attributes_of_a_task() -> None:
 
 def test_checks__are_those_of_the_code() -> None:
     package = REPOSITORY / "wagtail_async_hooks"
-    modules = (package / f"{name}.py" for name in ("checks", "contradictions"))
+    modules = (package / f"{name}.py" for name in ("checks", "contradictions", "takeover"))
     source = "".join(module.read_text(encoding="utf-8") for module in modules)
     ids = sorted(set(re.findall(r"wagtail_async_hooks\.[EW]\d{3}", source)))
     prose = prose_of(DOCS / "checks.md")

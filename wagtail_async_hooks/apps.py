@@ -19,17 +19,19 @@ class WagtailAsyncHooksConfig(AppConfig):
 
     def ready(self) -> None:
         # They register themselves.
-        from wagtail_async_hooks import arguments  # noqa: F401
+        from wagtail_async_hooks import arguments, takeover  # noqa: F401
         from wagtail_async_hooks.signal_handlers import register_signal_handlers
 
         register_signal_handlers()
+        takeover.connect()
         register(check, Tags.compatibility)
 
 
 def check(**kwargs: Any) -> Iterator[CheckMessage]:
     """Run all system checks of the package."""
     # Not above: a web process runs none, and they need half of the package.
-    from wagtail_async_hooks import checks, contradictions
+    from wagtail_async_hooks import checks, contradictions, takeover
 
+    takeover.take_over()  # what the settings move is looked at as well
     for each in (*checks.CHECKS, *contradictions.CHECKS):
         yield from each(**kwargs)

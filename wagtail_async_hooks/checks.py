@@ -23,11 +23,13 @@ from wagtail_async_hooks import (
     diagnosis,
     dispatch,
     functions,
+    leftovers,
     mail,
     middleware,
     renditions,
     retrying,
     schedule,
+    takeover,
 )
 from wagtail_async_hooks.bulk_actions import moving
 from wagtail_async_hooks.bulk_actions import registry as bulk_registry
@@ -246,6 +248,17 @@ def check_hooks(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def check_moved(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Functions of other packages that the settings cannot move, or that run twice."""
+    for problem in takeover.problems():
+        yield checks.Warning(
+            f"{problem.text}.",
+            hint=problem.hint,
+            obj=problem.obj,
+            id=problem.number,
+        )
+
+
 def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
     """Background functions that ask for what is not carried, or do not take what is."""
     wagtail_hooks.search_for_hooks()
@@ -283,6 +296,25 @@ def _misfit(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
         )
 
 
+def check_leftovers(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Background functions that read what an earlier function left on the page or the request."""
+    wagtail_hooks.search_for_hooks()
+    entries = [entry for entry in dispatch.registry.values() if not entry.is_synchronous_now()]
+    written = leftovers.written() if entries else {}
+    for entry in entries:
+        for found in leftovers.read_by(entry.function, written):
+            left = f", which {found.writer} leaves there" if found.writer else ""
+            yield checks.Warning(
+                f"{functions.dotted_path(entry.function)}, which runs in the background for "
+                f'"{entry.hook}", reads {found.what}{left} ({found.place}); such attributes do not '
+                "reach a worker.",
+                hint="Keep the function synchronous with WAGTAIL_TASKS_SYNC_HOOKS, or have its "
+                "synchronous part pass the value to a task.",
+                obj=entry.function,
+                id="wagtail_async_hooks.W035",
+            )
+
+
 def check_error_classes(**kwargs: Any) -> Iterator[CheckMessage]:
     """Classes of exceptions in ``retry_on`` and ``discard_on`` that do not exist."""
     wagtail_hooks.search_for_hooks()
@@ -311,8 +343,8 @@ def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
         (conf.SYNC_HOOKS_SETTING, settings.sync_hooks),
     ):
         for name in sorted(set(names) - known):
-            if is_task(name):
-                continue
+            if is_task(name) or name in settings.background:
+                continue  # of those that are to be moved, check_moved() says what is wrong
             near = difflib.get_close_matches(name, known, n=1)
             yield checks.Warning(
                 f'{setting} names "{name}", which is neither a background-safe hook nor a '
@@ -401,7 +433,9 @@ CHECKS: Final = (
     check_bulk_actions,
     check_middleware,
     check_hooks,
+    check_moved,
     check_sources,
+    check_leftovers,
     check_error_classes,
     check_hook_names,
     check_schedule,

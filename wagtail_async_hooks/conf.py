@@ -141,6 +141,9 @@ class Settings(NamedTuple):
     own_hooks: Mapping[str, tuple[str, ...]] = _NOTHING
     """Hooks that the site adds to the catalogue, with the names of their arguments."""
 
+    background: Mapping[str, bool] = _NOTHING
+    """By the dotted path of a function: whether it is moved to the background, or kept from it."""
+
     worker: WorkerOptions = WorkerOptions()
     queues: Mapping[str, QueueOptions] = _NOTHING
     email: EmailOptions = EmailOptions()
@@ -156,8 +159,25 @@ class Settings(NamedTuple):
     """One sentence for each mistake; what is wrong counts as not given."""
 
     def runs_synchronously(self, hook: str, function: str) -> bool:
-        """Tell whether the site forces this hook, or this function, to run in the request."""
-        return hook in self.sync_hooks or function in self.sync_hooks
+        """Return whether the site forces this hook, or this function, to run in the request."""
+        return (
+            hook in self.sync_hooks
+            or function in self.sync_hooks
+            or self.background.get(function) is False
+        )
+
+    def why_synchronous(self, hook: str, function: str) -> str:
+        """Return the setting that forces a function to run in the request; blank if none does."""
+        if hook in self.sync_hooks or function in self.sync_hooks:
+            return SYNC_HOOKS_SETTING
+        if self.background.get(function) is False:
+            return background_setting(function)
+        return ""
+
+    @property
+    def moved(self) -> frozenset[str]:
+        """The dotted paths of the functions of others that are to run in the background."""
+        return frozenset(path for path, moved in self.background.items() if moved)
 
     @property
     def limits(self) -> Mapping[str, int]:
@@ -227,6 +247,7 @@ def parse(raw: Any, raw_sync_hooks: Any = ()) -> Settings:
         except ValueError as error:
             problems.append(str(error))
     values["own_hooks"] = _own_hooks(raw.get("HOOKS"))
+    values["background"] = _background(raw.get("HOOKS"))
     if values.get("backend") == "database" and values.get("backend_options"):
         problems.append(
             f'{SETTING}["BACKEND_OPTIONS"] should be empty for the backend "database": Django\'s '
@@ -306,6 +327,11 @@ def _hooks(name: str, value: Any, problems: list[str]) -> dict[str, TaskOptions]
             continue
         read = _options(where, given, _HOOK_READERS, problems)
         read.pop(_ARGUMENTS, None)
+        if read.pop(_BACKGROUND, None) is not None and not _is_path(hook):
+            problems.append(
+                f'{where}["{_BACKGROUND}"] is about a function, so it should stand under the '
+                'dotted path of one, such as "thirdparty.wagtail_hooks.purge".'
+            )
         for option, expected in options.at_odds(read).items():
             problems.append(_expected(f'{where}["{option}"]', expected, read.pop(option)))
         read_hooks[hook] = TaskOptions(**read)
@@ -319,6 +345,26 @@ def _own_hooks(hooks: Any) -> dict[str, tuple[str, ...]]:
         if isinstance(given, Mapping) and _are_names(given.get(_ARGUMENTS)):
             found[hook] = tuple(given[_ARGUMENTS])
     return found
+
+
+def _background(hooks: Any) -> dict[str, bool]:
+    """Return the functions that have the key ``background``; what is wrong is told by _hooks()."""
+    found = {}
+    for name, given in hooks.items() if isinstance(hooks, Mapping) else ():
+        if _is_path(name) and isinstance(given, Mapping) and type(given.get(_BACKGROUND)) is bool:
+            found[name] = given[_BACKGROUND]
+    return found
+
+
+def _is_path(name: Any) -> bool:
+    """Return whether a text looks like the dotted path of a function."""
+    parts = name.split(".") if isinstance(name, str) else []
+    return len(parts) > 1 and all(part.isidentifier() for part in parts)
+
+
+def background_setting(path: str) -> str:
+    """Return where the settings say whether a function runs in the background."""
+    return f'{SETTING}["HOOKS"]["{path}"]["{_BACKGROUND}"]'
 
 
 def _are_names(value: Any) -> bool:
@@ -343,10 +389,12 @@ def _reader(expected: Callable[[Any], str]) -> Callable[[str, Any], Any]:
 
 
 _ARGUMENTS: Final = "arguments"
+_BACKGROUND: Final = "background"
 _RETRY_OPTIONS: Final = ("retries", "retry_delay", "retry_backoff")
 _HOOK_READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     **{name: _reader(expected) for name, expected in options.EXPECTED.items()},
     _ARGUMENTS: _read_arguments,
+    _BACKGROUND: _reader(lambda value: "" if value is None else options.flag(value)),
 }
 
 
@@ -432,6 +480,7 @@ _NOT_OF_THE_SCHEDULE: Final = (
     *("coalesce", "debounce", "debounce_max", "supersede"),
     *options.UNKNOWN_TO_HUEY,
     _ARGUMENTS,
+    _BACKGROUND,
 )
 _TASK_OPTION_READERS: Final = {
     # A run that has not ended keeps the next one from being recorded: there is nothing to merge.

@@ -151,10 +151,10 @@ def _of_nobody(settings: conf.Settings) -> Iterator[tuple[str, str]]:
     """Return options of what does not run in our workers."""
     where = f'{conf.SETTING}["HOOKS"]'
     for name, given in settings.hooks.items():
-        if given != TaskOptions() and _is_synchronous(name, settings):
+        if (given != TaskOptions() or name in settings.moved) and _is_synchronous(name, settings):
+            keeps = settings.why_synchronous(name, name) or conf.SYNC_HOOKS_SETTING
             yield (
-                f'{where} has options of "{name}", which {conf.SYNC_HOOKS_SETTING} keeps in the '
-                "request.",
+                f'{where} has options of "{name}", which {keeps} keeps in the request.',
                 "Remove it from one of them.",
             )
         task = find_any(name)
@@ -176,7 +176,7 @@ def _of_nobody(settings: conf.Settings) -> Iterator[tuple[str, str]]:
 def _is_synchronous(name: str, settings: conf.Settings) -> bool:
     entries = [entry for entry in dispatch.registry.values() if name == entry.path]
     forced = [entry.is_synchronous_now() for entry in entries]
-    return name in settings.sync_hooks or (bool(forced) and all(forced))
+    return settings.runs_synchronously(name, name) or (bool(forced) and all(forced))
 
 
 def _is_ours(alias: str) -> bool:

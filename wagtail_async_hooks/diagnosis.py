@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from wagtail_async_hooks.functions import Function
 
@@ -38,22 +38,44 @@ def what_is_missing(function: Function, named: str = "") -> list[Finding]:
 
     :param named: name of the request among the arguments; without it, it is the first one.
     """
-    inner = inspect.unwrap(function)
-    try:
-        lines, first = inspect.getsourcelines(inner)
-        [tree] = ast.parse(textwrap.dedent("".join(lines))).body
-        file = Path(inspect.getsourcefile(inner) or "")
-    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
-        return []  # no source, or another one than was loaded, or a lambda in the middle of a line
-    if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+    source = Source.of(function)
+    if source is None or (not named and not source.tree.args.args):
         return []
-    if not named and not tree.args.args:
-        return []
-    request = named or tree.args.args[0].arg
+    request = named or source.tree.args.args[0].arg
     return [
-        Finding(f"{request}.{node.attr}", f"{file}:{first + node.lineno - 1}")
-        for node in _reads(tree, request)
+        Finding(f"{request}.{node.attr}", source.place(node))
+        for node in _reads(source.tree, request)
     ]
+
+
+class Source(NamedTuple):
+    """The parsed source of a function, without what decorates it.
+
+    :param file: where it is written.
+    :param first: number of its first line there.
+    """
+
+    tree: ast.FunctionDef | ast.AsyncFunctionDef
+    file: Path
+    first: int
+
+    @classmethod
+    def of(cls, function: Function) -> Source | None:
+        """Return the source of a function; ``None`` if there is none that can be read."""
+        inner = inspect.unwrap(function)
+        try:
+            lines, first = inspect.getsourcelines(inner)
+            [tree] = ast.parse(textwrap.dedent("".join(lines))).body
+            file = Path(inspect.getsourcefile(inner) or "")
+        except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
+            return None  # another one than was loaded, or a lambda in the middle of a line
+        if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        return cls(tree, file, first)
+
+    def place(self, node: ast.expr | ast.stmt) -> str:
+        """Return file and line of something in it."""
+        return f"{self.file}:{self.first + node.lineno - 1}"
 
 
 def _reads(tree: ast.AST, name: str) -> Iterator[ast.Attribute]:

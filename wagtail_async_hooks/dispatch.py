@@ -37,6 +37,7 @@ class BackgroundFunction:
     :param kind: what is known about that.
     :param draft: what the author chose to see; ``None`` leaves it to the kind.
     :param signal: what calls it, with keyword arguments; ``None`` for a hook.
+    :param moved: whether it is a function of another package, moved by the settings.
     """
 
     hook: str
@@ -47,6 +48,7 @@ class BackgroundFunction:
     draft: bool | None
     task: TaskWrapper
     signal: Signal | None = None
+    moved: bool = False
     _settled: list[tuple[conf.Settings, TaskOptions]] = field(
         default_factory=list, repr=False, compare=False
     )
@@ -71,7 +73,7 @@ class BackgroundFunction:
         return options
 
     def is_synchronous_now(self) -> bool:
-        """Tell whether the site forces it to run in the request."""
+        """Return whether the site forces it to run in the request."""
         return conf.current().runs_synchronously(self.hook, self.path)
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -99,6 +101,12 @@ registry: Final[dict[tuple[str, str], BackgroundFunction]] = {}
 
 kept_synchronous: Final[list[KeptSynchronous]] = []
 """What the system checks tell the developer about."""
+
+_provided: Final[dict[tuple[str, str], TaskWrapper]] = {}
+"""Tasks of functions that are not registered in this process; see :func:`provide_task`."""
+
+_ENTRY: Final = "_wagtail_async_hooks_entry"
+"""What a dispatcher knows its entry by."""
 
 _refused: Final[set[tuple[str, str]]] = set()
 
@@ -128,7 +136,40 @@ def in_background(
     def dispatcher(*args: Any, **kwargs: Any) -> Any:
         return dispatch(entry, args, kwargs)
 
+    return marked(dispatcher, entry)
+
+
+def marked(dispatcher: Function, entry: BackgroundFunction) -> Function:
+    """Return a dispatcher, from which its entry can be known again."""
+    setattr(dispatcher, _ENTRY, entry)
     return dispatcher
+
+
+def entry_of(registered: Any) -> BackgroundFunction | None:
+    """Return the entry whose dispatcher something in a registry is; ``None`` if it is none."""
+    found = getattr(registered, "__dict__", {}).get(_ENTRY)
+    return found if isinstance(found, BackgroundFunction) else None
+
+
+class Moved:
+    """What stands in a registry for a function of another package that the settings have moved.
+
+    It equals the function, so that whoever registered that can deregister it still.
+    """
+
+    def __init__(self, entry: BackgroundFunction) -> None:
+        functools.update_wrapper(self, entry.function, updated=())
+        setattr(self, _ENTRY, entry)
+        self.entry = entry
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return dispatch(self.entry, args, kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return self.entry.function == (other.entry.function if isinstance(other, Moved) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.entry.function)
 
 
 def enter(
@@ -139,19 +180,21 @@ def enter(
     *,
     draft: bool | None = None,
     signal: Signal | None = None,
+    moved: bool = False,
 ) -> BackgroundFunction | None:
     """Make a function known as one that runs in the background.
 
     :param signal: passed to the function again, if it is a receiver.
+    :param moved: whether the settings have moved it, and not its author.
     :returns: ``None`` if a worker could not find it; the checks tell why.
     """
-    reason = _why_lost(hook, function, signal)
+    reason = why_lost(hook, function, signal)
     if reason:
         kept_synchronous.append(KeptSynchronous(hook, function, reason, False, signal is not None))
         return None
     path = dotted_path(function)
     task = _task(hook, path, function, signal)
-    entry = BackgroundFunction(hook, function, path, kind, options, draft, task, signal)
+    entry = BackgroundFunction(hook, function, path, kind, options, draft, task, signal, moved)
     registry[hook, path] = entry
     return entry
 
@@ -184,7 +227,18 @@ def wants_copies(hook: str) -> bool:
     )
 
 
-def _why_lost(hook: str, function: Function, signal: Signal | None) -> str:
+def provide_task(hook: str, function: Function, signal: Signal | None = None) -> None:
+    """Let this process run tasks of a function that others may have recorded.
+
+    For a worker: it need not have what registers the function, such as the site's addresses.
+    """
+    path = dotted_path(function)
+    if (hook, path) not in registry and (hook, path) not in _provided:
+        _provided[hook, path] = _task(hook, path, function, signal)
+
+
+def why_lost(hook: str, function: Function, signal: Signal | None) -> str:
+    """Say why a worker could not tell a function from others, or find it; blank if it can."""
     known = registry.get((hook, dotted_path(function))) if has_name(function) else None
     if known is not None and known.function != function:
         return "a worker could not tell it from another function of the same name"
@@ -201,6 +255,8 @@ def _task(hook: str, path: str, function: Function, signal: Signal | None) -> Ta
     known = registry.get((hook, path))
     if known is not None:
         return known.task
+    if (hook, path) in _provided:
+        return _provided.pop((hook, path))
     name = f"{function.__qualname__}@{hook}"
     called = function if signal is None else functools.partial(function, signal=signal)
     known_by = {"hook": hook, "function": path}
@@ -211,7 +267,7 @@ def _task(hook: str, path: str, function: Function, signal: Signal | None) -> Ta
 def _options_of(hook: str, path: str) -> TaskOptions:
     """Return the options in force of a function, which its task asks for when that has failed."""
     entry = registry.get((hook, path))
-    return TaskOptions() if entry is None else entry.options_now()
+    return conf.current().options_for(hook, path) if entry is None else entry.options_now()
 
 
 def _for_nobody(function: Function, called: Callable[..., Any]) -> Function:

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
 
-from wagtail_async_hooks import dispatch
+from wagtail_async_hooks import dispatch, registrations
 from wagtail_async_hooks.functions import Function
 from wagtail_async_hooks.options import EXPECTED, Options, TaskOptions, wrong
 from wagtail_async_hooks.switches import Mode, Switch
@@ -62,9 +62,24 @@ def register(
         if background:
             called = dispatch.in_background(hook_name, fn, given, draft=content)
         wagtail_hooks.register(hook_name, called, order=order)
+        if dispatch.entry_of(called) is not None:
+            _take_out(hook_name, fn)
         return fn
 
     return decorator if fn is None else decorator(fn)
+
+
+def _take_out(hook_name: str, fn: Function) -> None:
+    """Deregister a function that its author has registered for the request: it is not to run twice.
+
+    What is registered later is seen to by :mod:`~wagtail_async_hooks.takeover`.
+    """
+    try:
+        entries = registrations.of_hook(hook_name)
+        plain = [place for place, each in enumerate(entries) if each.function == fn]
+        registrations.substitute(hook_name, dict.fromkeys(plain))
+    except registrations.Unreadable:
+        return  # a check says so
 
 
 def register_temporarily(

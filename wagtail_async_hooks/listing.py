@@ -42,6 +42,7 @@ class Listed:
     :param hook: name of the hook or signal; blank for a task.
     :param function: its dotted path.
     :param synchronous: why it runs in the request after all; blank if it does not.
+    :param moved: the setting that has moved it; blank if its author asked for the background.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Listed:
     function: str
     options: tuple[Option, ...] = ()
     synchronous: str = ""
+    moved: str = ""
 
 
 def listed() -> list[Listed]:
@@ -82,8 +84,9 @@ def _of_hooks() -> Iterator[Listed]:
     for entry in dispatch.registry.values():
         kind, call = ("signal", "receiver()") if entry.is_receiver else ("hook", "register()")
         options = _options(entry.hook, entry.path, {call: entry.options})
-        why = conf.SYNC_HOOKS_SETTING if entry.is_synchronous_now() else ""
-        yield Listed(kind, entry.hook, entry.path, options, why)
+        why = conf.current().why_synchronous(entry.hook, entry.path)
+        moved = conf.background_setting(entry.path) if entry.moved else ""
+        yield Listed(kind, entry.hook, entry.path, options, why, moved)
 
 
 def _kept_synchronous() -> Iterator[Listed]:
@@ -108,7 +111,7 @@ def _of_tasks() -> Iterator[Listed]:
     named = {path for path in conf.current().hooks if is_task(path)}
     for path in named | {path for path in wagtails_own.OPTIONS if is_task(path)}:
         known = wagtails_own.OPTIONS.get(path, TaskOptions())
-        why = conf.SYNC_HOOKS_SETTING if conf.current().runs_synchronously(path, path) else ""
+        why = conf.current().why_synchronous(path, path)
         options = _options("", path, {"wagtail_async_hooks": known})
         yield Listed("TASKS", "", path, options, why)
 

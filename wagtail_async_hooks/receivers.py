@@ -13,11 +13,17 @@ from django.db.models.signals import pre_delete
 from django.dispatch import Signal
 from django.dispatch import receiver as django_receiver
 
-from wagtail_async_hooks import catalogue, dispatch, gates
-from wagtail_async_hooks.dispatch import BackgroundFunction, KeptSynchronous, kept_synchronous
-from wagtail_async_hooks.functions import Function
+from wagtail_async_hooks import catalogue, dispatch, gates, registrations
+from wagtail_async_hooks.dispatch import (
+    BackgroundFunction,
+    KeptSynchronous,
+    Moved,
+    kept_synchronous,
+)
+from wagtail_async_hooks.functions import Function, dotted_path
 from wagtail_async_hooks.hooks import check_options
 from wagtail_async_hooks.options import Options, TaskOptions
+from wagtail_async_hooks.registrations import Connection
 
 _OURS: Final = "wagtail_async_hooks"
 """Label of our own app, whose rows no task is about: each would be the cause of the next one."""
@@ -75,9 +81,9 @@ def _connect(
     sender: Any,
     dispatch_uid: Any,
 ) -> None:
-    name = catalogue.name_of(signal) or _name_beside(function, signal)
+    name = name_of(signal, function)
     entry = None
-    if reason := _why_unsuitable(signal, sender):
+    if reason := why_unsuitable(signal, sender):
         kept_synchronous.append(KeptSynchronous(name, function, reason, True, True))
     else:
         kind = catalogue.kind_of_signal(signal)
@@ -86,13 +92,59 @@ def _connect(
         signal.connect(function, sender=sender, weak=False, dispatch_uid=dispatch_uid)
         return
     Signal().connect(function, weak=False)  # Django sees a wrapper below, objects to nothing there
+    _take_out(signal, function, sender)
     uid = dispatch_uid or (entry.path, name)
     signal.connect(_dispatcher(entry), sender=sender, weak=False, dispatch_uid=uid)
+    _keep_copies(entry, sender)
+
+
+def _take_out(signal: Signal, function: Function, sender: Any) -> None:
+    """Disconnect a receiver that its author has connected: it is not to run twice."""
+    signal.disconnect(function, sender=sender)
+    try:
+        for found in registrations.of_signal(signal):  # those with a dispatch_uid
+            if found.function == function and found.has_sender and found.sender is sender:
+                registrations.disconnect(signal, found)
+    except registrations.Unreadable:
+        return  # a check says so
+
+
+def move(signal: Signal, found: Connection) -> None:
+    """Have a receiver that somebody else has connected run in the background.
+
+    :param found: its connection.
+    """
+    function, name = found.function, name_of(signal, found.function)
+    entry = dispatch.registry.get((name, dotted_path(function)))
+    if entry is None or not entry.moved:
+        kind = catalogue.kind_of_signal(signal)
+        entry = dispatch.enter(name, function, kind, TaskOptions(), signal=signal, moved=True)
+    if entry is not None:
+        registrations.reconnect(signal, found, MovedReceiver(entry))
+        _keep_copies(entry, found.sender)
+
+
+class MovedReceiver(Moved):
+    """What a signal calls instead of a receiver that the settings have moved."""
+
+    def __call__(self, sender: Any, signal: Signal, **kwargs: Any) -> Any:
+        return _dispatch(self.entry, sender, signal, kwargs)
+
+    __hash__ = Moved.__hash__
+
+
+def _keep_copies(entry: BackgroundFunction, sender: Any) -> None:
     if entry.kind.deleted:
         pre_delete.connect(_keep_copy, sender=sender, weak=False)
 
 
-def _why_unsuitable(signal: Signal, sender: Any) -> str:
+def name_of(signal: Signal, function: Function) -> str:
+    """Return the name by which settings and tasks know a signal."""
+    return catalogue.name_of(signal) or _name_beside(function, signal)
+
+
+def why_unsuitable(signal: Signal, sender: Any) -> str:
+    """Return why a receiver has to run at once; blank if it need not."""
     if why := catalogue.why_unsuitable(signal):
         return f"the signal is not background-safe: {why}"
     if _is_ours(sender):
@@ -108,11 +160,17 @@ def _is_ours(sender: Any) -> bool:
 
 def _dispatcher(entry: BackgroundFunction) -> Function:
     def dispatcher(sender: Any, signal: Signal, **kwargs: Any) -> None:
-        if _is_ours(sender) and not entry.is_synchronous_now():
-            return
-        dispatch.dispatch(entry, (), {"sender": sender, **kwargs}, signal)
+        _dispatch(entry, sender, signal, kwargs)
 
-    return dispatcher
+    return dispatch.marked(dispatcher, entry)
+
+
+def _dispatch(
+    entry: BackgroundFunction, sender: Any, signal: Signal, kwargs: dict[str, Any]
+) -> Any:
+    if _is_ours(sender) and not entry.is_synchronous_now():
+        return None
+    return dispatch.dispatch(entry, (), {"sender": sender, **kwargs}, signal)
 
 
 def _keep_copy(sender: Any, instance: Model, **kwargs: Any) -> None:

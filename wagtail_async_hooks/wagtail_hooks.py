@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import include, path
 from wagtail import hooks
 
-from wagtail_async_hooks import dispatch, gates, scheduled_publishing
+from wagtail_async_hooks import dispatch, gates, scheduled_publishing, takeover
 from wagtail_async_hooks.admin import urls
 from wagtail_async_hooks.bulk_actions import moving
 
@@ -71,3 +71,7 @@ for _hook in (
     "before_edit_snippet",
 ):
     hooks.register(_hook, scheduled_publishing.warn)
+
+# The apps after this one register theirs now rather than in a moment, in the same sequence; then
+# what the settings move is moved, before any hook is called.
+takeover.take_over()

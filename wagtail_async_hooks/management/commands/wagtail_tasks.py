@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import autodiscover_modules
 from wagtail.hooks import search_for_hooks
 
+from wagtail_async_hooks import takeover
 from wagtail_async_hooks.management import subcommands
 from wagtail_async_hooks.management.ready import require_settings, require_tables
 from wagtail_async_hooks.management.subcommand import BaseSubcommand
@@ -41,6 +42,8 @@ class Command(BaseCommand):
             require_tables()
         search_for_hooks()
         autodiscover_modules("tasks")
+        takeover.take_over()
+        takeover.provide_tasks()
         subcommand(self.stdout, self.stderr, as_json=options["json"]).handle(options)
 
 

@@ -14,7 +14,7 @@ from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from wagtail.hooks import search_for_hooks
 
-from wagtail_async_hooks import conf, dispatch
+from wagtail_async_hooks import conf, dispatch, takeover
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
@@ -82,6 +82,8 @@ class Command(BaseCommand):
         _log_to_stderr(options["verbosity"])
         search_for_hooks()
         autodiscover_modules("tasks")
+        takeover.take_over()
+        takeover.provide_tasks()
         threads = options["threads"] or settings.worker.threads
         processes = options["processes"] or settings.worker.processes
         queues, exclude = _queues_of(options, settings)

@@ -26,6 +26,8 @@ class Subcommand(BaseSubcommand):
             yield f"{each.kind} {each.hook or each.function}"
             if each.hook:
                 yield f"  {each.function}"
+            if each.moved:
+                yield f"  moved by {each.moved}"
             if each.synchronous:
                 yield f"  in the request: {each.synchronous}"
             said = [option for option in each.options if option.source != listing.DEFAULT]

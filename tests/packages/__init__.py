@@ -1,0 +1,1 @@
+"""A site with packages of others, whose functions the settings move to the background."""
