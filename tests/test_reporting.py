@@ -141,7 +141,7 @@ def test_progress__a_long_note_is_cut() -> None:
 
     run_all()
 
-    assert seen == [(1, 2, "x" * 255)]
+    assert seen == [(1, 2, "x" * 252 + "...")]
 
 
 @pytest.mark.django_db

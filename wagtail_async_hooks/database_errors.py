@@ -105,12 +105,13 @@ _MEANINGS: Final[tuple[tuple[frozenset[Any], str], ...]] = (
 )
 
 AWAY: Final = "The database does not answer"
+_REFUSES: Final = "The database refuses what it is asked"
 
 
 def judge(error: BaseException) -> Verdict:
     """Return what an error means; what is no error of a database is one of the data."""
     codes = set(_codes(error))
-    if not _is_of_database(error):
+    if not is_of_database(error):
         return Verdict.REFUSAL
     if codes & _CONTENTION or "database is locked" in str(error):
         return Verdict.CONTENTION
@@ -139,7 +140,7 @@ def is_lost(error: BaseException) -> bool:
     numbers = {code for code in codes if isinstance(code, int)}
     if numbers:
         return any(number == 0 or number in DRIVER_CODES for number in numbers)
-    if _is_of_database(error) and "closed" in str(error):
+    if is_of_database(error) and "closed" in str(error):
         return True
     # psycopg has no SQLSTATE where the server could not send one.
     is_from_sqlite = any(str(code).startswith("SQLITE_") for code in codes)
@@ -202,7 +203,7 @@ def meaning(error: BaseException) -> str:
     if is_lost(error):
         return AWAY
     if verdict is Verdict.REFUSAL:
-        return "The database refuses what it is asked" if _is_of_database(error) else "An error"
+        return _REFUSES if is_of_database(error) else "The worker has met an error of its own"
     return "The database cannot be worked with"
 
 
@@ -214,7 +215,7 @@ def in_one_line(error: BaseException) -> str:
 
 def _codes(error: BaseException) -> Iterator[Any]:
     """Return what the database says about an error, which is at the driver's own exception."""
-    if not _is_of_database(error):
+    if not is_of_database(error):
         return
     for cause in filter(None, (error, error.__cause__)):
         for name in ("sqlstate", "pgcode"):  # psycopg, psycopg2
@@ -247,7 +248,7 @@ def _is_about_data(error: BaseException, codes: set[Any]) -> bool:
     return not _is_a(error, *_UNSPECIFIC)
 
 
-def _is_of_database(error: BaseException) -> bool:
+def is_of_database(error: BaseException) -> bool:
     """Return whether an error is one of Django's, or of a driver's, whose classes are called so."""
     return _is_a(error, "DatabaseError", "InterfaceError")
 

@@ -129,3 +129,7 @@ class RemoteError(BackgroundError):
 
     def __str__(self) -> str:
         return f"{self.type_path}: {self.message}"
+
+
+class OutageLasts(BackgroundError):
+    """The database has not worked for so long that a drain gives up; the message says why."""

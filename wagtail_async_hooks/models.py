@@ -137,8 +137,8 @@ class BackgroundTask(models.Model):
         related_name="merged",
         help_text=_("The task that ran for this one as well."),
     )
-    progress_done = models.PositiveIntegerField(null=True, help_text=_("How much it has done."))
-    progress_total = models.PositiveIntegerField(null=True, help_text=_("Of how much."))
+    progress_done = models.PositiveBigIntegerField(null=True, help_text=_("How much it has done."))
+    progress_total = models.PositiveBigIntegerField(null=True, help_text=_("Of how much."))
     progress_note = models.CharField(max_length=255, blank=True, default="")
     cancel_requested = models.BooleanField(
         default=False, help_text=_("It is to end when it next reports its progress.")

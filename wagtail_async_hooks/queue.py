@@ -38,6 +38,7 @@ from wagtail_async_hooks import (
     keys,
     options,
     recurrence,
+    refusals,
     retrying,
     serializer,
     signals,
@@ -184,6 +185,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         self._thread = _ThreadState()
         self._held: set[tuple[int, int]] = set()
         self._suspect = threading.Lock()
+        self._set_aside = refusals.SetAside()
         self.bounds = Bounds(limits=conf.current().limits)
         super().__init__(
             name,
@@ -416,7 +418,13 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         suspects = self._suspect.acquire(blocking=False)
         claim = None
         try:
-            claim = self._step(worker, claim=True, suspects=suspects)
+            try:
+                claim = self._step(worker, claim=True, suspects=suspects)
+            except Exception as error:
+                if not self._is_refused(error):
+                    raise
+                self.settle()
+                claim = self._step(worker, claim=True, suspects=suspects)
         finally:
             if suspects and (claim is None or not claim.deaths):
                 self._suspect.release()
@@ -428,9 +436,38 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             self._suspect.release()
 
     def settle(self) -> None:
-        """Record how this thread's last task ended, if that is not done yet."""
-        if self._thread.pending is not None:
-            self._step(None, claim=False)
+        """Record how this thread's last task ended, if that is not done yet.
+
+        What the database refuses is recorded in other words, see :mod:`.refusals`.
+        """
+        while (outcome := self._thread.pending) is not None:
+            try:
+                self._step(None, claim=False)
+            except Exception as error:
+                if not self._is_refused(error):
+                    raise
+                self._thread.pending = refusals.lessened(outcome, error)
+                if self._thread.pending is None:
+                    self._set_aside.add(outcome)
+
+    def _is_refused(self, error: Exception) -> bool:
+        """Return whether the database refuses what is to be recorded of this thread's last task."""
+        outcome = self._thread.pending
+        return outcome is not None and refusals.is_refused(
+            outcome, error, self.storage.ledger.database()
+        )
+
+    def record_set_aside(self, *, all_of_them: bool = False) -> None:
+        """Try again to record outcomes that the database has refused altogether.
+
+        :param all_of_them: also those for which it is not time yet, as the process ends.
+        """
+        if self._set_aside:
+            self._set_aside.retry(self._record, all_of_them=all_of_them)
+
+    def _record(self, outcome: Outcome) -> None:
+        kept, _ = self.storage.ledger.step(outcome, None, claim=False)
+        self._recorded(outcome, kept)
 
     def _step(self, worker: int | None, *, claim: bool, suspects: bool = True) -> Claim | None:
         outcome = self._thread.pending
@@ -445,7 +482,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             self._recorded(outcome, kept)
         if claimed is not None:
             if claimed.put_off and claimed.exclusive_key:
-                self.storage.announce_next(claimed.exclusive_key)
+                self._ring(self.storage.announce_next, claimed.exclusive_key)
             for merged in claimed.merged:
                 signals.announce(signals.merged, merged.sender, task=merged, into=claimed)
         return claimed
@@ -454,10 +491,20 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         self._thread.pending = None
         self._held.discard((outcome.claim.pk, outcome.claim.attempt))
         if outcome.claim.exclusive_key:
-            self.storage.announce_next(outcome.claim.exclusive_key)
+            self._ring(self.storage.announce_next, outcome.claim.exclusive_key)
         if outcome.claim.slot is not None:
-            self.storage.announce_room(outcome.claim.queue)
+            self._ring(self.storage.announce_room, outcome.claim.queue)
         _announce(outcome, kept)
+
+    @staticmethod
+    def _ring(announce: Callable[[str], None], name: str) -> None:
+        """Announce what may be claimed now; whatever happens, what was claimed here is run."""
+        try:
+            announce(name)
+        except Exception as error:
+            logger.warning(
+                "No worker was told what may run next; they find it by looking: %s", error
+            )
 
     def _open(self, claim: Claim) -> Task | None:
         """Return the claimed task, or see to it that a message which cannot be run is kept."""

@@ -160,6 +160,8 @@ class Outcome:
     :param was_called: whether the function was called, for those that were merged into it as well.
     :param progress: what it reported last, if that is not in the row yet.
     :param put_off: whether the function asked to be called again later.
+    :param refusals: how often the database has refused to record it.
+    :param losses: how often a connection was lost on it, though the database could be reached.
     """
 
     claim: Claim
@@ -176,3 +178,5 @@ class Outcome:
     was_called: bool = True
     progress: Progress | None = None
     put_off: bool = False
+    refusals: int = 0
+    losses: int = 0

@@ -6,21 +6,31 @@ somebody has cancelled ends there. Run by hand in a terminal, they are shown as 
 
 from __future__ import annotations
 
+import logging
+import operator
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import Final, TypeVar
+from typing import Final, SupportsIndex, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError, InterfaceError, transaction
+from django.utils.functional import Promise
 from huey.exceptions import CancelExecution
 
 from wagtail_async_hooks import current, signals
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.queue import CANCELLED, background
 from wagtail_async_hooks.records import Progress
+from wagtail_async_hooks.texts import shortened
+
+logger = logging.getLogger(__name__)
 
 INTERVAL: Final = 0.5
 """Seconds between two writes; what is reported in between is not written, unless it is the last."""
+
+MOST: Final = 2**63 - 1
+"""What the columns of the row hold at most."""
 
 _WIDTH: Final = 30
 
@@ -36,8 +46,10 @@ def progress(done: int, total: int | None = None, note: str = "") -> None:
     :param total: of how much; leave it out if nobody knows.
     :param note: what it is doing, in a few words.
     :raises CancelExecution: if somebody has cancelled the task. Let it pass.
+    :raises TypeError: if ``done`` or ``total`` is no whole number, or ``note`` is no text.
+    :raises ValueError: if a number is negative, or has more than 63 bits.
     """
-    reported = Progress(done, total, note)
+    reported = _checked(done, total, note)
     running = current.running()
     if running is None:
         show(reported)
@@ -77,13 +89,46 @@ def _count(items: Iterable[object]) -> int | None:
     return len(items) if isinstance(items, Sized) else None
 
 
+def _checked(done: object, total: object, note: object) -> Progress:
+    """Return what is reported, such as the columns of every database can hold."""
+    if not isinstance(note, str | Promise):
+        raise TypeError(f"progress(note=…) should be a text, but is {_shown(note)}.")
+    whole = None if total is None else _whole("total", total)
+    return Progress(_whole("done", done), whole, str(note))
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"progress({name}=…) should be a whole number, but is {_shown(value)}.")
+    number = operator.index(value)
+    if not 0 <= number <= MOST:
+        raise ValueError(
+            f"progress({name}=…) should be between 0 and {MOST}, but is {_shown(value)}."
+        )
+    return number
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a number of {value.bit_length()} bits"
+    return shortened(repr(value), 100)
+
+
 def _report(running: Running, reported: Progress) -> None:
     now = time.monotonic()
     running.progress = reported  # should this be the last, it is written with the outcome
     if running.reported_at is not None and now - running.reported_at < INTERVAL:
         return
     assert running.claim is not None
-    if not background.storage.ledger.report(running.claim, reported):
+    try:
+        goes_on = background.storage.ledger.report(running.claim, reported)
+    except (DatabaseError, InterfaceError) as error:
+        if transaction.get_connection(background.storage.ledger.database()).in_atomic_block:
+            raise  # the function's own transaction is broken
+        logger.warning("How far %s has come cannot be written: %s", running.claim, error)
+        running.reported_at = now
+        return
+    if not goes_on:
         raise CancelExecution(CANCELLED, retry=False)
     running.reported_at, running.progress = now, None
     signals.announce(

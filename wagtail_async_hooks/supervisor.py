@@ -26,6 +26,11 @@ GRACE: Final = 10.0
 """Seconds beyond ``shutdown_timeout`` after which a child that does not end is killed."""
 
 
+GAVE_UP: Final = 75
+"""Exit code of a child that has ended because nothing works and that is not replaced (that of
+BSD's ``EX_TEMPFAIL``)."""
+
+
 @dataclass
 class Child:
     """A process that was forked."""
@@ -39,7 +44,7 @@ class Supervisor:
 
     :param processes: how many children to have.
     :param work: what a child does; it returns the child's exit code. A child that ends with 0 has
-        come to its end (a drain, a time limit) and is not replaced.
+        come to its end (a drain, a time limit) and is not replaced, nor is one that gave up.
     :param shutdown_timeout: seconds that children take at most to end.
     """
 
@@ -49,9 +54,13 @@ class Supervisor:
         self._shutdown_timeout = shutdown_timeout
         self._children: list[Child] = []
         self._signals = 0
+        self._gave_up = 0
 
-    def run(self) -> None:
-        """Keep the children alive, until all have come to their end or a signal asks to stop."""
+    def run(self) -> bool:
+        """Keep the children alive, until all have come to their end or a signal asks to stop.
+
+        :returns: whether none of them gave up.
+        """
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         while len(self._children) < self._wanted:
@@ -59,9 +68,12 @@ class Supervisor:
         while self._children and not self._signals:
             time.sleep(POLL_INTERVAL)
             for child, code in self._reap():
-                if code != 0 and not self._signals:
+                if code == GAVE_UP:
+                    self._gave_up += 1
+                elif code != 0 and not self._signals:
                     self._replace(child, code)
         self._stop()
+        return not self._gave_up
 
     def _fork(self) -> None:
         # The child gets signals only once it has handlers of its own; until then they are kept.

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,8 +27,9 @@ from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
 from wagtail_async_hooks import __version__, ledger, logs, signals
-from wagtail_async_hooks.database_errors import is_contention
+from wagtail_async_hooks.exceptions import OutageLasts
 from wagtail_async_hooks.models import Worker
+from wagtail_async_hooks.outages import OUTAGE_INTERVAL, Outage, persist
 from wagtail_async_hooks.pruning import Pruner
 from wagtail_async_hooks.queue import TaskQueue
 from wagtail_async_hooks.scheduler import Scheduler
@@ -57,12 +58,6 @@ IDLE_INTERVAL: Final = 1.0
 STOP_INTERVAL: Final = 0.05
 """Seconds between two looks whether the process should end."""
 
-CONTENTION_INTERVAL: Final = 0.05
-"""Seconds before a claim is tried again that another transaction was in the way of."""
-
-OUTAGE_INTERVAL: Final = 1.0
-"""Seconds between two attempts while the database does not answer."""
-
 
 class Activity:
     """Counts the threads that claim or run a task, so that a drain knows when all is done."""
@@ -86,64 +81,6 @@ class Activity:
         """Tell whether no thread claims or runs anything at this moment."""
         with self._lock:
             return self._busy == 0
-
-
-class Outage:
-    """Logs once when the database goes away, and once when it is back, for all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._since: float | None = None
-
-    def begin(self, error: Exception) -> float:
-        """The database did not answer; return after how many seconds to try again.
-
-        A connection that was open may only be a stale one. It is closed, and what counts is
-        whether a new one can be made.
-        """
-        if _close_connections():
-            return CONTENTION_INTERVAL
-        with self._lock:
-            first, self._since = self._since is None, self._since or time.monotonic()
-        if first:
-            logger.warning("The database does not answer, waiting for it: %s", error)
-        return OUTAGE_INTERVAL
-
-    def end(self) -> None:
-        """The database answered."""
-        # At first, threads whose connections are still open may think so.
-        if self._since is None or time.monotonic() - self._since < OUTAGE_INTERVAL:
-            return
-        with self._lock:
-            since, self._since = self._since, None
-        if since is not None:
-            logger.info("The database answers again, after %.0f s.", time.monotonic() - since)
-
-
-def _close_connections() -> bool:
-    """Close this thread's connections; tell whether any was open."""
-    was_open = False
-    for connection in connections.all(initialized_only=True):
-        was_open = was_open or connection.connection is not None
-        with suppress(DatabaseError, InterfaceError):
-            connection.close()
-    return was_open
-
-
-def persist(action: Callable[[], Any], outage: Outage, patience: float) -> Any:
-    """Do something in the database, and again while that does not answer.
-
-    :param patience: seconds after which to give up.
-    :raises DatabaseError: or ``InterfaceError``, after that time.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return action()
-        except (DatabaseError, InterfaceError) as error:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(outage.begin(error))
 
 
 class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
@@ -180,8 +117,9 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         mark = self._waiter.mark()
         try:
             task = self.huey.next(self._worker)
-        except (DatabaseError, InterfaceError) as error:
-            self._cope(error)
+        except Exception as error:
+            self._has_rested = True
+            self.stop_flag.wait(self._outage.begin(error))
             return
         self._outage.end()
         if task is None:
@@ -191,15 +129,6 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         else:
             self._waiter.found()
             self._run(task)
-
-    def _cope(self, error: Exception) -> None:
-        """Wait before the next attempt: briefly if another transaction was in the way."""
-        self._has_rested = True
-        if is_contention(error):
-            logger.debug("Another transaction was in the way, trying again: %s", error)
-            self.stop_flag.wait(CONTENTION_INTERVAL)
-        else:
-            self.stop_flag.wait(self._outage.begin(error))
 
     def _run(self, task: Task) -> None:
         """Run a task as a request would be: with connections that are neither old nor broken."""
@@ -214,7 +143,11 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
     def shutdown(self) -> None:
         """Record how the last task ended, even if the database is away for a while."""
         super().shutdown()
-        persist(self.huey.settle, self._outage, HEARTBEAT_TIMEOUT)
+        try:
+            persist(self.huey.settle, self._outage, HEARTBEAT_TIMEOUT)
+        except (DatabaseError, InterfaceError) as error:
+            logger.error("How the last task of a thread ended could not be recorded: %s", error)
+        self._outage.leave()
         connections.close_all()
 
 
@@ -253,8 +186,9 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             if self._recurring is not None:
                 self._recurring.look()
             self._pruner.look()
+            self.huey.record_set_aside()
             self._outage.end()
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:
             self._outage.begin(error)
         self.sleep_for_interval(begun, self.interval)
 
@@ -286,6 +220,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
 
     def shutdown(self) -> None:
         """Close this thread's connections."""
+        self._outage.leave()
         connections.close_all()
 
 
@@ -334,24 +269,16 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         parent: int | None = None,
     ) -> None:
         self.parent = parent
-        self.row = ledger.register_worker(
-            Worker(
-                host=socket.gethostname(),
-                process_space=process_space(),
-                pid=os.getpid(),
-                threads=threads,
-                release=__version__,
-                queues=told_of(queues, exclude_queues),
-            )
-        )
         self.drain = drain
         self.max_seconds = max_seconds
+        self._outage = outage = Outage()
+        register = partial(_register, threads, told_of(queues, exclude_queues))
+        self.row: Worker = self._insist(register)
         self.activity = Activity(threads)
         self.serving = Serving(queue, queues, exclude_queues)
         self.waiter = self.serving.waiter()
         self._signals = 0
         self._ready = threading.Event()
-        self._outage = outage = Outage()
         # Huey's consumer makes its threads with these, see Consumer.worker_class.
         self.worker_class: Callable[..., TaskThread] = partial(
             TaskThread,
@@ -378,15 +305,13 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         )
 
     def run(self) -> None:
-        """Work until asked to stop, until nothing is left to drain, or until time is up."""
+        """Work until asked to stop, until nothing is left to drain, or until time is up.
+
+        :raises OutageLasts: if the database does not work while there is something to drain.
+        """
         _keep_connections_open()
         logs.connect()
-        rescue(self.huey, dead_neighbours(self.row))
-        self.serving.look()
-        if self.drain:
-            self.huey.read_schedule()
-            if self.recurring is not None:
-                self.recurring.look()
+        self._insist(self._look_around)
         # Held back until Huey's signal handlers, which start() sets, are replaced by ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self.start()
@@ -405,6 +330,26 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         finally:
             self._end()
 
+    def _look_around(self) -> None:
+        """Do what a worker does before its threads start."""
+        rescue(self.huey, dead_neighbours(self.row))
+        self.serving.look()
+        if self.drain:
+            self.huey.read_schedule()
+            if self.recurring is not None:
+                self.recurring.look()
+
+    def _insist(self, action: Callable[[], Any]) -> Any:
+        """Do something in the database, however long it is away, unless the worker's time is up.
+
+        :raises OutageLasts: if it is.
+        """
+        patience = HEARTBEAT_TIMEOUT if self.drain else self.max_seconds or float("inf")
+        try:
+            return persist(action, self._outage, patience)
+        except (DatabaseError, InterfaceError) as error:
+            raise OutageLasts(f"{self._outage.newest}.") from error
+
     def is_alive(self) -> bool:
         """Tell whether a thread is still running a task, after :meth:`run` has returned."""
         return any(self.environment.is_alive(thread) for _, thread in self.worker_threads)
@@ -421,6 +366,8 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             if deadline is not None and now >= deadline:
                 logger.info("%g seconds are over.", self.max_seconds)
                 return
+            if self.drain and self._outage.seconds > HEARTBEAT_TIMEOUT:
+                raise OutageLasts(f"{self._outage.newest}.")
             if self.drain and self.activity.is_over() and not self._anything_due():
                 self._tell_what_is_held_back()
                 return
@@ -430,17 +377,17 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
 
     def _anything_due(self) -> bool:
         """Tell whether threads that found nothing have to look again."""
-        due = persist(ledger.promote_due, self._outage, HEARTBEAT_TIMEOUT)
+        due = self._insist(ledger.promote_due)
         self.huey.storage.announce(due)
         if due:
             return True
         # What two of them looked at in the same moment, neither has: each looks once a second.
         bounds = self.huey.bounds
         waits = partial(ledger.waits, bounds)
-        return not bounds.all_paused and bool(persist(waits, self._outage, HEARTBEAT_TIMEOUT))
+        return not bounds.all_paused and bool(self._insist(waits))
 
     def _tell_what_is_held_back(self) -> None:
-        if number := persist(self.serving.held_back, self._outage, HEARTBEAT_TIMEOUT):
+        if number := self._insist(self.serving.held_back):
             told = "task waits" if number == 1 else "tasks wait"
             logger.warning("%d %s because of a pause.", number, told)
 
@@ -455,8 +402,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         try:
-            stop = partial(ledger.stop_worker, self.row.pk)
-            handed_back = persist(stop, self._outage, OUTAGE_INTERVAL * 3)
+            handed_back = persist(self._hand_back, self._outage, OUTAGE_INTERVAL * 3)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("Nothing could be handed back, heartbeats will tell: %s", error)
             handed_back = 0
@@ -467,12 +413,30 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         signals.announce(signals.worker_stopped, self.row.host, worker=self.row)
         logs.disconnect()
 
+    def _hand_back(self) -> int:
+        self.huey.record_set_aside(all_of_them=True)
+        return ledger.stop_worker(self.row.pk)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # No locks in here (logging and threading.Event have some): the handler runs in the middle
         # of whatever the main thread does, which may hold them.
         self._signals += 1
         if self._signals == 2:
             raise KeyboardInterrupt  # do not wait for what runs
+
+
+def _register(threads: int, queues: str) -> Worker:
+    """Record this process as a worker."""
+    return ledger.register_worker(
+        Worker(
+            host=socket.gethostname(),
+            process_space=process_space(),
+            pid=os.getpid(),
+            threads=threads,
+            release=__version__,
+            queues=queues,
+        )
+    )
 
 
 def process_space() -> str:

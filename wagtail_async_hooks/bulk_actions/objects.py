@@ -93,7 +93,7 @@ class ObjectRunner:
                 raise Refused(_("It was deleted meanwhile."))
             ledger.record_item(self.task, str(key), label, ItemState.DONE, result=counts)
         if found is not None:
-            self.done[str(key)] = found
+            self.done[ledger.item_key(str(key))] = found
 
     def _was_cut_off(self, error: BaseException) -> bool:
         """Tell whether a database was away for a moment; Django has connected again by now."""

@@ -79,7 +79,7 @@ class BulkRun:
 
     def _run(self) -> dict[str, int]:
         done = ledger.keys_done(self.claim.pk)
-        left = [key for key in self.keys if str(key) not in done]
+        left = [key for key in self.keys if ledger.item_key(str(key)) not in done]
         cancelled = ""
         try:
             if not self._work_through(left, len(self.keys) - len(left)):

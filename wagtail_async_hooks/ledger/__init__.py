@@ -12,6 +12,7 @@ from wagtail_async_hooks.ledger.claiming import step, waits
 from wagtail_async_hooks.ledger.history import prune, prune_workers
 from wagtail_async_hooks.ledger.items import (
     is_done,
+    item_key,
     items,
     items_to_tell_of,
     keys_done,
@@ -86,6 +87,7 @@ __all__ = [
     "is_held",
     "is_served",
     "is_served_throughout",
+    "item_key",
     "items",
     "items_to_tell_of",
     "keys_done",

@@ -9,6 +9,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger.base import TABLE, database, moment_of
 from wagtail_async_hooks.models import TaskAttempt
 from wagtail_async_hooks.records import State
@@ -48,7 +49,8 @@ def keep_attempt(
     """
     connection = connections[alias]
     moment = moment_of(connection, ended_at or timezone.now())
-    told: list[Any] = [moment, error, error_type[:255], traceback]
+    errors = {"error": error, "error_type": error_type, "traceback": traceback}
+    told: list[Any] = [moment, *fitted(TaskAttempt, errors, connection).values()]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {ATTEMPTS} (task_id, number, worker_id, started_at, "

@@ -15,14 +15,16 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger import driver, postgresql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of, moment_of
 from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, slot_of
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
 from wagtail_async_hooks.ledger.notices import add_notice
+from wagtail_async_hooks.ledger.outcomes import errors_of, lighten
 from wagtail_async_hooks.ledger.progress import progress_columns
-from wagtail_async_hooks.models import StoredValue
+from wagtail_async_hooks.models import BackgroundTask, StoredValue
 from wagtail_async_hooks.records import EVERYTHING, Bounds, Claim, Outcome, State
 
 _COLLISIONS: Final = 20
@@ -62,6 +64,8 @@ def step(
         meanwhile), and the claimed task.
     """
     connection = connections[database()]
+    if outcome is not None:
+        lighten(outcome, connection)
     kept, claimed = False, None
     for collisions in range(_COLLISIONS + 1):
         try:
@@ -230,11 +234,9 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome, now: Any) -> dic
     :param now: this moment, as the driver takes it.
     """
     claim = outcome.claim
-    columns: dict[str, Any] = {"state": outcome.state.value}
-    if outcome.state.is_final:
-        columns["finished_at"] = now
-    else:
-        columns["run_at"] = moment_of(connection, outcome.run_at)
+    columns: dict[str, Any] = {}
+    if not outcome.state.is_final:
+        columns["run_at"] = outcome.run_at
         columns["latest_at"] = None  # its burst is over
     if outcome.result is not None:
         columns["result"] = outcome.result
@@ -245,13 +247,18 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome, now: Any) -> dic
     if outcome.put_off:
         columns["snoozes"] = claim.snoozes + 1
     if outcome.messages and outcome.state.is_final:
-        columns["messages"] = connection.ops.adapt_json_value(outcome.messages, None)
-    if outcome.state is not State.SUCCEEDED or claim.attempt > 1:
-        columns["error"] = outcome.error
-        columns["error_type"] = outcome.error_type[:255]
-        columns["traceback"] = outcome.traceback
-        columns["explanation"] = outcome.explanation
-    return columns
+        columns["messages"] = outcome.messages
+    if outcome.state is not State.SUCCEEDED or claim.attempt > 1 or outcome.error:
+        columns |= errors_of(outcome)
+    if columns:
+        columns = fitted(BackgroundTask, columns, connection)
+    if "run_at" in columns:
+        columns["run_at"] = moment_of(connection, columns["run_at"])
+    if "messages" in columns:
+        columns["messages"] = connection.ops.adapt_json_value(columns["messages"], None)
+    if outcome.state.is_final:
+        columns["finished_at"] = now
+    return {"state": outcome.state.value, **columns}
 
 
 def _claim(

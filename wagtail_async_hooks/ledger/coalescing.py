@@ -10,7 +10,7 @@ import logging
 from dataclasses import fields, replace
 from typing import Any, Final, NamedTuple
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Min, QuerySet
 from django.utils import timezone
@@ -58,7 +58,7 @@ def coalesce(alias: str, claim: Claim, worker: int | None, suspects: bool) -> Cl
                 return running
             alike, is_burst = _alike(connections[alias], claim, suspects)
             return _merge(alias, claim, alike, worker, is_burst) if alike else claim
-    except (OperationalError, InterfaceError, IntegrityError) as error:
+    except (DatabaseError, InterfaceError) as error:
         logger.warning("%s runs by itself, since nothing could be merged into it: %s", claim, error)
         return claim
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger.base import BATCH, database
 from wagtail_async_hooks.models import TaskItem
 from wagtail_async_hooks.records import ItemState
@@ -26,7 +28,16 @@ def keys_done(task: int) -> set[str]:
 
 def is_done(task: int, key: str) -> bool:
     """Tell whether one of a task's objects is done."""
-    return items(task).filter(key=key, state=ItemState.DONE).exists()
+    return items(task).filter(key=item_key(key), state=ItemState.DONE).exists()
+
+
+def item_key(key: str) -> str:
+    """Return the key of an object as its column can hold it."""
+    return str(_fitted({"key": key})["key"])
+
+
+def _fitted(columns: dict[str, Any]) -> dict[str, Any]:
+    return fitted(TaskItem, columns, connections[database()])
 
 
 def record_item(
@@ -37,14 +48,17 @@ def record_item(
     :param error: what went wrong, for editors.
     :param result: what came of it; something that JSON can say.
     """
-    columns = {
-        "label": label[:255],
-        "state": state,
-        "error": error,
-        "result": result,
-        "is_told": False,
-        "ended_at": timezone.now(),
-    }
+    columns = _fitted(
+        {
+            "label": label,
+            "state": state,
+            "error": error,
+            "result": result,
+            "is_told": False,
+            "ended_at": timezone.now(),
+        }
+    )
+    key = item_key(key)
     if not items(task).filter(key=key).update(**columns):
         TaskItem.objects.using(database()).create(task_id=task, key=key, **columns)
 

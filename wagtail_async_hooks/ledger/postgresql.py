@@ -11,7 +11,10 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.ledger.outcomes import errors_of
+from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Claim, Outcome
 
 FUNCTION: Final = "wagtail_async_hooks_step"
@@ -35,7 +38,7 @@ def step(
         :attr:`~wagtail_async_hooks.records.Claim.looked_at`.
     """
     last = _last(outcome)
-    parameters = [*_ended(outcome), timezone.now(), worker, suspects]
+    parameters = [*_ended(outcome, connection), timezone.now(), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
     [(kept, *row, revocations, seconds)] = driver.rows_of(connection, _CALL, parameters)
     looked_at = last.looked_at if last else time.monotonic() if seconds > LONG else 0.0
@@ -47,10 +50,12 @@ def takes(outcome: Outcome) -> bool:
     return outcome.state.is_final and outcome.message is None and outcome.progress is None
 
 
-def _ended(outcome: Outcome | None) -> list[Any]:
+def _ended(outcome: Outcome | None, connection: BaseDatabaseWrapper) -> list[Any]:
     if outcome is None:
         return [None] * 8
-    errors = [outcome.error, outcome.error_type[:255], outcome.traceback, outcome.explanation]
+    errors = [""] * 4
+    if outcome.error or outcome.error_type:
+        errors = list(fitted(BackgroundTask, errors_of(outcome), connection).values())
     return [outcome.claim.pk, outcome.claim.attempt, outcome.state.value, outcome.result, *errors]
 
 

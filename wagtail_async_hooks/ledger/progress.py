@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connections
 from django.db.models import QuerySet
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger.base import database
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Claim, Progress, State
@@ -18,7 +20,8 @@ def report(claim: Claim, progress: Progress) -> bool:
         to another worker.
     """
     running = _running(claim).filter(cancel_requested=False)
-    return running.update(**progress_columns(progress)) == 1
+    columns = fitted(BackgroundTask, progress_columns(progress), connections[running.db])
+    return running.update(**columns) == 1
 
 
 def is_held(claim: Claim) -> bool:
@@ -42,5 +45,5 @@ def progress_columns(progress: Progress) -> dict[str, Any]:
     return {
         "progress_done": progress.done,
         "progress_total": progress.total,
-        "progress_note": progress.note[:255],
+        "progress_note": progress.note,
     }

@@ -17,6 +17,7 @@ from django.db.models import (
     DateTimeField,
     Field,
     IntegerField,
+    PositiveBigIntegerField,
     PositiveIntegerField,
     PositiveSmallIntegerField,
     Q,
@@ -25,6 +26,7 @@ from django.db.models import (
 from django.db.models.signals import post_save
 from django.utils import timezone
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger import driver
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
@@ -51,6 +53,7 @@ _AS_IT_IS: Final[Mapping[type[Field[Any, Any]], type]] = {
     AutoField: int,
     BigAutoField: int,
     IntegerField: int,
+    PositiveBigIntegerField: int,
     PositiveIntegerField: int,
     PositiveSmallIntegerField: int,
     BooleanField: bool,
@@ -198,11 +201,14 @@ def cancel(keys: Sequence[int], reason: str) -> tuple[list[TaskInfo], int]:
     with transaction.atomic(using=alias):
         unbegun = tasks.filter(state__in=(State.WAITING, State.SCHEDULED)).select_for_update()
         cancelled = [info(row) for row in unbegun.order_by("pk")]
-        tasks.filter(pk__in=[task.pk for task in cancelled]).update(
-            state=State.CANCELLED, error=reason, finished_at=timezone.now()
-        )
+        tasks.filter(pk__in=[task.pk for task in cancelled]).update(**_cancelled(reason))
         requested = tasks.filter(state=State.RUNNING).update(cancel_requested=True)
     return cancelled, requested
+
+
+def _cancelled(reason: str) -> dict[str, Any]:
+    columns = {"state": State.CANCELLED, "error": reason, "finished_at": timezone.now()}
+    return fitted(BackgroundTask, columns, connections[database()])
 
 
 def discard(keys: Sequence[int]) -> tuple[int, list[TaskInfo]]:
@@ -299,7 +305,7 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
 def cancel_all(state: State, reason: str) -> int:
     """Cancel all tasks in a state other than running; return how many."""
     tasks = BackgroundTask.objects.using(database()).filter(state=state)
-    return tasks.update(state=State.CANCELLED, error=reason, finished_at=timezone.now())
+    return tasks.update(**_cancelled(reason))
 
 
 def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
@@ -307,7 +313,7 @@ def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
     tasks = BackgroundTask.objects.using(database()).filter(
         name=name, coalesce_key=coalesce_key, state=State.SCHEDULED
     )
-    return tasks.update(state=State.CANCELLED, error=reason, finished_at=timezone.now())
+    return tasks.update(**_cancelled(reason))
 
 
 def under_way(names: Collection[str]) -> set[tuple[str, str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import DatabaseNow, database, info
 from wagtail_async_hooks.models import BackgroundTask, Worker
@@ -18,10 +19,18 @@ from wagtail_async_hooks.records import State, TaskInfo
 
 def register_worker(worker: Worker) -> Worker:
     """Record a worker process; its clock is the database's."""
+    for name, value in fitted(Worker, _told_by(worker), connections[database()]).items():
+        setattr(worker, name, value)
     worker.started_at = worker.heartbeat_at = DatabaseNow()
     worker.save(using=database(), force_insert=True)
     worker.refresh_from_db(using=database(), fields=["started_at", "heartbeat_at"])
     return worker
+
+
+def _told_by(worker: Worker) -> dict[str, Any]:
+    """Return what a process says of itself: the columns that are not given by the database."""
+    names = ("host", "process_space", "pid", "threads", "release", "queues")
+    return {name: getattr(worker, name) for name in names}
 
 
 def beat(worker: int) -> None:

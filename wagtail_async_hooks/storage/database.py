@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.conf import settings
@@ -28,10 +28,17 @@ from wagtail_async_hooks import signals
 from wagtail_async_hooks.options import DEFAULT_QUEUE
 from wagtail_async_hooks.records import State, TaskInfo
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
+from wagtail_async_hooks.texts import cut_key, storable
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue
 
+
+MEETINGS: Final = 20
+"""How often another process may create or delete a value in the moment between two statements."""
+
+SPACE: Final = 64
+"""Characters of a storage's name that are kept with its values."""
 
 Row = Mapping[str, Any]
 """What is to be recorded of a task: what is not blank, by the attributes of the ledger's model."""
@@ -65,6 +72,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def __init__(self, name: str = "huey") -> None:
         super().__init__(name)
         self._gathered = _Gathered()
+        self._space = cut_key(storable(name), SPACE)
 
     # The models are loaded when first needed: an instance is made while Django's apps still load.
 
@@ -84,12 +92,12 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def values(self) -> models.QuerySet[StoredValue]:
         """What is kept by key and has not expired."""
         alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        return self._objects("StoredValue").filter(alive, storage=self.name)
+        return self._objects("StoredValue").filter(alive, storage=self._space)
 
     @property
     def counters(self) -> models.QuerySet[Counter]:
         """What is counted by key."""
-        return self._objects("Counter").filter(storage=self.name)
+        return self._objects("Counter").filter(storage=self._space)
 
     def _objects(self, model: str) -> models.QuerySet[Any]:
         manager: models.Manager[Any] = apps.get_model("wagtail_async_hooks", model)._default_manager
@@ -211,10 +219,11 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     # Huey's values by key -------------------------------------------------------------------
 
     def put_data(self, key: str | bytes, value: bytes, is_result: bool = False) -> None:
-        while True:
-            stored = self._objects("StoredValue").filter(storage=self.name, key=_text(key))
+        stored = self._objects("StoredValue").filter(storage=self._space, key=_text(key))
+        for _ in range(MEETINGS):
             if stored.update(value=value, expires_at=None) or self._create_value(key, value):
                 return
+        raise IntegrityError(f"The value of {_text(key)!r} cannot be written.")
 
     def _create_value(self, key: str | bytes, value: bytes, ttl: float | None = None) -> bool:
         """Write a value; ``False`` if another process was quicker."""
@@ -222,7 +231,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
         try:
             with transaction.atomic(using=self.ledger.database()):
                 self._objects("StoredValue").create(
-                    storage=self.name, key=_text(key), value=value, expires_at=expires_at or None
+                    storage=self._space, key=_text(key), value=value, expires_at=expires_at or None
                 )
         except IntegrityError:
             return False
@@ -254,7 +263,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def put_if_empty(self, key: str | bytes, value: bytes, ttl: float | None = None) -> bool:
         expired = self._objects("StoredValue").filter(
-            storage=self.name, key=_text(key), expires_at__lte=timezone.now()
+            storage=self._space, key=_text(key), expires_at__lte=timezone.now()
         )
         expired.delete()
         return self._create_value(key, value, ttl)
@@ -266,13 +275,13 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
         return {key: bytes(value) for key, value in self.values.values_list("key", "value")}
 
     def flush_results(self) -> None:
-        self._objects("StoredValue").filter(storage=self.name).delete()
+        self._objects("StoredValue").filter(storage=self._space).delete()
 
     # Huey's counters ------------------------------------------------------------------------
 
     def incr(self, key: str | bytes, amount: int = 1) -> int:
         name = _text(key)
-        while True:
+        for _ in range(MEETINGS):
             with transaction.atomic(using=self.ledger.database()):
                 # The update comes first: it locks the row, so that what is read is ours.
                 counter = self.counters.filter(key=name)
@@ -280,10 +289,11 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
                     return counter.values_list("value", flat=True).get()
             try:
                 with transaction.atomic(using=self.ledger.database()):
-                    self.counters.create(storage=self.name, key=name, value=amount)
+                    self.counters.create(storage=self._space, key=name, value=amount)
                 return amount
             except IntegrityError:
                 continue  # another process created it meanwhile: add to that one
+        raise IntegrityError(f"The counter {name!r} cannot be written.")
 
     def delete_counter(self, key: str | bytes) -> None:
         self.counters.filter(key=_text(key)).delete()
@@ -319,7 +329,9 @@ def _messages(rows: models.QuerySet[BackgroundTask], limit: int | None) -> list[
 
 
 def _text(key: str | bytes) -> str:
-    return key.decode() if isinstance(key, bytes) else key
+    """Return a key as its column can hold it: the same for the same key, and for no other."""
+    text = key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
+    return cut_key(storable(text))
 
 
 def _aware(moment: datetime.datetime) -> datetime.datetime:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import Final, Protocol
 
 from django.db import Error, connections
 
+from wagtail_async_hooks.database_errors import in_one_line, is_of_database, meaning
 from wagtail_async_hooks.storage.looks import LISTEN_INTERVAL, Look, look_at
 
 logger = logging.getLogger(__name__)
@@ -86,22 +88,33 @@ class DatabaseWaiter:
     def _watch(self) -> None:
         """Look while somebody waits, and now and then otherwise; survive the database's absence."""
         look: Look | None = None
-        lost = False
+        lost = ""
         while not self._closed.is_set():
             self._wanted.wait(RECONNECT_INTERVAL)
             try:
                 look = look or look_at(self.alias)
                 if look():
                     self._wake()
-                lost = False
-            except Error as error:
-                if not lost:
-                    logger.warning("The database %r cannot be watched: %s", self.alias, error)
-                lost = True
+                if lost:
+                    logger.info("The database %r can be watched again.", self.alias)
+                lost = ""
+            except Exception as error:
+                words = meaning(error)
+                if lost != words:
+                    logger.warning(
+                        "The database %r cannot be watched, so that workers look into it every "
+                        "second. %s: %s",
+                        self.alias,
+                        words,
+                        in_one_line(error),
+                        exc_info=None if is_of_database(error) else error,
+                    )
+                lost = words
                 if look:
                     look.close()
                     look = None
-                connections[self.alias].close()
+                with suppress(Error):
+                    connections[self.alias].close()
                 self._closed.wait(RECONNECT_INTERVAL)
                 self._wake()
         if look:

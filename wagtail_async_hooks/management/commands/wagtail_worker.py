@@ -14,12 +14,17 @@ from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from wagtail.hooks import search_for_hooks
 
+<<<<<<< HEAD
 from wagtail_async_hooks import conf, dispatch, takeover
 from wagtail_async_hooks.exceptions import ConfigurationError
+=======
+from wagtail_async_hooks import conf, dispatch
+from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
+>>>>>>> 883e725 (What a database refuses at the end of a task no longer blocks its thread, and outages are logged once)
 from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
 from wagtail_async_hooks.queue import background
-from wagtail_async_hooks.supervisor import Supervisor
+from wagtail_async_hooks.supervisor import GAVE_UP, Supervisor
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -117,13 +122,25 @@ class Command(BaseCommand):
                 os._exit(0)
             return 0
 
+        def work_or_give_up() -> int:
+            try:
+                return work()
+            except OutageLasts as error:
+                logger.error("Worker %d gives up: %s", os.getpid(), error)
+                return GAVE_UP
+
         if processes == 1:
-            work()
+            try:
+                work()
+            except OutageLasts as error:
+                raise CommandError(f"The worker gives up: {error}") from error
         else:
             # Processes do not share connections.
             connections.close_all()
             background.storage.close()
-            Supervisor(processes, work, settings.worker.shutdown_timeout).run()
+            supervisor = Supervisor(processes, work_or_give_up, settings.worker.shutdown_timeout)
+            if not supervisor.run():
+                raise CommandError("Worker processes gave up; their log says why.")
 
     def _usable_settings(self) -> conf.Settings:
         """Return the settings, or end with a sentence that says why no worker can run."""
