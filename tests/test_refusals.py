@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 
 from tests.work import refused, tasks
 from wagtail_async_hooks import background, fitting, ledger, refusals
-from wagtail_async_hooks.models import BackgroundTask, StoredValue, TaskAttempt, TaskItem, Worker
+from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, TaskItem, Worker
 from wagtail_async_hooks.records import Claim, ItemState, Outcome, State
 
 TABLE = BackgroundTask._meta.db_table
@@ -140,7 +140,7 @@ def test_error__whose_class_has_a_long_name() -> None:
     run_all()
     row = only_row()
     assert row.state == State.FAILED
-    assert len(row.error_type) == 255
+    assert 100 < len(row.error_type) <= 255
 
 
 @pytest.mark.django_db
@@ -228,11 +228,9 @@ def test_value__under_any_key(key: Any) -> None:
     assert storage.pop_data(key) == b"value"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_value__that_is_refused_is_no_loop() -> None:
+def test_value__that_is_refused_is_no_loop(committed_db: None) -> None:
     with pytest.raises(DatabaseError):
         background.storage.put_data("key", None)  # type: ignore[arg-type]
-    StoredValue.objects.all().delete()
 
 
 # What is too large ---------------------------------------------------------------------------

@@ -14,13 +14,8 @@ from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from wagtail.hooks import search_for_hooks
 
-<<<<<<< HEAD
 from wagtail_async_hooks import conf, dispatch, takeover
-from wagtail_async_hooks.exceptions import ConfigurationError
-=======
-from wagtail_async_hooks import conf, dispatch
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
->>>>>>> 883e725 (What a database refuses at the end of a task no longer blocks its thread, and outages are logged once)
 from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
 from wagtail_async_hooks.queue import background
