@@ -97,11 +97,9 @@ def real_commits(django_db_blocker: Any) -> Iterator[None]:
 def no_table(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take the ledger's table away, as on a site that has not migrated yet."""
     from tests.site.blog.models import Advert
-    from wagtail_async_hooks import recording
     from wagtail_async_hooks.models import BackgroundTask
 
     table = BackgroundTask._meta.db_table
-    monkeypatch.setattr(recording, "_proven", set())
 
     def rename(old: str, new: str) -> None:
         with connection.cursor() as cursor:

@@ -120,7 +120,11 @@ def test_introspection__counts_and_lists_what_waits() -> None:
 
 def inserts(queries: Any) -> int:
     """Return how many statements have inserted rows."""
-    return sum(query["sql"].startswith("INSERT") for query in queries)
+    return sum("INSERT INTO" in query["sql"] for query in queries)
+
+
+AROUND_INSERTS = 4 if connection.vendor == "postgresql" else 2
+"""Statements around the INSERTs of many tasks: a savepoint, and how long to wait for a lock."""
 
 
 @pytest.mark.django_db
@@ -132,7 +136,7 @@ def test_enqueue_many__records_all_with_few_statements() -> None:
     with CaptureQueriesContext(connection) as queries:
         results = background.enqueue_many(tasks.add.s(n, n) for n in range(500))
     assert inserts(queries) <= -(-500 // at_once)
-    assert len(queries) == inserts(queries)
+    assert len(queries) == inserts(queries) + AROUND_INSERTS
     ids = BackgroundTask.objects.order_by("pk").values_list("task_id", flat=True)
     assert list(ids) == [result.id for result in results]
     assert run_all() == [2 * n for n in range(500)]
@@ -161,7 +165,7 @@ def test_enqueue_many__groups_chords_and_pipelines_are_recorded_at_once_too() ->
     ):
         with CaptureQueriesContext(connection) as queries:
             call()
-        assert inserts(queries) == len(queries) == 1
+        assert (inserts(queries), len(queries)) == (1, 1 + AROUND_INSERTS)
     run_all()
     assert not BackgroundTask.objects.exclude(state=State.SUCCEEDED).exists()
 

@@ -14,7 +14,6 @@ from huey.api import Task, TaskWrapper
 from wagtail_async_hooks import catalogue, conf, current, functions, recording, switches
 from wagtail_async_hooks.carrying import Call
 from wagtail_async_hooks.catalogue import Kind
-from wagtail_async_hooks.catching import as_exception, passes
 from wagtail_async_hooks.context import Context
 from wagtail_async_hooks.exceptions import CannotSerialize, Snooze
 from wagtail_async_hooks.functions import Function, dotted_path, has_name
@@ -303,18 +302,12 @@ def dispatch(
         logger.debug("%s is not run for an autosave.", entry)
         return
     otherwise = functools.partial(_run_here, entry, call, run)
-    try:
-        task = _make_task(entry, call)
-    except BaseException as error:
-        if passes(error):
-            raise
-        otherwise(as_exception(error))
-        return
+    make = functools.partial(_make_task, entry, call)
     if background.immediate:
         with current.within(call.request):
-            recording.record(task, otherwise)
+            recording.make_and_record(make, otherwise)
     else:
-        recording.record(task, otherwise)
+        recording.make_and_record(make, otherwise)
 
 
 def _at_once(entry: BackgroundFunction, run: Callable[[], Any]) -> Any:

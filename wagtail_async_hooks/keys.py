@@ -12,11 +12,11 @@ from django.db.models import Model
 from huey.api import Task
 from huey.utils import utcnow
 
-from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions, wrong
 from wagtail_async_hooks.records import Subject
 from wagtail_async_hooks.texts import cut_key, storable
+from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -74,15 +74,16 @@ def key_of(
     """
     if template is None:
         return ""
-    try:
-        key = template(**named) if callable(template) else template.format(**named)
-        return "" if key in (None, "") else cut_key(storable(str(key)))
-    except BaseException as error:
-        if passes(error):
-            raise
+
+    def complain(error: Exception) -> None:
         told = "The key %s= of %s cannot be made, so the task is recorded without."
         report(logger, error, told, option, owner)
-        return ""
+
+    key = None
+    with guarded(complain):  # a function of the site's, or an attribute, that may ask the database
+        key = template(**named) if callable(template) else template.format(**named)
+        key = "" if key in (None, "") else cut_key(storable(str(key)))
+    return key or ""
 
 
 def _key_of_subject(values: Iterable[Any]) -> str:

@@ -28,6 +28,7 @@ from huey.exceptions import CancelExecution
 from wagtail_async_hooks import conf, current, recording, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -188,12 +189,21 @@ def _tells_of_an_email() -> bool:
 
 def _is_kept_from_the_queue(email: EmailMessage) -> bool:
     path = conf.current().email.at_once
-    try:
-        return bool(path and import_string(path)(email))
-    except Exception:
+    if not path:
+        return False
+
+    def complain(error: Exception) -> None:
         with _sent_at_once():
-            logger.exception("%s could not tell whether to send an e-mail at once, so it is.", path)
-        return True
+            logger.error(
+                "%s could not tell whether to send an e-mail at once, so it is.",
+                path,
+                exc_info=error,
+            )
+
+    kept = True
+    with guarded(complain):  # a function of the site's, which may ask the database
+        kept = bool(import_string(path)(email))
+    return kept
 
 
 def _stamped(email: EmailMessage) -> EmailMessage | None:
@@ -202,12 +212,16 @@ def _stamped(email: EmailMessage) -> EmailMessage | None:
     ``None`` for one that Django cannot write: what is wrong with it, if anything, is for the real
     backend to say, and for the caller to hear.
     """
-    try:
-        written = email.message()
-    except Exception as error:
+
+    def complain(error: Exception) -> None:
         kind = type(error).__name__  # its text may have the subject, and addresses
         with _sent_at_once():
             logger.warning("An e-mail is sent at once, since it cannot be written: %s.", kind)
+
+    written = None
+    with guarded(complain):
+        written = email.message()
+    if written is None:
         return None
     given = {name.lower() for name in email.extra_headers}
     added = [name for name in ("Message-ID", "Date") if name.lower() not in given]

@@ -43,6 +43,7 @@ from wagtail_async_hooks import (
     serializer,
     signals,
     timeouts,
+    transactions,
 )
 from wagtail_async_hooks.context import Context
 from wagtail_async_hooks.current import Running
@@ -147,7 +148,11 @@ def _called(call: Callable[[], Any]) -> Any:
     if running is None:
         return call()
     try:
-        if running.claim is None or not running.task.timeout:
+        if running.claim is None:
+            # In immediate mode the caller's transaction goes on, whatever becomes of the task.
+            with transactions.guarded(keeps_work=True):
+                return call()
+        if not running.task.timeout:
             return call()
         return timeouts.limited(call, running.task.timeout, str(running.claim))
     except BaseException as error:
@@ -278,7 +283,9 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
         else:
             _give_own_keys(task)
-        result = super().enqueue(task)
+        # Huey logs what goes wrong in immediate mode, and says no more about it.
+        with transactions.raising_if_lost() if self.immediate else nullcontext():
+            result = super().enqueue(task)
         if not self.immediate and is_later(task.eta):
             self._emit(huey_signals.SIGNAL_SCHEDULED, task)
         return result

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache, partial
-from typing import Any, Final
+from typing import Any
 
 from django.apps import apps
 from django.db import router, transaction
@@ -15,69 +14,77 @@ from huey.api import Task
 from wagtail_async_hooks.catching import as_exception, passes
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
 
-_proven: Final[set[str]] = set()
-"""The databases in which this process has recorded a task: there is nothing missing there."""
+Otherwise = Callable[[Exception], None]
 
 
-def record(task: Task, otherwise: Callable[[Exception], None]) -> None:
-    """Record a task, in the caller's transaction; whatever happens, the caller goes on.
+def record(task: Task, otherwise: Otherwise) -> None:
+    """Record a task, in the caller's transaction; whatever happens, that is as it was before.
+
+    :param task: what to record.
+    :param otherwise: see :func:`make_and_record`.
+    :raises Exception: see there.
+    """
+    make_and_record(lambda: task, otherwise)
+
+
+def make_and_record(make: Callable[[], Task], otherwise: Otherwise) -> None:
+    """Make a task and record it, in the caller's transaction; that is as it was before.
 
     Where the ledger is in another database than the pages and cannot share their transaction, the
     task is recorded right after that has committed.
 
-    :param task: what to record.
-    :param otherwise: called with the error where it cannot be recorded.
+    :param make: returns what to record.
+    :param otherwise: called with the error where it cannot be made, or not be recorded.
+    :raises Exception: if the caller's transaction is lost: it was broken before, the database has
+        rolled it back (a deadlock of MySQL and MariaDB), or the connection is gone. The transaction
+        is marked for a rollback, and nothing is called.
     """
     pages = _database_of_pages()
-    action = partial(_record, task, otherwise)
     if background.immediate or pages == background.storage.ledger.database():
-        action()
-    else:
-        transaction.on_commit(action, using=pages, robust=True)
+        with guarded(otherwise):
+            _enqueue(make())
+        return
+    with guarded(otherwise):
+        _after_commit(partial(_record, make(), otherwise), pages)
 
 
-def _record(task: Task, otherwise: Callable[[Exception], None]) -> None:
+def _record(task: Task, otherwise: Otherwise) -> None:
+    """Record a task after the commit of the pages' database: what is theirs is safe."""
     try:
-        _enqueue(task)
+        with guarded():
+            _enqueue(task)
     except BaseException as error:
         if passes(error):
             raise
         otherwise(as_exception(error))
 
 
+def _after_commit(action: Callable[[], None], pages: str) -> None:
+    connection = transaction.get_connection(pages)
+    if connection.in_atomic_block or connection.get_autocommit():
+        transaction.on_commit(action, using=pages, robust=True)
+    else:  # Django does not learn when a transaction commits that it has not begun
+        action()
+
+
 def _enqueue(task: Task) -> None:
+    result = background.enqueue(task)
     if background.immediate:
-        background.enqueue(task).get_raw_result()  # nobody asks for it: do not let it pile up
-        return
-    ledger = background.storage.ledger.database()
-    if ledger not in _proven and transaction.get_connection(ledger).in_atomic_block:
-        # A savepoint, so that a table which is not there yet does not undo the caller's change.
-        # It costs two queries, so there is none once it has proved needless.
-        with transaction.atomic(using=ledger):
-            background.enqueue(task)
-    else:
-        background.enqueue(task)
-    _proven.add(ledger)
+        result.get_raw_result()  # nobody asks for it: do not let it pile up
 
 
 def run_here(told: str, run: Callable[[], Any]) -> None:
     """Run in the request what could not be recorded; an error is logged, and undoes nothing else.
 
     :param told: what it is, for the log.
+    :raises Exception: if the transaction of the caller is lost, see :func:`make_and_record`.
     """
-    pages = _database_of_pages()
-    inside = transaction.get_connection(pages).in_atomic_block
-    try:
-        # A savepoint, so that an error does not undo the editor's change.
-        with transaction.atomic(using=pages) if inside else nullcontext():
-            run()
-    except BaseException as error:
-        if passes(error):
-            raise
-        report(logger, error, "%s failed in the request.", told)
+    with guarded(lambda error: report(logger, error, "%s failed in the request.", told)):
+        run()
 
 
 def _database_of_pages() -> str:

@@ -30,6 +30,7 @@ from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.context import Context
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.rows import naive, name_of
+from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -87,13 +88,14 @@ def _plan(
     made = task.task_class((subject, *arguments), {}, eta=moment and naive(moment))
     made.coalesce_key = label
     made.context_carried = Context()  # nobody acts then: as with Wagtail's command
-    try:
-        with transaction.atomic(using=ledger.database()):
-            ledger.cancel_scheduled(name_of(made), label, "another time was set, or none")
-            if moment is not None:
-                background.enqueue(made)
-    except Exception:
-        logger.exception("%s: its time could not be recorded as a task.", label)
+
+    def complain(error: Exception) -> None:
+        logger.error("%s: its time could not be recorded as a task.", label, exc_info=error)
+
+    with guarded(complain), transaction.atomic(using=ledger.database(), savepoint=False):
+        ledger.cancel_scheduled(name_of(made), label, "another time was set, or none")
+        if moment is not None:
+            background.enqueue(made)
 
 
 def _label(subject: models.Model) -> str:

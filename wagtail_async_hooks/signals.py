@@ -39,12 +39,13 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 from blinker import NamedSignal, Namespace
 
-from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.error_texts import report
+from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -68,21 +69,23 @@ _announced: Final[ContextVar[Any]] = ContextVar("announced", default=None)
 
 
 def announce(signal: NamedSignal, sender: str, **arguments: Any) -> None:
-    """Send a signal; a receiver that raises is logged and stops neither the others nor us."""
+    """Send a signal; a receiver that raises is logged and stops neither the others nor us.
+
+    What such a receiver has written in a transaction that is open here is undone.
+    """
     if not signal.receivers:
         return
     token = _announced.set(arguments.get("task"))
     try:
         for receiver in signal.receivers_for(sender):
-            try:
+            with guarded(partial(_complain, signal, receiver)):  # it may ask the database
                 receiver(sender, **arguments)
-            except BaseException as error:
-                if passes(error):
-                    raise
-                told = "A receiver of the signal %r failed: %r."
-                report(logger, error, told, signal.name, receiver)
     finally:
         _announced.reset(token)
+
+
+def _complain(signal: NamedSignal, receiver: Any, error: Exception) -> None:
+    report(logger, error, "A receiver of the signal %r failed: %r.", signal.name, receiver)
 
 
 def announced() -> Any:

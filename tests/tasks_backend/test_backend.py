@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tests.processes import Process, wait_until
 from tests.tasks_backend.conftest import BACKEND
-from wagtail_async_hooks import background, control, ledger, recording, signals
+from wagtail_async_hooks import background, control, ledger, signals
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.records import State
@@ -208,7 +208,6 @@ def test_enqueue__where_it_cannot_be_recorded_it_runs_at_once(
     def refuse(row: BackgroundTask) -> None:
         raise RuntimeError("no table")
 
-    monkeypatch.setattr(recording, "_proven", set())
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "insert", refuse)
         result = tasks.add.enqueue(1, 2)

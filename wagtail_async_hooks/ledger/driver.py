@@ -31,14 +31,57 @@ def rows_of(
         return _run(connection, statement, parameters)
 
 
+def takes_several(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether PostgreSQL's driver can run several statements with values at once.
+
+    That needs the values within the statements, as Django has them unless it is told otherwise:
+    psycopg 2 keeps no result but the last one, and the server binds values to one statement only.
+    """
+    if not hasattr(connection.connection, "pgconn"):
+        return False
+    from psycopg import ClientCursor
+
+    made: Any = connection.connection.cursor_factory
+    return not _is_seen(connection) or issubclass(made, ClientCursor)
+
+
+def several(
+    connection: BaseDatabaseWrapper, statements: str, values: Sequence[Any]
+) -> list[list[tuple[Any, ...]]]:
+    """Run several statements in one round trip; return the rows of each, none where it has none.
+
+    Where Django refuses to go on in a broken transaction, that is for the caller to see to.
+
+    :param statements: where :func:`takes_several`, with ``%s`` for each of the values.
+    :raises DatabaseError: Django's, as by its own cursor.
+    """
+    if _is_seen(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(statements, values)
+            return _results(cursor)
+    from psycopg import ClientCursor
+
+    with connection.wrap_database_errors:
+        return _results(ClientCursor(connection.connection).execute(statements, values))
+
+
+def _results(cursor: Any) -> list[list[tuple[Any, ...]]]:
+    results = [cursor.fetchall() if cursor.description else []]
+    while cursor.nextset():
+        results.append(cursor.fetchall() if cursor.description else [])
+    return results
+
+
 def _is_watched(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether somebody wants to see each statement, or Django itself has to, in a transaction.
 
     Django refuses to go on in a transaction that is broken.
     """
-    return bool(
-        connection.in_atomic_block or connection.execute_wrappers or connection.queries_logged
-    )
+    return connection.in_atomic_block or _is_seen(connection)
+
+
+def _is_seen(connection: BaseDatabaseWrapper) -> bool:
+    return bool(connection.execute_wrappers or connection.queries_logged)
 
 
 def _is_known(connection: BaseDatabaseWrapper) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -27,12 +28,15 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.ledger import inserting
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
 from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
 from wagtail_async_hooks.records import State, TaskInfo
+from wagtail_async_hooks.transactions import guarded
+
+logger = logging.getLogger(__name__)
 
 RETRIABLE: Final = (State.FAILED, State.CANCELLED, State.EXPIRED)
 """How a task has ended that can be run once more."""
@@ -105,31 +109,31 @@ def _moment(value: Any, connection: BaseDatabaseWrapper) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _insert_into(given: tuple[str, ...]) -> str:
-    """Return the statement for a row of which some columns are given; the others are blank."""
+    """Return the INSERT, from ``INTO`` on, of a row of which some columns are given.
+
+    The others are blank.
+    """
     columns = _columns()
     blank = {c.name: c.blank for name, c in columns.items() if c.blank and name not in given}
     names = [*(columns[name].name for name in given), *blank]
     values = [*["%s"] * len(given), *blank.values()]
-    return f"INSERT INTO {TABLE} ({', '.join(names)}) VALUES ({', '.join(map(str, values))})"
+    return f"INTO {TABLE} ({', '.join(names)}) VALUES ({', '.join(map(str, values))})"
 
 
 def insert(row: Mapping[str, Any]) -> int:
     """Record a new task, in the caller's transaction if there is one; return its primary key.
 
     :param row: what is not blank, by the names of the model's attributes.
+    :raises Exception: if it could not be recorded. The caller's transaction is as it was before,
+        or, where the database has rolled it back or is away, marked for a rollback.
     """
     alias = database()
     connection = connections[alias]
     statement, values = _statement(row, connection)
-    if connection.features.can_return_columns_from_insert:
-        [(pk,)] = driver.rows_of(connection, f"{statement} RETURNING id", values)
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            pk = connection.ops.last_insert_id(cursor, TABLE, "id")
+    pk = inserting.insert(connection, statement, values)
     if post_save.has_listeners(BackgroundTask):
         _tell(row, pk, alias)
-    return int(pk)
+    return pk
 
 
 def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
@@ -148,22 +152,36 @@ def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple
 
 
 def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
-    """Tell the receivers of Django's signal: a site may have some for all that is saved."""
+    """Tell the receivers of Django's signal: a site may have some for all that is saved.
+
+    The task is recorded already, so an error of theirs is logged, and costs the task nothing.
+    """
     instance = BackgroundTask(pk=pk, **row)
     instance._state.adding, instance._state.db = False, alias
     told = {"created": True, "raw": False, "using": alias, "update_fields": None}
-    post_save.send(BackgroundTask, instance=instance, **told)
+    with guarded(_log_receiver):
+        post_save.send(BackgroundTask, instance=instance, **told)
+
+
+def _log_receiver(error: Exception) -> None:
+    logger.error(
+        "A receiver of Django's post_save failed when a background task was recorded.",
+        exc_info=error,
+    )
 
 
 def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Record new tasks by few INSERTs, all of them or none; return their primary keys.
 
     :param rows: as of :func:`insert`.
+    :raises Exception: as :func:`insert`.
     """
     alias = database()
     tasks = BackgroundTask.objects.using(alias)
     keys: list[int] = []
-    with transaction.atomic(using=alias, savepoint=False):
+    if not rows:
+        return keys
+    with inserting.without_long_waits(connections[alias]):
         for batch in _batches([BackgroundTask(**row) for row in rows]):
             tasks.bulk_create(batch)
             if connections[alias].features.can_return_rows_from_bulk_insert:
@@ -310,10 +328,12 @@ def cancel_all(state: State, reason: str) -> int:
 
 def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
     """Cancel the tasks of one name and key whose time has not come; return how many."""
-    tasks = BackgroundTask.objects.using(database()).filter(
+    alias = database()
+    tasks = BackgroundTask.objects.using(alias).filter(
         name=name, coalesce_key=coalesce_key, state=State.SCHEDULED
     )
-    return tasks.update(**_cancelled(reason))
+    with inserting.without_long_waits(connections[alias]):  # an editor waits
+        return tasks.update(**_cancelled(reason))
 
 
 def under_way(names: Collection[str]) -> set[tuple[str, str]]:
@@ -327,9 +347,11 @@ def under_way(names: Collection[str]) -> set[tuple[str, str]]:
 
 def forget_user(key: Any) -> int:
     """Drop the link to a user who was deleted from all tasks; return from how many."""
-    Pause.objects.using(database()).filter(user=key).update(user=None)
-    Notice.objects.using(database()).filter(user=key).delete()
-    return BackgroundTask.objects.using(database()).filter(user=key).update(user=None)
+    alias = database()
+    with inserting.without_long_waits(connections[alias]):  # somebody waits who deletes the user
+        Pause.objects.using(alias).filter(user=key).update(user=None)
+        Notice.objects.using(alias).filter(user=key).delete()
+        return BackgroundTask.objects.using(alias).filter(user=key).update(user=None)
 
 
 def newest(task_id: str) -> BackgroundTask | None:

@@ -85,10 +85,10 @@ class BellStorage(DatabaseStorage):
         waiting = [
             (pk, row.get("priority", 0)) for pk, row in rows if row["state"] == State.WAITING
         ]
-        if waiting:
-            transaction.on_commit(
-                partial(self.announce, waiting), using=self.ledger.database(), robust=True
-            )
+        connection = transaction.get_connection(self.ledger.database())
+        # Of the commit of a transaction that Django has not begun nobody learns. Workers look.
+        if waiting and (connection.in_atomic_block or connection.get_autocommit()):
+            connection.on_commit(partial(self.announce, waiting), robust=True)
 
     def announce(self, due: Iterable[tuple[int, int]]) -> None:
         """Ring for tasks that wait from now on, the first ones at most.

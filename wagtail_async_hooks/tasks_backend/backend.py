@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from wagtail_async_hooks import conf, recording
+from wagtail_async_hooks import conf, identifiers, recording
 from wagtail_async_hooks.context import Context
 from wagtail_async_hooks.keys import give_keys
 from wagtail_async_hooks.options import queue_name
@@ -88,10 +88,11 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
         if background.immediate or conf.current().runs_synchronously(path, path):
             return self._run_here(task, args, kwargs)
         call = Call.of(task, args, kwargs, timezone.now())
-        made = self._make(call)
-        result = call.result(made.id, "READY")
+        task_id = identifiers.new()
+        result = call.result(task_id, "READY")
         ran: list[Any] = []
-        recording.record(made, partial(self._otherwise, call, ran.append))
+        make = partial(self._make, call, task_id)
+        recording.make_and_record(make, partial(self._otherwise, call, ran.append))
         if ran:
             return ran[0]
         call.package.signals.task_enqueued.send(type(self), task_result=result)
@@ -110,7 +111,7 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
         row, call = found
         return results.of_row(row, call, result_id)
 
-    def _make(self, call: Call) -> Any:
+    def _make(self, call: Call, task_id: str) -> Any:
         """Return Huey's task for a call."""
         options = wagtails_own.options_now(call.path)
         given = options.for_huey()
@@ -118,7 +119,7 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
             given["priority"] = call.priority
         if call.run_after is not None:
             given["eta"] = naive(call.run_after)
-        made = run.task_class((), call.payload(), **given)
+        made = run.task_class((), call.payload(), id=task_id, **given)
         made.recorded_as = made.function = call.path
         made.queue = options.queue or call.queue_name
         named = made.named = call.named

@@ -1,0 +1,166 @@
+"""Runs the INSERT of a task so that neither its failure nor a lock costs the caller anything.
+
+An editor waits for it, in a transaction that holds the editor's change. PostgreSQL would abort that
+if the INSERT fails, so there is a savepoint, in the same round trip. SQLite, MySQL and MariaDB undo
+the failed statement alone; where they roll back more, no savepoint would help.
+
+Nobody waits for a lock on the ledger for longer than :data:`LOCK_WAIT`, unless the database is
+SQLite, whose one lock is that of the whole database: there, what counts is the site's ``timeout``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from django.db import Error, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.transactions import (
+    SAVEPOINT,
+    Harmless,
+    is_aborted,
+    is_open,
+    is_undone_by,
+    mark_aborted,
+    roll_back_to_savepoint,
+)
+
+LOCK_WAIT: Final = 1
+"""Seconds that an INSERT waits for a lock at most; a site's own limit counts if it is shorter."""
+
+# On PostgreSQL the limit holds until the transaction ends, so the site's own is put back. A setting
+# of our own keeps it meanwhile: nothing has to be asked for before.
+_KEPT: Final = "'wagtail_async_hooks.lock_timeout'"
+_NOW: Final = "current_setting('lock_timeout')"
+_LIMIT: Final = f"""SELECT set_config({_KEPT}, {_NOW}, true), set_config('lock_timeout',
+CASE WHEN {_NOW}::interval > '0' AND {_NOW}::interval < '{LOCK_WAIT}s' THEN {_NOW}
+ELSE '{LOCK_WAIT}s' END, true)"""
+_PUT_BACK: Final = f"set_config('lock_timeout', current_setting({_KEPT}), true)"
+
+_LIMIT_OF_MARIADB: Final = "SET STATEMENT " + ", ".join(
+    f"{name} = LEAST(@@{name}, {LOCK_WAIT})"
+    for name in ("lock_wait_timeout", "innodb_lock_wait_timeout")
+)
+_LIMIT_OF_MYSQL: Final = (
+    f"/*+ SET_VAR(lock_wait_timeout = {LOCK_WAIT}) "
+    f"SET_VAR(innodb_lock_wait_timeout = {LOCK_WAIT}) */"
+)
+
+
+def insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+    """Insert a row; return its primary key.
+
+    :param into: the INSERT from ``INTO`` on, with ``%s`` for each value.
+    :raises Exception: if it failed. The caller's transaction is as it was before, or, where that
+        cannot be, marked for a rollback.
+    """
+    if connection.vendor == "postgresql":
+        return _insert_on_postgresql(connection, into, values)
+    statement = _bounded(_kind_of(connection), f"INSERT {into}")
+    try:
+        if connection.features.can_return_columns_from_insert:
+            returning = Harmless(f"{statement} RETURNING id")
+            [(pk,)] = driver.rows_of(connection, returning, values)
+        else:  # MySQL
+            with connection.cursor() as cursor:
+                cursor.execute(Harmless(statement), values)
+                pk = cursor.lastrowid
+    except Exception as error:
+        if is_open(connection) and (is_aborted(connection) or is_undone_by(connection, error)):
+            mark_aborted(connection, error)
+        raise
+    return int(pk)
+
+
+@contextmanager
+def without_long_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Run several statements, all of them or none, each of which waits no longer for a lock."""
+    with transaction.atomic(using=connection.alias):
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(_LIMIT)
+                yield
+                cursor.execute(f"SELECT {_PUT_BACK}")
+        else:
+            with connection.execute_wrapper(functools.partial(_run_bounded, _kind_of(connection))):
+                yield
+
+
+def _run_bounded(
+    kind: str, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+) -> Any:
+    writes = isinstance(sql, str) and sql.startswith(("INSERT ", "UPDATE ", "DELETE "))
+    return execute(_bounded(kind, sql) if writes else sql, params, many, context)
+
+
+def _kind_of(connection: BaseDatabaseWrapper) -> str:
+    if connection.vendor == "mysql" and connection.mysql_is_mariadb:  # type: ignore[attr-defined]
+        return "mariadb"
+    return connection.vendor
+
+
+@functools.lru_cache(maxsize=64)
+def _bounded(kind: str, statement: str) -> str:
+    """Return a statement that writes, and does not wait for longer for a lock.
+
+    :param kind: of the database.
+    """
+    if kind == "mariadb":
+        return f"{_LIMIT_OF_MARIADB} FOR {statement}"
+    if kind == "mysql":
+        return statement.replace(" ", f" {_LIMIT_OF_MYSQL} ", 1)
+    return statement
+
+
+# PostgreSQL ---------------------------------------------------------------------------------
+
+
+def _insert_on_postgresql(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    if not is_open(connection):
+        if not driver.takes_several(connection):
+            return _one_by_one(connection, into, values)
+        # Several statements at once are one transaction, with which the limit ends.
+        return _first(driver.several(connection, _alone(into), values))
+    if not driver.takes_several(connection):
+        return _one_by_one(connection, into, values)
+    try:
+        _, *results = driver.several(connection, _in_transaction(into), values)
+        return _first(results)
+    except BaseException:
+        if is_aborted(connection):  # else the statement was not even sent
+            with suppress(Error):  # of which the transaction bears the mark
+                roll_back_to_savepoint(connection)
+        raise
+
+
+@functools.lru_cache(maxsize=64)
+def _alone(into: str) -> Harmless:
+    return Harmless(f"{_LIMIT}; INSERT {into} RETURNING id")
+
+
+@functools.lru_cache(maxsize=64)
+def _in_transaction(into: str) -> Harmless:
+    return Harmless(
+        f"SAVEPOINT {SAVEPOINT}; {_LIMIT}; INSERT {into} RETURNING id, {_PUT_BACK}; "
+        f"RELEASE SAVEPOINT {SAVEPOINT}"
+    )
+
+
+def _first(results: Sequence[Sequence[Any]]) -> int:
+    """Return the primary key, from the rows of the limit and those of the INSERT."""
+    (pk, *_), *_ = results[1]
+    return int(pk)
+
+
+def _one_by_one(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+    """Do the same where the driver takes one statement at a time."""
+    with without_long_waits(connection), connection.cursor() as cursor:
+        cursor.execute(f"INSERT {into} RETURNING id", values)
+        (pk,) = cursor.fetchone()
+    return int(pk)
