@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +19,7 @@ from django.db import (
 )
 from django.utils.translation import gettext_lazy
 
+from tests.faults.refusing import refusing
 from tests.work import refused, tasks
 from wagtail_async_hooks import background, fitting, ledger, refusals
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, TaskItem, Worker
@@ -279,47 +279,6 @@ def test_messages__of_which_there_are_too_many(small_packets: None) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "PAUSE", 0)
     monkeypatch.setattr(refusals, "SET_ASIDE", (0.0,))
-
-
-@contextmanager
-def refusing(when: str) -> Iterator[None]:
-    """Have the database refuse some updates of the ledger.
-
-    :param when: a condition about ``NEW``, the row as it is to be.
-    """
-    with connection.cursor() as cursor:
-        for statement in MAKE[connection.vendor]:
-            cursor.execute(statement.format(table=TABLE, when=when))
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            for statement in DROP[connection.vendor]:
-                cursor.execute(statement.format(table=TABLE))
-
-
-MAKE = {
-    "sqlite": [
-        "CREATE TRIGGER refusing BEFORE UPDATE ON {table} WHEN {when} "
-        "BEGIN SELECT RAISE(ABORT, 'refused'); END"
-    ],
-    "postgresql": [
-        "CREATE FUNCTION refusing() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE check_violation USING MESSAGE = 'refused'; END $$",
-        "CREATE TRIGGER refusing BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({when}) "
-        "EXECUTE FUNCTION refusing()",
-    ],
-    "mysql": [
-        "CREATE TRIGGER refusing BEFORE UPDATE ON {table} FOR EACH ROW BEGIN "
-        "IF {when} THEN SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406, "
-        "MESSAGE_TEXT = 'refused'; END IF; END"
-    ],
-}
-DROP = {
-    "sqlite": ["DROP TRIGGER refusing"],
-    "postgresql": ["DROP TRIGGER refusing ON {table}", "DROP FUNCTION refusing"],
-    "mysql": ["DROP TRIGGER refusing"],
-}
 
 
 def test_refused__result_is_dropped(committed_db: None, quick: None, caplog: Any) -> None:

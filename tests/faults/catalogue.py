@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults import killing, outages, publishing
+from tests.faults import killing, outages, publishing, refusing
 from tests.faults.harness import Fault, Size
 from tests.faults.servers import DatabaseServer, MariaDB, PostgreSQL
 
@@ -92,6 +92,19 @@ ROWS: Final = (
         "The database killed (`kill -9`) under two workers, and started again",
         outages.database_crashed,
         _has_server,
+    ),
+    Row(
+        "The database read-only for {size.outage:g} s, as after a failover, in the middle of tasks",
+        outages.read_only_failover,
+        _has_server,
+    ),
+    Row(
+        "Outcomes that the database refuses, before {size.tasks} others (counted here)",
+        refusing.outcome_refused,
+    ),
+    Row(
+        "Outcomes that it refuses altogether, before {size.tasks} others (counted here)",
+        refusing.outcome_refused_altogether,
     ),
     Row(
         "Redis stopped for {size.outage:g} s in the middle of tasks, and pages published",

@@ -13,9 +13,11 @@ from redis.exceptions import OutOfMemoryError
 from tests.faults.harness import RESCUE_LIMIT, THREADS, Harness, Result, answer, rows
 from tests.faults.publishing import published_page
 from tests.processes import Process, wait_until
+from wagtail_async_hooks.outages import RECONNECT_INTERVAL
 
 GONE = "The database does not answer"
 BACK = "The database answers again"
+READ_ONLY = "The database refuses writes (read-only)"
 
 
 # The database -------------------------------------------------------------------------------
@@ -70,6 +72,36 @@ def database_crashed(harness: Harness) -> Result:
     assert all(worker.is_running() for worker in workers)
     harness.stop_calmly(*workers)
     return harness.result(numbers)
+
+
+def read_only_failover(harness: Harness) -> Result:
+    """Have the database refuse all writes for a while, as one does that became a standby.
+
+    It answers all that time: whoever connects anew at each error does nothing else.
+    """
+    assert harness.database is not None
+    worker = harness.ready_worker()
+    numbers = harness.submit(harness.size.tasks)
+    harness.wait_for_ends(THREADS + 1)
+    harness.database.set_read_only(True)
+    try:
+        wait_until(lambda: READ_ONLY in worker.said(), "the worker says that nothing is written")
+        before = harness.database.sessions()
+        time.sleep(harness.size.outage)
+        opened = harness.database.sessions() - before
+        # A new connection for each thread now and then, and what this asks.
+        most = (THREADS + 3) * (1 + harness.size.outage / RECONNECT_INTERVAL) + 2
+        assert opened <= most, f"{opened} new sessions in {harness.size.outage:g} s"
+    finally:
+        harness.database.set_read_only(False)
+    harness.wait_until_done()
+    harness.stop_calmly(worker)
+    said = worker.said()
+    assert said.count(READ_ONLY) == said.count(BACK) == 1, said
+    assert "Traceback" not in said
+    result = harness.result(numbers)
+    assert result.run_twice == 0
+    return result
 
 
 def claim_unheard_of(harness: Harness) -> Result:

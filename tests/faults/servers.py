@@ -185,6 +185,14 @@ class DatabaseServer(Server):
     user: ClassVar[str]
     NAME = "faults"
 
+    @abstractmethod
+    def set_read_only(self, on: bool) -> None:
+        """Have it refuse all writes of its clients, or take them again."""
+
+    @abstractmethod
+    def sessions(self) -> int:
+        """Return how many connections have been made to it, this one among them."""
+
     def settings(self) -> dict[str, Any]:
         """Return what differs in Django's ``DATABASES``."""
         return {"HOST": HOST, "PORT": str(self.port), "NAME": self.NAME, "USER": self.user}
@@ -250,6 +258,27 @@ class PostgreSQL(DatabaseServer):
             return False
         return True
 
+    def set_read_only(self, on: bool) -> None:
+        """See :class:`DatabaseServer`."""
+        setting = "on" if on else "off"
+        self._ask(f"ALTER SYSTEM SET default_transaction_read_only = {setting}")
+        self._ask("SELECT pg_reload_conf()")
+
+    def sessions(self) -> int:
+        """See :class:`DatabaseServer`."""
+        [(number,)] = self._ask(
+            f"SELECT sessions FROM pg_stat_database WHERE datname = '{self.NAME}'"
+        )
+        return int(number)
+
+    def _ask(self, statement: str) -> list[Any]:
+        import psycopg
+
+        where = {"host": HOST, "port": self.port, "user": self.user, "dbname": "postgres"}
+        with psycopg.connect(**where, autocommit=True) as connection:
+            done = connection.execute(statement)
+            return done.fetchall() if done.description else []
+
     def version(self) -> str:
         """See :class:`Server`."""
         return f"PostgreSQL {self.run(find_binary('postgres'), '--version').split()[2]}"
@@ -262,6 +291,8 @@ class MariaDB(DatabaseServer):
     account = "mysql"
     vendor = "mysql"
     user = "root"
+    ADMINISTRATOR = "administrator"
+    """Who may write while nobody else may."""
 
     def prepare(self) -> None:
         """See :class:`Server`."""
@@ -292,8 +323,32 @@ class MariaDB(DatabaseServer):
         except pymysql.OperationalError:
             return False
         with connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {self.NAME}")
+            if cursor.execute(f"SHOW DATABASES LIKE '{self.NAME}'"):
+                return True
+            cursor.execute(f"CREATE USER {self.ADMINISTRATOR}")
+            cursor.execute(f"GRANT ALL ON *.* TO {self.ADMINISTRATOR}")
+            cursor.execute("REVOKE READ ONLY ADMIN ON *.* FROM CURRENT_USER")
+            cursor.execute(f"CREATE DATABASE {self.NAME}")
         return True
+
+    def set_read_only(self, on: bool) -> None:
+        """See :class:`DatabaseServer`."""
+        self._ask(f"SET GLOBAL read_only = {int(on)}")
+
+    def sessions(self) -> int:
+        """See :class:`DatabaseServer`."""
+        [(_, number)] = self._ask("SHOW GLOBAL STATUS LIKE 'Connections'")
+        return int(number)
+
+    def _ask(self, statement: str) -> Any:
+        import pymysql
+
+        with (
+            pymysql.connect(host=HOST, port=self.port, user=self.ADMINISTRATOR) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            return cursor.fetchall()
 
     def _folders(self) -> list[str]:
         # A starting server deletes the temporary tables that it finds in its `tmpdir`. In that of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from tests.faults import outages
+from tests.faults import outages, refusing
 from tests.faults.harness import Fault, Harness
 
 pytestmark = pytest.mark.slow
@@ -17,12 +17,19 @@ pytestmark = pytest.mark.slow
         outages.database_stopped_while_busy,
         outages.database_stopped_while_idle,
         outages.database_crashed,
+        outages.read_only_failover,
     ],
 )
 def test_database__loses_nothing(server_harness: Harness, fault: Fault) -> None:
     result = fault(server_harness)
     assert result.submitted == result.run
     assert result.lost == 0
+
+
+@pytest.mark.parametrize("fault", [refusing.outcome_refused, refusing.outcome_refused_altogether])
+def test_refused_outcome__loses_nothing(harness: Harness, fault: Fault) -> None:
+    result = fault(harness)
+    assert (result.run, result.run_twice, result.lost) == (result.submitted, 0, 0)
 
 
 def skip_but_on_sqlite() -> None:

@@ -103,9 +103,8 @@ class DatabaseWaiter:
                 if lost != words:
                     logger.warning(
                         "The database %r cannot be watched, so that workers look into it every "
-                        "second. %s: %s",
+                        "second: %s",
                         self.alias,
-                        words,
                         in_one_line(error),
                         exc_info=None if is_of_database(error) else error,
                     )
