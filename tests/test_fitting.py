@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from wagtail_async_hooks import fitting
 from wagtail_async_hooks.fitting import fitted, json_fitted, limit_of, size_of
-from wagtail_async_hooks.ledger import DatabaseNow
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import (
     BackgroundTask,
     Counter,

@@ -141,7 +141,8 @@ def test_look__does_not_depend_on_the_zone_of_the_connection(
 def test_look__with_naive_times(settings: Any) -> None:
     settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Tokyo"
     found = recur(settings, sums=DAILY)
-    assert (row().next_due_at.hour, row().next_due_at.minute) == (3, 0)
+    local = row().next_due_at.astimezone(zoneinfo.ZoneInfo("Asia/Tokyo"))
+    assert (local.hour, local.minute) == (3, 0)
     Schedule.objects.update(next_due_at=datetime.datetime.now() - MINUTE)
 
     found.look()

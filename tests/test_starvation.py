@@ -109,7 +109,7 @@ ERRORS = {
     "retry": RetryTask,
     "retry at once": lambda: RetryTask(delay=0),
     "retry before now": lambda: RetryTask(delay=-60),
-    "retry at a past time": lambda: RetryTask(eta=utcnow() - datetime.timedelta(hours=1)),
+    "retry at a past time": lambda: RetryTask(eta=timezone.now() - datetime.timedelta(hours=1)),
     "cancelled and retried": lambda: CancelExecution(retry=True),
     "locked": lambda: TaskLockedException("a lock"),
     "rate": lambda: RateLimitExceeded("a rate", 0, retry=True),

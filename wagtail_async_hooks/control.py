@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Max, Model, QuerySet
-from django.utils import timezone
 
 from wagtail_async_hooks import signals
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.queue import CANCELLED, background
 from wagtail_async_hooks.records import State
 from wagtail_async_hooks.rows import columns_of_subject
@@ -58,7 +58,7 @@ def select(
     if states and all(each.is_final for each in states):
         given["finished_at__isnull"] = False  # so it is, and the index holds no others
     if older_than is not None:
-        given["enqueued_at__lt"] = timezone.now() - older_than
+        given["enqueued_at__lt"] = DatabaseNow() - older_than
     if subject is not None:
         given |= columns_of_subject(subject)
     if user is not None:

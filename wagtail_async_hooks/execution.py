@@ -22,14 +22,14 @@ from huey import signals as huey_signals
 from huey.api import Task
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution
+from huey.utils import utcnow
 
-from wagtail_async_hooks import current, describing, forks, retrying
+from wagtail_async_hooks import clock, current, describing, forks, retrying
 from wagtail_async_hooks.catching import as_exception, is_exception, original, stops
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
 from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.retrying import Discarded, PutOff
-from wagtail_async_hooks.rows import aware, is_later
 from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
 
 OUTAGE_TRIES: Final = 3
@@ -68,6 +68,7 @@ class Execution:
         self.result: Any = EmptyData
         self.due_at: datetime.datetime | None = self.task.eta
         self.again_at: datetime.datetime | None = None
+        self.again_in: float | None = None
         self.runs_again = False
         self.repeats = False
         self.was_called = False
@@ -93,9 +94,14 @@ class Execution:
         # It may have been begun before its time, in the place of others that it was merged with:
         # an eta that is still the same is no request for a delay.
         asked = self.task.eta != self.due_at
+        if asked and retrying.names_time(self.exception):
+            self.task.eta -= clock.database_now() - clock.now()  # as our clock will show it
         tries = self.claim.counted
+        self.again_in = None
         self.again_at = retrying.again_at(self.task, self.exception, tries, asked=asked)
         if self.again_at is not None:
+            # Our clock may be wrong: what is recorded is the delay.
+            self.again_in = (self.again_at - utcnow()).total_seconds()
             self.task.eta = self.again_at
 
     def broke_off(self, error: BaseException) -> None:
@@ -131,13 +137,19 @@ class Execution:
             outcome.error = _REASONS.get(self.signal, "")
         self._tell(outcome)
         if self.runs_again:
-            outcome.state = State.SCHEDULED if is_later(self.again_at) else State.WAITING
-            outcome.run_at = aware(self.again_at)
+            self._run_again(outcome)
         elif self.repeats:
             outcome.state = State.WAITING
         elif outcome.error_type and outcome.state is not State.SUCCEEDED:
             outcome.explanation = self._explanation()
         return outcome
+
+    def _run_again(self, outcome: Outcome) -> None:
+        outcome.state = State.WAITING
+        if self.again_in is not None and self.again_in > 0:
+            outcome.state = State.SCHEDULED
+            outcome.run_in = self.again_in
+            outcome.run_at = clock.database_now() + datetime.timedelta(seconds=self.again_in)
 
     def _explanation(self) -> str:
         """Return what the error means for an editor, if its author has said so."""

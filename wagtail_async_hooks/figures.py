@@ -54,4 +54,5 @@ def oldest_waiting() -> BackgroundTask | None:
 
 def waits_since(row: BackgroundTask) -> datetime.datetime:
     """Return since when a waiting task could have run."""
-    return max(row.enqueued_at, row.run_at or row.enqueued_at)
+    since: datetime.datetime = max(row.enqueued_at, row.run_at or row.enqueued_at)
+    return since

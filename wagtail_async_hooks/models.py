@@ -11,6 +11,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
+from wagtail_async_hooks.instants import InstantField
 from wagtail_async_hooks.records import ItemState, State
 
 
@@ -40,9 +41,14 @@ class Worker(models.Model):
     threads = models.PositiveSmallIntegerField()
     release = models.CharField(max_length=64)
     queues = models.TextField(blank=True, help_text=_("Those that it serves; blank for all."))
-    started_at = models.DateTimeField()
-    heartbeat_at = models.DateTimeField()
-    stopped_at = models.DateTimeField(null=True)
+    clock_ahead = models.IntegerField(
+        default=0,
+        db_default=0,
+        help_text=_("Seconds by which its host's clock is ahead of the database's."),
+    )
+    started_at = InstantField()
+    heartbeat_at = InstantField()
+    stopped_at = InstantField(null=True)
 
     class Meta:
         verbose_name = _("worker")
@@ -72,10 +78,11 @@ class BackgroundTask(models.Model):
     queue = ExactCharField(max_length=64, default="default")
     priority = models.IntegerField(default=0, help_text=_("Higher runs first."))
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
-    run_at = models.DateTimeField(null=True, help_text=_("Not before this time."))
-    latest_at = models.DateTimeField(
+    run_at = InstantField(null=True, help_text=_("Not before this time."))
+    latest_at = InstantField(
         null=True, help_text=_("Not after this time, however many follow it; if it is debounced.")
     )
+    expires_at = InstantField(null=True, help_text=_("Not to be begun after this time."))
     attempt = models.PositiveIntegerField(default=0, help_text=_("How often it was begun."))
     snoozes = models.PositiveIntegerField(
         default=0, help_text=_("How often its function asked to be called again later.")
@@ -109,9 +116,9 @@ class BackgroundTask(models.Model):
         related_name="+",
     )
     subject_id = ExactCharField(max_length=255, blank=True)
-    enqueued_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
+    enqueued_at = InstantField()
+    started_at = InstantField(null=True)
+    finished_at = InstantField(null=True)
     coalesce_key = ExactCharField(
         max_length=255,
         blank=True,
@@ -257,8 +264,8 @@ class TaskAttempt(models.Model):
         db_index=False,
         related_name="+",
     )
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField()
+    started_at = InstantField(null=True)
+    ended_at = InstantField()
     error = models.TextField(blank=True)
     error_type = models.CharField(max_length=255, blank=True)
     traceback = models.TextField(blank=True)
@@ -284,7 +291,7 @@ class Pause(models.Model):
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     name = ExactCharField(max_length=255, blank=True)
-    paused_at = models.DateTimeField()
+    paused_at = InstantField()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -328,7 +335,7 @@ class TaskItem(models.Model):
     is_told = models.BooleanField(
         default=False, help_text=_("What follows when all are done has been told of it.")
     )
-    ended_at = models.DateTimeField()
+    ended_at = InstantField()
 
     class Meta:
         verbose_name = _("object of a background task")
@@ -368,11 +375,9 @@ class Schedule(models.Model):
         max_length=255, blank=True, help_text=_("Blank where a function says when it is due.")
     )
     time_zone = models.CharField(max_length=255)
-    next_due_at = models.DateTimeField(null=True, help_text=_("When to look at it next."))
-    last_due_at = models.DateTimeField(null=True, help_text=_("The time that was kept last."))
-    last_skipped_at = models.DateTimeField(
-        null=True, help_text=_("The time that was not kept last.")
-    )
+    next_due_at = InstantField(null=True, help_text=_("When to look at it next."))
+    last_due_at = InstantField(null=True, help_text=_("The time that was kept last."))
+    last_skipped_at = InstantField(null=True, help_text=_("The time that was not kept last."))
     last_task = models.ForeignKey(
         BackgroundTask,
         null=True,
@@ -396,7 +401,7 @@ class StoredValue(models.Model):
     storage = models.CharField(max_length=64)
     key = ExactCharField(max_length=255)
     value = models.BinaryField()
-    expires_at = models.DateTimeField(null=True)
+    expires_at = InstantField(null=True)
 
     class Meta:
         constraints = [

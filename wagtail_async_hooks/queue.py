@@ -14,23 +14,23 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from asgiref.sync import async_to_sync
 from django.core.signals import setting_changed
 from django.db import transaction
-from django.utils import timezone
 from huey import signals as huey_signals
 from huey.api import Huey, PeriodicTask, Task, TaskWrapper, chord, group
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution, HueyException, TaskException
 from huey.storage import BaseStorage
-from huey.utils import Error, utcnow
+from huey.utils import Error
 
 from wagtail_async_hooks import (
     catching,
+    clock,
     conf,
     current,
     forks,
@@ -119,6 +119,28 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
         with self.huey.gathering():
             return super().map(items)
 
+    def s(self, *args: Any, **kwargs: Any) -> Task:
+        """Return a call, as Huey does; one for a time that is named remembers that."""
+        is_eta_named = kwargs.get("eta") is not None
+        task = super().s(*args, **kwargs)
+        if is_eta_named:
+            task.is_eta_named = True
+        return task
+
+    def schedule(
+        self,
+        args: Any = None,
+        kwargs: dict[str, Any] | None = None,
+        eta: datetime.datetime | None = None,
+        delay: Any = None,
+        *options: Any,
+        **named: Any,
+    ) -> Any:
+        """Record a call for later, as Huey does."""
+        at = args if eta is None and delay is None else eta
+        with self.huey.eta_named(isinstance(at, datetime.datetime)):
+            return super().schedule(args, kwargs, eta, delay, *options, **named)
+
     def _resolving(self, func: Callable[..., Any]) -> Callable[..., Any]:
         call = func
         if inspect.iscoroutinefunction(func):
@@ -173,6 +195,7 @@ class _ThreadState(threading.local):
 
     execution: Execution | None = None
     pending: Outcome | None = None
+    is_eta_named: bool = False
 
 
 class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
@@ -266,9 +289,12 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         :raises CannotSerialize: if an argument cannot be carried; nothing was recorded.
         """
         execution = self._thread.execution
+        is_eta_named, self._thread.is_eta_named = self._thread.is_eta_named, False
         if isinstance(task, group | chord):
             with self.gathering():
                 return super().enqueue(task)
+        if is_eta_named:
+            task.is_eta_named = True
         if self.immediate:
             tries = retrying.immediate_tries(task)
             if tries > retrying.IMMEDIATE_TRIES:
@@ -310,6 +336,15 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def gathering(self) -> AbstractContextManager[None]:
         """Return the context in which all that Huey enqueues is recorded at once, at its end."""
         return nullcontext() if self.immediate else self.storage.gathering()
+
+    @contextmanager
+    def eta_named(self, is_named: bool) -> Iterator[None]:
+        """Return the context in which the next task is enqueued whose time a caller has named."""
+        self._thread.is_eta_named = is_named
+        try:
+            yield
+        finally:
+            self._thread.is_eta_named = False
 
     def add_schedule(self, task: Task) -> None:
         """Record a task for its time."""
@@ -530,8 +565,9 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             tries = claim.counted - 1
             if isinstance(error, UnknownTask) and tries < len(UNKNOWN_TASK_DELAYS):
                 outcome.state = State.SCHEDULED
-                delay = datetime.timedelta(seconds=UNKNOWN_TASK_DELAYS[tries])
-                outcome.run_at = timezone.now() + delay
+                outcome.run_in = float(UNKNOWN_TASK_DELAYS[tries])
+                delay = datetime.timedelta(seconds=outcome.run_in)
+                outcome.run_at = clock.database_now() + delay
             self._pass_over(outcome)
             return None
         task.claim = claim
@@ -581,6 +617,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         What stops the process, such as Ctrl-C in its main thread, is raised again once the task is
         handed back.
         """
+        now = _moment_of_attempt(task) if timestamp is None else timestamp
         since = forks.generation()
         running = Running(task, _context_of(task), task.claim)
         execution = Execution(running)
@@ -589,8 +626,6 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         value = None
         try:
             signals.announce(signals.started, execution.claim.sender, task=execution.claim)
-            # By the worker's clock a task may not be due yet that is due by the database's.
-            now = timestamp or utcnow()
             with current.Entered(running):
                 value = contextvars.copy_context().run(
                     super().execute, task, now if task.eta is None else max(now, task.eta)
@@ -785,6 +820,20 @@ def _give_own_keys(task: Task) -> None:
     own_keys: keys.OwnKeys | None = getattr(task, "own_keys", None)
     if own_keys is not None:
         own_keys.give_to(task)
+
+
+def _moment_of_attempt(task: Task) -> datetime.datetime:
+    """Return what Huey is to take for the time: the database's, by which the task was claimed.
+
+    The times in its message are those of the process that recorded it, whose clock may be wrong;
+    whether it is due, and has expired, the claim has told.
+    """
+    now = clock.database_now().replace(tzinfo=None)
+    if task.eta is not None:
+        task.eta = min(task.eta, now)
+    if task.claim.is_expired is not None:
+        task.expires_resolved = now - datetime.timedelta(days=1) if task.claim.is_expired else None
+    return now
 
 
 def _forgets(task: Task) -> bool:

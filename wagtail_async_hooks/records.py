@@ -99,6 +99,8 @@ class Claim(TaskInfo):
     :param slot: its number among the running tasks of its queue, if that has a limit.
     :param looked_at: when this thread last looked for the first of all tasks, as told by
         ``time.monotonic()``, if that took long; since then it has looked behind its last one.
+    :param is_expired: whether it had expired by the database's clock; ``None`` if the row does not
+        say when it does.
     """
 
     deaths: int
@@ -114,6 +116,7 @@ class Claim(TaskInfo):
     put_off: bool = False
     slot: int | None = None
     looked_at: float = 0.0
+    is_expired: bool | None = None
 
     @property
     def counted(self) -> int:
@@ -156,6 +159,8 @@ class Outcome:
     :param explanation: what the error means, for editors.
     :param message: the message to run next time, if that is another one.
     :param run_at: when to run it again.
+    :param run_in: in how many seconds that is, if it does not depend on what a clock shows: then it
+        counts from when it is recorded, by the database's clock.
     :param messages: what the function had to tell the editor.
     :param was_called: whether the function was called, for those that were merged into it as well.
     :param progress: what it reported last, if that is not in the row yet.
@@ -174,6 +179,7 @@ class Outcome:
     explanation: str = ""
     message: bytes | None = None
     run_at: datetime.datetime | None = None
+    run_in: float | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     was_called: bool = True
     progress: Progress | None = None

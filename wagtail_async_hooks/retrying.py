@@ -171,6 +171,11 @@ def _import(path: str) -> Any:
     return import_string(path if "." in path else f"builtins.{path}")
 
 
+def names_time(error: BaseException | None) -> bool:
+    """Return whether an error names the time at which to run again, rather than a delay."""
+    return isinstance(error, RetryTask) and error.eta is not None
+
+
 def again_at(
     task: Task, error: BaseException | None, tries: int, *, asked: bool
 ) -> datetime.datetime | None:

@@ -6,14 +6,14 @@ import datetime
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.db.models import Model
 from django.http import HttpRequest
-from django.utils import timezone
 from huey.api import Task
 from huey.utils import utcnow
 
+from wagtail_async_hooks import instants
 from wagtail_async_hooks.describing import columns_of
+from wagtail_async_hooks.instants import NOW, FromNow, StateAt
 from wagtail_async_hooks.options import DEFAULT_QUEUE
 from wagtail_async_hooks.records import State, Subject
 
@@ -27,7 +27,7 @@ def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
 
     :param acting: primary key of who triggered it, unless a request among the arguments tells.
     """
-    state = State.SCHEDULED if is_later(task.eta) else State.WAITING
+    now = utcnow()
     return {
         "task_id": task.id,
         "name": name_of(task),
@@ -36,10 +36,10 @@ def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
         "message": message,
         "queue": getattr(task, "queue", None) or DEFAULT_QUEUE,
         "priority": task.priority or 0,
-        "state": state.value,
-        "run_at": aware(task.eta),
-        "latest_at": aware(getattr(task, "latest_at", None)),
-        "enqueued_at": timezone.now(),
+        **_due(task, now),
+        "latest_at": _from(now, getattr(task, "latest_at", None)),
+        "expires_at": _expiry(task, now),
+        "enqueued_at": NOW,
         "user_id": _user_key(task, acting),
         "coalesce_key": getattr(task, "coalesce_key", ""),
         "exclusive_key": getattr(task, "exclusive_key", ""),
@@ -54,22 +54,48 @@ def name_of(task: Task) -> str:
 
 
 def is_later(moment: datetime.datetime | None) -> bool:
-    """Tell whether one of Huey's times is still to come."""
+    """Return whether one of Huey's times is still to come, by this process's clock."""
     return moment is not None and moment > utcnow()
 
 
 def aware(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """Huey's times are naive and in UTC; Django's follow ``USE_TZ``."""
-    if moment is None:
-        return None
-    aware = moment.replace(tzinfo=datetime.UTC)
-    return aware if settings.USE_TZ else timezone.make_naive(aware)
+    """Return one of Huey's times, which are naive and in UTC, as an instant."""
+    return None if moment is None else moment.replace(tzinfo=datetime.UTC)
 
 
 def naive(moment: datetime.datetime) -> datetime.datetime:
     """Return one of Django's times as Huey's are: naive, and in UTC."""
-    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return aware.astimezone(datetime.UTC).replace(tzinfo=None)
+    return instants.aware(moment).replace(tzinfo=None)
+
+
+# When ---------------------------------------------------------------------------------------
+#
+# Huey makes a time of each delay by the clock of the process that asks for it, which may be wrong.
+# So what is recorded is how long that time is away from now, and the database's clock says what
+# that comes to. Only a time that the caller has named means itself.
+
+
+def _due(task: Task, now: datetime.datetime) -> dict[str, Any]:
+    """Return the columns that say when a task is due, and what state that comes to."""
+    if task.eta is None:
+        return {"state": State.WAITING.value}
+    if getattr(task, "is_eta_named", False):
+        moment = task.eta.replace(tzinfo=datetime.UTC)
+        return {"state": StateAt(moment), "run_at": moment}
+    state = State.SCHEDULED if task.eta > now else State.WAITING
+    return {"state": state.value, "run_at": _from(now, task.eta)}
+
+
+def _expiry(task: Task, now: datetime.datetime) -> Any:
+    if task.expires_resolved is None:
+        return None
+    if isinstance(task.expires, datetime.datetime):
+        return aware(task.expires_resolved)
+    return _from(now, task.expires_resolved)
+
+
+def _from(now: datetime.datetime, moment: datetime.datetime | None) -> FromNow | None:
+    return None if moment is None else FromNow((moment - now).total_seconds())
 
 
 def _arguments(task: Task) -> tuple[Any, ...]:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 from huey.api import PeriodicTask, Task, TaskWrapper
 
-from wagtail_async_hooks import conf, functions, ledger, scheduled_publishing
+from wagtail_async_hooks import clock, conf, functions, ledger, scheduled_publishing
 from wagtail_async_hooks.commands import called, run_command
 from wagtail_async_hooks.conf import ScheduleEntry
 from wagtail_async_hooks.context import Context
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.keys import key_of
 from wagtail_async_hooks.models import Schedule
 from wagtail_async_hooks.queue import background
@@ -79,11 +79,13 @@ class Status:
 def entries() -> list[Status]:
     """Return what is known of all that recurs, by name; times are aware and in UTC."""
     entries = known()
-    rows = {}
+    rows, now = {}, clock.now()
     if entries and conf.current().backend:  # else there need not be any tables
         found = Schedule.objects.using(ledger.database()).filter(name__in=list(entries))
-        rows = {row.name: row for row in found.select_related("last_task")}
-    return [_status(entry, rows.get(name)) for name, entry in sorted(entries.items())]
+        known_rows = found.select_related("last_task").annotate(clock=DatabaseNow())
+        rows = {row.name: row for row in known_rows}
+        now = next((row.clock for row in rows.values()), now)
+    return [_status(entry, rows.get(name), now) for name, entry in sorted(entries.items())]
 
 
 def known() -> dict[str, Entry]:
@@ -135,19 +137,6 @@ def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
     return functions.call(find_function(given.function), *args, **kwargs)
 
 
-def aware(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """Return the moment of a column, whose times follow ``USE_TZ``."""
-    if moment is None:
-        return None
-    known = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return known.astimezone(datetime.UTC)
-
-
-def stored(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """Return what a column holds of a moment."""
-    return moment if moment is None or settings.USE_TZ else timezone.make_naive(moment)
-
-
 def _for_nobody(task: PeriodicTask) -> Task:
     task.context_carried = Context()  # nobody acts then, as when cron calls a command
     return task
@@ -183,21 +172,21 @@ def _what_runs(name: str, given: ScheduleEntry) -> tuple[TaskWrapper, tuple[Any,
     return (found, ()) if isinstance(found, TaskWrapper) else (run_function, (name,))
 
 
-def _status(entry: Entry, row: Schedule | None) -> Status:
+def _status(entry: Entry, row: Schedule | None, now: datetime.datetime) -> Status:
     crontab, time_zone = entry.plan
-    upcoming = entry.times.after(datetime.datetime.now(datetime.UTC)) if crontab else None
+    upcoming = entry.times.after(now) if crontab else None
     status = partial(Status, entry.name, entry.what, crontab, time_zone, entry.missed)
     if row is None:
         return status(upcoming)
     if crontab and row.next_due_at is not None and (row.crontab, row.time_zone) == entry.plan:
-        upcoming = aware(row.next_due_at)
+        upcoming = row.next_due_at
     task = row.last_task
     return status(
         upcoming,
-        last_due_at=aware(row.last_due_at),
-        last_skipped_at=aware(row.last_skipped_at),
+        last_due_at=row.last_due_at,
+        last_skipped_at=row.last_skipped_at,
         task=row.last_task_id,
         state=State(task.state) if task else None,
-        started_at=aware(task.started_at) if task else None,
-        ended_at=aware(task.finished_at) if task else None,
+        started_at=task.started_at if task else None,
+        ended_at=task.finished_at if task else None,
     )

@@ -28,11 +28,16 @@ from wagtail.models import DraftStateMixin, Page, Revision
 
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.context import Context
+from wagtail_async_hooks.exceptions import Snooze
+from wagtail_async_hooks.instants import as_django, aware
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.rows import naive, name_of
 from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
+
+OTHERS_TURN: Final = 60.0
+"""Seconds after which what this host would not publish yet is begun again, perhaps by another."""
 
 LATE: Final = 60.0
 """Seconds after its time from which on an object's history says how late something happened."""
@@ -86,6 +91,7 @@ def _plan(
     """Record a task for a moment, in place of the one that is planned for the same object."""
     label = _label(subject)
     made = task.task_class((subject, *arguments), {}, eta=moment and naive(moment))
+    made.is_eta_named = True
     made.coalesce_key = label
     made.context_carried = Context()  # nobody acts then: as with Wagtail's command
 
@@ -119,9 +125,10 @@ def publish_revision(subject: models.Model, revision: Any) -> None:
             .filter(pk=revision, approved_go_live_at__isnull=False)
             .first()
         )
-        if found is None or found.approved_go_live_at > timezone.now():
+        due = None if found is None else found.approved_go_live_at
+        if due is None or aware(due) > ledger.clock():
             raise CancelExecution("it is not scheduled any more", retry=False)
-        due = found.approved_go_live_at
+        _wait_for_wagtail(due)
         found.publish(log_action="wagtail.publish.scheduled")
         _explain(subject, due, "publish")
 
@@ -136,11 +143,24 @@ def expire(subject: models.Model) -> None:
     with transaction.atomic(using=alias):
         rows: Any = type(subject)._base_manager.using(alias)
         found = rows.select_for_update().filter(pk=subject.pk, live=True).first()
-        if found is None or found.expire_at is None or found.expire_at > timezone.now():
+        due = None if found is None else found.expire_at
+        if due is None or aware(due) > ledger.clock():
             raise CancelExecution("it does not expire any more", retry=False)
-        due = found.expire_at
         found.unpublish(set_expired=True, log_action="wagtail.unpublish.scheduled")
         _explain(subject, due, "unpublish")
+
+
+def _wait_for_wagtail(due: datetime.datetime) -> None:
+    """Ask to be called again later if Wagtail would not publish yet, but plan it once more.
+
+    :param due: the time as Wagtail has it, which it compares with this host's clock. That may be
+        behind the database's. And with ``USE_TZ=False`` both are local times, of which an hour
+        comes twice where clocks are put back: what was due in the first is not, in the second.
+    :raises Snooze: for as long as that takes, or until another host may come to it.
+    """
+    seconds = (due - timezone.now()).total_seconds()
+    if seconds >= 0:
+        raise Snooze(min(seconds + 0.001, OTHERS_TURN))
 
 
 # Catch up -----------------------------------------------------------------------------------
@@ -162,7 +182,8 @@ def catch_up() -> int:
 
     :returns: how many.
     """
-    overdue = [*_to_expire(), *_to_publish()]
+    now = ledger.clock()
+    overdue = [*_to_expire(now), *_to_publish(now)]
     under_way = ledger.under_way({name_of(due.task.task_class()) for due in overdue})
     late = [due for due in overdue if due.key not in under_way]
     for due in late:
@@ -184,18 +205,18 @@ class _Due(NamedTuple):
         return name_of(self.task.task_class()), _label(self.subject)
 
 
-def _to_expire() -> Iterator[_Due]:
+def _to_expire(now: datetime.datetime) -> Iterator[_Due]:
     drafts = [m for m in apps.get_models() if issubclass(m, DraftStateMixin)]
     for model in [Page, *(m for m in drafts if not issubclass(m, Page))]:
         rows: Any = model._base_manager.using(router.db_for_write(model))
-        for found in rows.filter(live=True, expire_at__lt=timezone.now()):
+        for found in rows.filter(live=True, expire_at__lt=as_django(now)):
             subject = found.specific if isinstance(found, Page) else found
             yield _Due(expire, subject, found.expire_at)
 
 
-def _to_publish() -> Iterator[_Due]:
+def _to_publish(now: datetime.datetime) -> Iterator[_Due]:
     revisions = Revision.objects.using(router.db_for_write(Revision))
-    for revision in revisions.filter(approved_go_live_at__lt=timezone.now()):
+    for revision in revisions.filter(approved_go_live_at__lt=as_django(now)):
         subject = revision.content_object
         if subject is not None:
             yield _Due(publish_revision, subject, revision.approved_go_live_at, (revision.pk,))
@@ -206,7 +227,8 @@ def _to_publish() -> Iterator[_Due]:
 
 def _explain(subject: models.Model, due: datetime.datetime, what: str) -> None:
     """Say in the object's history how late something happened, and why."""
-    seconds = (timezone.now() - due).total_seconds()
+    due = aware(due)
+    seconds = (ledger.clock() - due).total_seconds()
     if seconds < LATE:
         return
     gap = ledger.without_worker(due)
@@ -257,7 +279,8 @@ def _why(gap: list[str | None] | None) -> str:
 def _told(moment: str | None) -> str:
     if moment is None:
         return ""
-    local = timezone.localtime(datetime.datetime.fromisoformat(moment))
+    instant = aware(datetime.datetime.fromisoformat(moment))
+    local = instant.astimezone(timezone.get_current_timezone())
     return str(date_format(local, "SHORT_DATETIME_FORMAT"))
 
 

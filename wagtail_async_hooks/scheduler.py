@@ -12,17 +12,16 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
+from django.db import DatabaseError, InterfaceError, transaction
 
 from wagtail_async_hooks import ledger, schedule
 from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.error_texts import report
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import BackgroundTask, Schedule
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.records import State
-from wagtail_async_hooks.schedule import Entry, aware, stored
+from wagtail_async_hooks.schedule import Entry
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class Scheduler:
         self._seen.update(entries)
 
     def _look_at(self, entry: Entry, row: Schedule, now: datetime.datetime) -> None:
-        due = aware(row.next_due_at)
+        due = row.next_due_at
         if due is None or _was_set_back(row, now):
             _plan(entry, row, now)
         elif (row.crontab, row.time_zone) != entry.plan:
@@ -75,22 +74,11 @@ class Scheduler:
 
 def _read(names: Iterable[str]) -> tuple[Mapping[str, Schedule], datetime.datetime]:
     """Return the rows by name, and the time."""
-    connection = connections[ledger.database()]
-    named = Schedule.objects.using(connection.alias).filter(name__in=list(names))
-    rows: Mapping[str, Any] = {row.name: row for row in named.annotate(clock=ledger.DatabaseNow())}
+    named = Schedule.objects.using(ledger.database()).filter(name__in=list(names))
+    rows: Mapping[str, Any] = {row.name: row for row in named.annotate(clock=DatabaseNow())}
     for row in rows.values():
-        return rows, _utc(connection, row.clock)
-    return rows, datetime.datetime.now(datetime.UTC)
-
-
-def _utc(connection: BaseDatabaseWrapper, clock: datetime.datetime) -> datetime.datetime:
-    """Return what the database's clock says, which is in UTC on all but PostgreSQL.
-
-    There, Django takes it for a time of the connection's time zone.
-    """
-    if connection.vendor != "postgresql":
-        return clock.replace(tzinfo=datetime.UTC)
-    return timezone.make_aware(clock) if timezone.is_naive(clock) else clock
+        return rows, row.clock
+    return rows, ledger.clock()
 
 
 def _create(entries: Iterable[Entry], now: datetime.datetime) -> None:
@@ -100,7 +88,7 @@ def _create(entries: Iterable[Entry], now: datetime.datetime) -> None:
             name=entry.name,
             crontab=entry.plan[0],
             time_zone=entry.plan[1],
-            next_due_at=stored(entry.times.after(now)),
+            next_due_at=entry.times.after(now),
         )
         for entry in entries
     ]
@@ -120,7 +108,7 @@ def _plan(entry: Entry, row: Schedule, now: datetime.datetime) -> None:
     columns: dict[str, Any] = {
         "crontab": crontab,
         "time_zone": time_zone,
-        "next_due_at": stored(entry.times.after(now)),
+        "next_due_at": entry.times.after(now),
     }
     if _was_set_back(row, now):
         columns["last_due_at"] = None
@@ -130,7 +118,7 @@ def _plan(entry: Entry, row: Schedule, now: datetime.datetime) -> None:
 
 def _was_set_back(row: Schedule, now: datetime.datetime) -> bool:
     """Tell whether the clock is so far behind the last run that it must have been wrong then."""
-    last = aware(row.last_due_at)
+    last = row.last_due_at
     return last is not None and (last - now).total_seconds() > SET_BACK
 
 
@@ -149,16 +137,16 @@ def _run(entry: Entry, row: Schedule, first: datetime.datetime, now: datetime.da
     """Record the task of an entry that is due, unless another worker does, or it is left out."""
     due = _latest(entry, first, now)
     with transaction.atomic(using=ledger.database()):
-        if not _change(row, {"next_due_at": stored(entry.times.after(now))}):
+        if not _change(row, {"next_due_at": entry.times.after(now)}):
             return
-        last = aware(row.last_due_at)
+        last = row.last_due_at
         if due is None or (last is not None and due <= last):
             return
         why_not = _why_left_out(entry, row, due, now)
         task = None if why_not else _record(entry)
-        columns: dict[str, Any] = {"last_skipped_at": stored(due)}
+        columns: dict[str, Any] = {"last_skipped_at": due}
         if task is not None:
-            columns = {"last_due_at": stored(due), "last_task": task}
+            columns = {"last_due_at": due, "last_task": task}
         Schedule.objects.using(ledger.database()).filter(pk=row.pk).update(**columns)
     if why_not:
         logger.warning(

@@ -36,6 +36,7 @@ from wagtail_async_hooks.scheduler import Scheduler
 from wagtail_async_hooks.serving import Serving, told_of
 from wagtail_async_hooks.storage.waiting import Waiter
 from wagtail_async_hooks.supervisor import STOP_SIGNALS
+from wagtail_async_hooks.timekeeping import Timekeeper
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +164,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         outage: Outage,
         serving: Serving,
         recurring: Scheduler | None,
+        timekeeper: Timekeeper,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -171,6 +173,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         self._recurring = recurring
         self._outage = outage
         self._pruner = Pruner(worker, HEARTBEAT_TIMEOUT)
+        self._timekeeper = timekeeper
         self._last_beat = float("-inf")
         self._judges_from = float("-inf")
         self._unheard: set[tuple[int, int]] = set()
@@ -199,7 +202,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         """
         if self._worker in ledger.silent_workers(HEARTBEAT_TIMEOUT / 2):
             self._judges_from = now + HEARTBEAT_TIMEOUT
-        ledger.beat(self._worker)
+        ledger.beat(self._worker, self._timekeeper.look())
         self._last_beat = now
         self._serving.keep_bell_short(HEARTBEAT_TIMEOUT)
         self._hand_back_unheard()
@@ -269,10 +272,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         parent: int | None = None,
     ) -> None:
         self.parent = parent
+        timekeeper = Timekeeper()
         self.drain = drain
         self.max_seconds = max_seconds
         self._outage = outage = Outage()
-        register = partial(_register, threads, told_of(queues, exclude_queues))
+        register = partial(_register, threads, told_of(queues, exclude_queues), timekeeper)
         self.row: Worker = self._insist(register)
         self.activity = Activity(threads)
         self.serving = Serving(queue, queues, exclude_queues)
@@ -295,6 +299,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             outage=outage,
             serving=self.serving,
             recurring=self.recurring,
+            timekeeper=timekeeper,
         )
         super().__init__(
             queue,
@@ -425,7 +430,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             raise KeyboardInterrupt  # do not wait for what runs
 
 
-def _register(threads: int, queues: str) -> Worker:
+def _register(threads: int, queues: str, timekeeper: Timekeeper) -> Worker:
     """Record this process as a worker."""
     return ledger.register_worker(
         Worker(
@@ -435,6 +440,7 @@ def _register(threads: int, queues: str) -> Worker:
             threads=threads,
             release=__version__,
             queues=queues,
+            clock_ahead=timekeeper.look(),
         )
     )
 

@@ -7,7 +7,7 @@ for dead cannot overwrite what its successor did.
 """
 
 from wagtail_async_hooks.ledger.attempts import attempts
-from wagtail_async_hooks.ledger.base import BATCH, DatabaseNow, database, info
+from wagtail_async_hooks.ledger.base import BATCH, clock, database, info
 from wagtail_async_hooks.ledger.claiming import step, waits
 from wagtail_async_hooks.ledger.history import prune, prune_workers
 from wagtail_async_hooks.ledger.items import (
@@ -64,7 +64,6 @@ __all__ = [
     "BATCH",
     "LARGE",
     "RETRIABLE",
-    "DatabaseNow",
     "add_pause",
     "alive",
     "attempts",
@@ -72,6 +71,7 @@ __all__ = [
     "cancel",
     "cancel_all",
     "cancel_scheduled",
+    "clock",
     "database",
     "delete",
     "discard",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from django.db import connections
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.ledger.base import TABLE, database, moment_of
+from wagtail_async_hooks.instants import NOW, adapted, placed
+from wagtail_async_hooks.ledger.base import TABLE, database
 from wagtail_async_hooks.models import TaskAttempt
 from wagtail_async_hooks.records import State
 
@@ -48,14 +48,14 @@ def keep_attempt(
     :param ended_at: now, if not given.
     """
     connection = connections[alias]
-    moment = moment_of(connection, ended_at or timezone.now())
+    ended, told = placed(adapted(ended_at, connection) or NOW, connection)
     errors = {"error": error, "error_type": error_type, "traceback": traceback}
-    told: list[Any] = [moment, *fitted(TaskAttempt, errors, connection).values()]
+    told += fitted(TaskAttempt, errors, connection).values()
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {ATTEMPTS} (task_id, number, worker_id, started_at, "
             "ended_at, error, error_type, traceback) "
-            f"SELECT id, attempt, worker_id, started_at, %s, %s, %s, %s FROM {TABLE} "
+            f"SELECT id, attempt, worker_id, started_at, {ended}, %s, %s, %s FROM {TABLE} "
             "WHERE id = %s AND attempt = %s AND state = %s",
             [*told, task.pk, task.attempt, state.value],
         )

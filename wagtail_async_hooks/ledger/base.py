@@ -1,14 +1,14 @@
-"""What all parts of the ledger share: which database, whose clock, and how a row is told of."""
+"""What all parts of the ledger share: which database, and how a row is told of."""
 
 from __future__ import annotations
 
 import datetime
-from typing import Any, Final
+from typing import Final
 
-from django.db import router
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Now
 
+from wagtail_async_hooks import instants
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import TaskInfo
 
@@ -29,16 +29,14 @@ BATCH_SIZE: Final = 1_000_000
 """Bytes of messages that are put into one statement, unless one alone is longer."""
 
 
-class DatabaseNow(Now):
-    """The database's clock, in UTC on every database."""
-
-    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
-
-
 def database() -> str:
     """Return the alias of the database that holds the ledger; Django's routers decide."""
     return router.db_for_write(BackgroundTask)
+
+
+def clock() -> datetime.datetime:
+    """Return what the clock of the ledger's database says; one query."""
+    return instants.ask(connections[database()])
 
 
 def info(row: BackgroundTask) -> TaskInfo:
@@ -46,11 +44,6 @@ def info(row: BackgroundTask) -> TaskInfo:
     return TaskInfo(
         row.pk, row.task_id, row.name, row.hook, row.function, row.queue, row.priority, row.attempt
     )
-
-
-def moment_of(connection: BaseDatabaseWrapper, moment: datetime.datetime | None) -> Any:
-    """Return a moment as a database's driver takes it."""
-    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def lock_of(connection: BaseDatabaseWrapper) -> str:

@@ -6,19 +6,20 @@ running it.
 
 from __future__ import annotations
 
+import datetime
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
+from wagtail_async_hooks.instants import NOW, FromNow, adapted, placed
 from wagtail_async_hooks.ledger import driver, postgresql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
-from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of, moment_of
+from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
 from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, slot_of
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
 from wagtail_async_hooks.ledger.notices import add_notice
@@ -31,12 +32,13 @@ _COLLISIONS: Final = 20
 """How often a claim is tried again that took a task whose exclusive key, or whose slot in its
 queue, somebody else's claim took in the same instant. Each time, somebody got on."""
 
-_BEGIN: Final = (
-    f"UPDATE {TABLE} SET state = 'running', attempt = attempt + 1, worker_id = %s, started_at = %s"
-)
+_BEGIN: Final = f"UPDATE {TABLE} SET state = 'running', attempt = attempt + 1, worker_id = %s"
 
 # Of the two rows that one statement changes, the one that ends is the one that runs.
 _IF_ENDED: Final = "CASE WHEN state = 'running' THEN"
+
+_EXPIRED: Final = "expires_at <"
+"""Ends with the clock: nothing is said where nothing expires."""
 
 # Huey keeps revocations under keys that begin with r: (one task) and rt: (a function's tasks).
 _REVOCATIONS: Final = (
@@ -142,13 +144,15 @@ def _finish_and_claim(
     """Do both in one round trip, by a statement that commits by itself."""
     if _by_function(connection, EVERYTHING):
         return _call_function(connection, outcome, worker, suspects)
-    ended, now = outcome.claim, moment_of(connection, timezone.now())
-    columns = _columns(connection, outcome, now)
+    ended = outcome.claim
+    columns = _columns(connection, outcome)
     state = columns.pop("state")
+    said, values = _said(connection, columns)
+    _, now = NOW.sql(connection)
     changed = driver.rows_of(
         connection,
-        _for_both(connection.alias, suspects, tuple(columns)),
-        [state, worker, now, *columns.values(), ended.pk, ended.pk, ended.attempt],
+        _for_both(connection.alias, suspects, tuple(said.items())),
+        [state, worker, *now, *values, ended.pk, ended.pk, ended.attempt, *now],
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
@@ -159,25 +163,40 @@ def _finish_and_claim(
 
 
 @functools.lru_cache(maxsize=64)
-def _for_both(alias: str, suspects: bool, columns: tuple[str, ...]) -> str:
+def _for_both(alias: str, suspects: bool, columns: tuple[tuple[str, str], ...]) -> str:
     """Return SQLite's statement for both, which is the same for most tasks.
 
-    :param columns: what an outcome changes beside the state.
+    :param columns: what an outcome changes beside the state, and what the statement says for it.
     """
     connection = connections[alias]
     [choice] = choices(connection, suspects, EVERYTHING)
     # The row that ended may wait again, given up for dead: then it is not this statement's to take.
-    changes = "".join(f", {column} = {_IF_ENDED} %s ELSE {column} END" for column in columns)
+    changes = "".join(
+        f", {column} = {_IF_ENDED} {said} ELSE {column} END" for column, said in columns
+    )
+    now, _ = NOW.sql(connection)
     return (
         f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
         f"attempt = {_IF_ENDED} attempt ELSE attempt + 1 END, "
         f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
-        f"started_at = {_IF_ENDED} started_at ELSE %s END, "
+        f"started_at = {_IF_ENDED} started_at ELSE {now} END, "
         f"slot = NULL{changes} "
         f"WHERE id IN (%s, (SELECT id {choice.source(connection)})) "
         "AND (id <> %s OR (attempt = %s AND state = 'running')) "
-        f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}"
+        f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}, {_EXPIRED} {now}"
     )
+
+
+def _said(
+    connection: BaseDatabaseWrapper, columns: Mapping[str, Any]
+) -> tuple[dict[str, str], list[Any]]:
+    """Return what a statement says for each of some columns, and the values that it needs."""
+    said: dict[str, str] = {}
+    values: list[Any] = []
+    for name, value in columns.items():
+        said[name], parameters = placed(value, connection)
+        values += parameters
+    return said, values
 
 
 def _call_function(
@@ -198,12 +217,12 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
             error_type=outcome.error_type,
             traceback=outcome.traceback,
         )
-    columns = _columns(connection, outcome, moment_of(connection, timezone.now()))
-    assignments = ", ".join(f"{name} = %s" for name in columns)
+    columns, values = _said(connection, _columns(connection, outcome))
+    assignments = ", ".join(f"{name} = {said}" for name, said in columns.items())
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s AND state = %s",
-            [*columns.values(), claim.pk, claim.attempt, State.RUNNING.value],
+            [*values, claim.pk, claim.attempt, State.RUNNING.value],
         )
         kept = bool(cursor.rowcount == 1)
     if kept and _tells(outcome):
@@ -228,15 +247,14 @@ def _separates(outcome: Outcome) -> bool:
     return bool(outcome.claim.coalesce_key) and outcome.state.is_final and not outcome.was_called
 
 
-def _columns(connection: BaseDatabaseWrapper, outcome: Outcome, now: Any) -> dict[str, Any]:
-    """Return what an outcome changes in its row.
-
-    :param now: this moment, as the driver takes it.
-    """
+def _columns(connection: BaseDatabaseWrapper, outcome: Outcome) -> dict[str, Any]:
+    """Return what an outcome changes in its row."""
     claim = outcome.claim
     columns: dict[str, Any] = {}
     if not outcome.state.is_final:
         columns["run_at"] = outcome.run_at
+        if outcome.run_in is not None:
+            columns["run_at"] = FromNow(outcome.run_in)
         columns["latest_at"] = None  # its burst is over
     if outcome.result is not None:
         columns["result"] = outcome.result
@@ -252,12 +270,12 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome, now: Any) -> dic
         columns |= errors_of(outcome)
     if columns:
         columns = fitted(BackgroundTask, columns, connection)
-    if "run_at" in columns:
-        columns["run_at"] = moment_of(connection, columns["run_at"])
+    if isinstance(columns.get("run_at"), datetime.datetime):
+        columns["run_at"] = adapted(columns["run_at"], connection)
     if "messages" in columns:
         columns["messages"] = connection.ops.adapt_json_value(columns["messages"], None)
     if outcome.state.is_final:
-        columns["finished_at"] = now
+        columns["finished_at"] = NOW
     return {"state": outcome.state.value, **columns}
 
 
@@ -266,55 +284,59 @@ def _claim(
 ) -> Claim | None:
     if _by_function(connection, bounds):
         return _call_function(connection, None, worker, suspects)[1]
-    began = (worker, moment_of(connection, timezone.now()))
     take = _update_returning if _updates_return(connection) else _select_then_update
     for choice in choices(connection, suspects, bounds):
-        row = take(connection, choice, began, slot_of(bounds))
+        row = take(connection, choice, worker, slot_of(bounds))
         if row is not None:
             return _as_claim(row, worker)
     return None
 
 
 def _as_claim(row: tuple[Any, ...], worker: int | None, looked_at: float = 0.0) -> Claim:
-    *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-2]
-    slot, revocations = row[-2:]
+    *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-3]
+    slot, revocations, expired = row[-3:]
     columns += [bytes(message), coalesce_key, exclusive_key, bool(cancelled), worker]
     # Of those with a coalesce key another one may run, from behind tasks that wait.
     looked_at = 0.0 if coalesce_key else looked_at
     columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, looked_at]
+    columns.append(None if expired is None else bool(expired))
     return Claim(*columns)
 
 
 def _update_returning(
-    connection: BaseDatabaseWrapper, choice: Choice, began: Sequence[Any], slot: Sql
+    connection: BaseDatabaseWrapper, choice: Choice, worker: int | None, slot: Sql
 ) -> tuple[Any, ...] | None:
     chosen = choice.where.text
     if choice.order:
         chosen = f"id = (SELECT id {choice.source(connection)}{lock_of(connection)})"
+    now, said = NOW.sql(connection)
     rows = driver.rows_of(
         connection,
-        f"{_BEGIN}, slot = {slot.text} WHERE {chosen} RETURNING {CLAIMED}, slot, {_REVOCATIONS}",
-        [*began, *slot.parameters, *choice.where.parameters],
+        f"{_BEGIN}, started_at = {now}, slot = {slot.text} WHERE {chosen} "
+        f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}, {_EXPIRED} {now}",
+        [worker, *said, *slot.parameters, *choice.where.parameters, *said],
     )
     return rows[0] if rows else None
 
 
 def _select_then_update(
-    connection: BaseDatabaseWrapper, choice: Choice, began: Sequence[Any], slot: Sql
+    connection: BaseDatabaseWrapper, choice: Choice, worker: int | None, slot: Sql
 ) -> tuple[Any, ...] | None:
     """Claim on a database without ``UPDATE … RETURNING``; the caller holds a transaction."""
+    now, said = NOW.sql(connection)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {CLAIMED}, {slot.text}, {_REVOCATIONS} "
+            f"SELECT {CLAIMED}, {slot.text}, {_REVOCATIONS}, {_EXPIRED} {now} "
             f"{choice.source(connection)}{lock_of(connection)}",
-            [*slot.parameters, *choice.where.parameters],
+            [*slot.parameters, *said, *choice.where.parameters],
         )
         row = cursor.fetchone()
         if row is None:
             return None
-        *_, number, _ = row
+        *_, number, _, _ = row
         cursor.execute(
-            f"{_BEGIN}, slot = %s WHERE id = %s AND state = 'waiting'", [*began, number, row[0]]
+            f"{_BEGIN}, started_at = {now}, slot = %s WHERE id = %s AND state = 'waiting'",
+            [worker, *said, number, row[0]],
         )
         if cursor.rowcount != 1:
             return None

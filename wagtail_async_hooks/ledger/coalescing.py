@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Min, QuerySet
-from django.utils import timezone
 
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, INFO, TABLE, info, lock_of
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Claim, State, TaskInfo
@@ -148,12 +148,14 @@ def _burst(tasks: QuerySet[BackgroundTask], claim: Claim, alike: list[TaskInfo])
         some = tasks.filter(pk__in=keys[first : first + BATCH])
         ends.append(some.aggregate(end=Min("latest_at"))["end"])
     latest_at = min(end for end in ends if end is not None)  # the newest has one
-    run_at = min(tasks.values_list("run_at", flat=True).get(pk=alike[-1].pk), latest_at)
-    return _Burst(run_at, latest_at) if run_at > timezone.now() else None
+    newest = tasks.annotate(clock=DatabaseNow()).values_list("run_at", "clock")
+    run_at, now = newest.get(pk=alike[-1].pk)
+    run_at = min(run_at, latest_at)
+    return _Burst(run_at, latest_at) if run_at > now else None
 
 
 def _merged_into(task: TaskInfo) -> dict[str, Any]:
-    return {"state": State.MERGED, "merged_into": task.pk, "finished_at": timezone.now()}
+    return {"state": State.MERGED, "merged_into": task.pk, "finished_at": DatabaseNow()}
 
 
 def _take_over(
@@ -165,14 +167,16 @@ def _take_over(
         state=State.RUNNING,
         attempt=F("attempt") + 1,
         worker_id=worker,
-        started_at=timezone.now(),
+        started_at=DatabaseNow(),
         slot=claim.slot,
     )
-    told = "deaths", "message", "exclusive_key", "latest_at"
-    deaths, message, exclusive_key, latest_at = row.values_list(*told).get()
+    told = "deaths", "message", "exclusive_key", "latest_at", "expires_at", "clock"
+    known = row.annotate(clock=DatabaseNow()).values_list(*told).get()
+    deaths, message, exclusive_key, latest_at, expires_at, now = known
     columns = {field.name: getattr(newest, field.name) for field in fields(TaskInfo)}
     columns |= {"attempt": newest.attempt + 1, "deaths": deaths, "message": bytes(message)}
     columns |= {"exclusive_key": exclusive_key, "is_debounced": latest_at is not None}
+    columns["is_expired"] = None if expires_at is None else expires_at < now
     return replace(claim, **columns)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, database
 from wagtail_async_hooks.ledger.tasks import delete
 from wagtail_async_hooks.models import BackgroundTask, Worker
@@ -28,17 +28,17 @@ def prune(ages: Mapping[State, datetime.timedelta], after: int = 0) -> tuple[int
     """
     if not ages:
         return 0, None
-    alias, now = database(), timezone.now()
+    alias = database()
     tasks = BackgroundTask.objects.using(alias)
-    rows = tasks.filter(pk__gt=after).order_by("pk")
-    seen = list(rows.values_list("pk", "state", "enqueued_at", "finished_at")[:BATCH])
+    rows = tasks.filter(pk__gt=after).order_by("pk").annotate(clock=DatabaseNow())
+    seen = list(rows.values_list("pk", "state", "enqueued_at", "finished_at", "clock")[:BATCH])
     old = [
         pk
-        for pk, state, _, finished_at in seen
+        for pk, state, _, finished_at, now in seen
         if finished_at is not None and state in ages and finished_at < now - ages[State(state)]
     ]
     gone = _delete_ended(alias, old) if old else 0
-    is_last = len(seen) < BATCH or seen[-1][2] > now - min(ages.values())
+    is_last = len(seen) < BATCH or seen[-1][2] > seen[-1][4] - min(ages.values())
     return gone, None if is_last else seen[-1][0]
 
 
@@ -57,6 +57,6 @@ def prune_workers(age: datetime.timedelta) -> int:
     """Delete workers that stopped long enough ago; return how many, which is a bounded number."""
     alias = database()
     holds = BackgroundTask.objects.filter(state=State.RUNNING, worker=OuterRef("pk"))
-    stopped = Worker.objects.using(alias).filter(stopped_at__lt=timezone.now() - age)
+    stopped = Worker.objects.using(alias).filter(stopped_at__lt=DatabaseNow() - age)
     keys = list(stopped.exclude(Exists(holds)).order_by("pk").values_list("pk", flat=True)[:BATCH])
     return Worker.objects.using(alias).filter(pk__in=keys).delete()[0] if keys else 0

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, database
 from wagtail_async_hooks.models import TaskItem
 from wagtail_async_hooks.records import ItemState
@@ -55,7 +55,7 @@ def record_item(
             "error": error,
             "result": result,
             "is_told": False,
-            "ended_at": timezone.now(),
+            "ended_at": DatabaseNow(),
         }
     )
     key = item_key(key)

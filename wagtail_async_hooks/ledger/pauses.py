@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connections
-from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import database
 from wagtail_async_hooks.models import Pause
 
@@ -19,7 +19,7 @@ def pauses() -> list[Pause]:
 
 def add_pause(kind: str, name: str, user: Any, reason: str) -> bool:
     """Pause something; tell whether it was not paused before."""
-    told = {"paused_at": timezone.now(), "user_id": user, "reason": reason}
+    told = {"paused_at": DatabaseNow(), "user_id": user, "reason": reason}
     told = fitted(Pause, told, connections[database()])
     _, is_new = Pause.objects.using(database()).get_or_create(kind=kind, name=name, defaults=told)
     return is_new

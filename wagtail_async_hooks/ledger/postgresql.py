@@ -9,7 +9,6 @@ import time
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger import driver
@@ -25,7 +24,7 @@ LOOK_BACK: Final = 0.05
 LONG: Final = 0.0003
 """So many seconds of the server's are a long look for the first of all tasks."""
 
-_CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
+_CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 12)})"
 
 
 def step(
@@ -38,11 +37,11 @@ def step(
         :attr:`~wagtail_async_hooks.records.Claim.looked_at`.
     """
     last = _last(outcome)
-    parameters = [*_ended(outcome, connection), timezone.now(), worker, suspects]
+    parameters = [*_ended(outcome, connection), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
-    [(kept, *row, revocations, seconds)] = driver.rows_of(connection, _CALL, parameters)
+    [(kept, *row, revocations, expired, seconds)] = driver.rows_of(connection, _CALL, parameters)
     looked_at = last.looked_at if last else time.monotonic() if seconds > LONG else 0.0
-    return kept, None if row[0] is None else (*row, None, revocations), looked_at
+    return kept, None if row[0] is None else (*row, None, revocations, expired), looked_at
 
 
 def takes(outcome: Outcome) -> bool:

@@ -15,7 +15,6 @@ from django.db.models import (
     BinaryField,
     BooleanField,
     CharField,
-    DateTimeField,
     Field,
     IntegerField,
     PositiveBigIntegerField,
@@ -25,9 +24,16 @@ from django.db.models import (
     TextField,
 )
 from django.db.models.signals import post_save
-from django.utils import timezone
 
+from wagtail_async_hooks import clock
 from wagtail_async_hooks.fitting import fitted
+from wagtail_async_hooks.instants import (
+    DatabaseNow,
+    FromNow,
+    InstantField,
+    StateAt,
+    in_python,
+)
 from wagtail_async_hooks.ledger import inserting
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
@@ -94,7 +100,7 @@ def _column(field: Any) -> _Column:
         str(field.column),
         None if blank is None else _literal(blank),
         _AS_IT_IS.get(type(holds)),
-        _moment if isinstance(field, DateTimeField) else field.get_db_prep_save,
+        field.get_db_prep_value if isinstance(field, InstantField) else field.get_db_prep_save,
     )
 
 
@@ -103,20 +109,18 @@ def _literal(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value).upper()
 
 
-def _moment(value: Any, connection: BaseDatabaseWrapper) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
-
-
 @functools.lru_cache(maxsize=64)
-def _insert_into(given: tuple[str, ...]) -> str:
+def _insert_into(given: tuple[str, ...], said: tuple[str, ...]) -> str:
     """Return the INSERT, from ``INTO`` on, of a row of which some columns are given.
 
     The others are blank.
+
+    :param said: what the statement says for each of them: a placeholder, or SQL.
     """
     columns = _columns()
     blank = {c.name: c.blank for name, c in columns.items() if c.blank and name not in given}
     names = [*(columns[name].name for name in given), *blank]
-    values = [*["%s"] * len(given), *blank.values()]
+    values = [*said, *blank.values()]
     return f"INTO {TABLE} ({', '.join(names)}) VALUES ({', '.join(map(str, values))})"
 
 
@@ -139,16 +143,23 @@ def insert(row: Mapping[str, Any]) -> int:
 def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     """Return the INSERT of a row, and its values as the driver takes them."""
     columns = _columns()
-    names, values = [], []
+    names, said, values = [], [], []
+    at = clock.now()
     for name, value in row.items():
         if value is None:
             continue
         names.append(name)
+        if isinstance(value, FromNow | StateAt):
+            text, parameters = value.sql(connection, at)
+            said.append(text)
+            values += parameters
+            continue
+        said.append("%s")
         column = columns[name]
         # Not by the field where that changes nothing: it takes as long as all the rest.
         known = type(value) is column.plain
         values.append(value if known else column.prepared(value, connection))
-    return _insert_into(tuple(names)), values
+    return _insert_into(tuple(names), tuple(said)), values
 
 
 def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
@@ -156,7 +167,7 @@ def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
 
     The task is recorded already, so an error of theirs is logged, and costs the task nothing.
     """
-    instance = BackgroundTask(pk=pk, **row)
+    instance = BackgroundTask(pk=pk, **{name: in_python(value) for name, value in row.items()})
     instance._state.adding, instance._state.db = False, alias
     told = {"created": True, "raw": False, "using": alias, "update_fields": None}
     with guarded(_log_receiver):
@@ -225,7 +236,7 @@ def cancel(keys: Sequence[int], reason: str) -> tuple[list[TaskInfo], int]:
 
 
 def _cancelled(reason: str) -> dict[str, Any]:
-    columns = {"state": State.CANCELLED, "error": reason, "finished_at": timezone.now()}
+    columns = {"state": State.CANCELLED, "error": reason, "finished_at": DatabaseNow()}
     return fitted(BackgroundTask, columns, connections[database()])
 
 
@@ -284,6 +295,7 @@ def retry(row: BackgroundTask, message: bytes) -> bool:
             state=State.WAITING,
             message=message,
             run_at=None,
+            expires_at=None,
             finished_at=None,
             worker=None,
             deaths=0,
@@ -310,7 +322,7 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
     """
     tasks = BackgroundTask.objects.using(database())
     due = list(
-        tasks.filter(state=State.SCHEDULED, run_at__lte=timezone.now())
+        tasks.filter(state=State.SCHEDULED, run_at__lte=DatabaseNow())
         .order_by("run_at")
         .values_list("pk", "priority")[:limit]
     )
@@ -338,7 +350,7 @@ def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
 
 def under_way(names: Collection[str]) -> set[tuple[str, str]]:
     """Return name and coalesce key of the tasks of some names that run, wait or are due."""
-    due = Q(state=State.SCHEDULED, run_at__lte=timezone.now())
+    due = Q(state=State.SCHEDULED, run_at__lte=DatabaseNow())
     tasks = BackgroundTask.objects.using(database()).filter(
         due | Q(state__in=(State.WAITING, State.RUNNING)), name__in=names
     )

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
-from django.utils import timezone
 
 from wagtail_async_hooks.fitting import fitted
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.attempts import keep_attempt
-from wagtail_async_hooks.ledger.base import DatabaseNow, database, info
+from wagtail_async_hooks.ledger.base import database, info
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.records import State, TaskInfo
 
@@ -33,10 +33,13 @@ def _told_by(worker: Worker) -> dict[str, Any]:
     return {name: getattr(worker, name) for name in names}
 
 
-def beat(worker: int) -> None:
-    """Say that a worker is alive; one that had been given up for dead is alive again."""
+def beat(worker: int, clock_ahead: int = 0) -> None:
+    """Say that a worker is alive; one that had been given up for dead is alive again.
+
+    :param clock_ahead: by how many seconds its clock is ahead of the database's.
+    """
     Worker.objects.using(database()).filter(pk=worker).update(
-        heartbeat_at=DatabaseNow(), stopped_at=None
+        heartbeat_at=DatabaseNow(), stopped_at=None, clock_ahead=clock_ahead
     )
 
 
@@ -166,7 +169,7 @@ def rescue(dead: Sequence[int], max_deaths: int) -> list[tuple[TaskInfo, bool]]:
             row.state = State.WAITING if waits else State.FAILED
             if not waits:
                 row.error = killed(row.deaths)
-                row.finished_at = timezone.now()
+                row.finished_at = DatabaseNow()
             row.save(using=alias, update_fields=["deaths", "state", "error", "finished_at"])
             rescued.append((info(row), waits))
         Worker.objects.using(alias).filter(pk__in=dead, stopped_at=None).update(

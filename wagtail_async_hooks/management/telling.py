@@ -85,6 +85,7 @@ def worker(row: Worker) -> dict[str, Any]:
         "threads": row.threads,
         "queues": row.queues,
         "release": row.release,
+        "clock_ahead": row.clock_ahead,
         "started_at": moment(row.started_at),
         "heartbeat_at": moment(row.heartbeat_at),
     }
@@ -103,18 +104,24 @@ def pause(row: Pause) -> dict[str, Any]:
 
 def moment(value: datetime.datetime | None) -> str | None:
     """Return a time for JSON, in UTC."""
-    return None if value is None else _aware(value).astimezone(datetime.UTC).isoformat()
+    return None if value is None else value.astimezone(datetime.UTC).isoformat()
 
 
 def clock(value: datetime.datetime) -> str:
-    """Return a time for people, in the site's time zone, to the second."""
-    local = _aware(value).astimezone(timezone.get_default_timezone())
-    return f"{local:%Y-%m-%d %H:%M:%S}"
+    """Return a time for people, in the site's time zone, to the second: 2026-10-25 02:30:00+01:00.
+
+    With the difference from UTC, as one hour comes twice where clocks are put back.
+    """
+    local = value.astimezone(timezone.get_default_timezone())
+    return local.replace(microsecond=0).isoformat(" ")
 
 
-def since(value: datetime.datetime) -> str:
-    """Return how long ago something was."""
-    seconds = max(0, round((timezone.now() - value).total_seconds()))
+def since(value: datetime.datetime, now: datetime.datetime) -> str:
+    """Return how long ago something was.
+
+    :param now: what the database's clock says.
+    """
+    seconds = max(0, round((now - value).total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
@@ -154,7 +161,3 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[st
         cells = zip(line, widths, right, strict=True)
         told = (cell.rjust(width) if r else cell.ljust(width) for cell, width, r in cells)
         yield "  ".join(told).rstrip()
-
-
-def _aware(value: datetime.datetime) -> datetime.datetime:
-    return timezone.make_aware(value) if timezone.is_naive(value) else value

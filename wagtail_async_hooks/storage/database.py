@@ -17,14 +17,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
-from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
-from django.utils import timezone
 from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
 from wagtail_async_hooks import signals
+from wagtail_async_hooks.instants import NOW, FromNow
 from wagtail_async_hooks.options import DEFAULT_QUEUE
 from wagtail_async_hooks.records import State, TaskInfo
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
@@ -91,7 +90,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     @property
     def values(self) -> models.QuerySet[StoredValue]:
         """What is kept by key and has not expired."""
-        alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        alive = Q(expires_at=None) | Q(expires_at__gt=NOW)
         return self._objects("StoredValue").filter(alive, storage=self._space)
 
     @property
@@ -227,11 +226,11 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def _create_value(self, key: str | bytes, value: bytes, ttl: float | None = None) -> bool:
         """Write a value; ``False`` if another process was quicker."""
-        expires_at = ttl and timezone.now() + datetime.timedelta(seconds=ttl)
+        expires_at = FromNow(ttl) if ttl else None
         try:
             with transaction.atomic(using=self.ledger.database()):
                 self._objects("StoredValue").create(
-                    storage=self._space, key=_text(key), value=value, expires_at=expires_at or None
+                    storage=self._space, key=_text(key), value=value, expires_at=expires_at
                 )
         except IntegrityError:
             return False
@@ -263,7 +262,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def put_if_empty(self, key: str | bytes, value: bytes, ttl: float | None = None) -> bool:
         expired = self._objects("StoredValue").filter(
-            storage=self._space, key=_text(key), expires_at__lte=timezone.now()
+            storage=self._space, key=_text(key), expires_at__lte=NOW
         )
         expired.delete()
         return self._create_value(key, value, ttl)
@@ -306,7 +305,7 @@ def _row(data: bytes, **columns: Any) -> Row:
     """Return the row of an envelope, or a row for a message of somebody else's Huey."""
     if isinstance(data, Envelope):
         return data.row
-    return {"message": data, "enqueued_at": timezone.now(), **columns}
+    return {"message": data, "enqueued_at": NOW, **columns}
 
 
 def _info(pk: int, row: Row) -> TaskInfo:
@@ -335,5 +334,5 @@ def _text(key: str | bytes) -> str:
 
 
 def _aware(moment: datetime.datetime) -> datetime.datetime:
-    """Huey's times are naive, Django's follow ``USE_TZ``; what comes here is taken for UTC."""
-    return timezone.make_aware(moment, datetime.UTC) if settings.USE_TZ else moment
+    """Return one of Huey's times, which are naive and in UTC, as an instant."""
+    return moment.replace(tzinfo=datetime.UTC)

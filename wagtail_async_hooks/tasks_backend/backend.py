@@ -120,6 +120,7 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
         if call.run_after is not None:
             given["eta"] = naive(call.run_after)
         made = run.task_class((), call.payload(), id=task_id, **given)
+        made.is_eta_named = call.run_after is not None
         made.recorded_as = made.function = call.path
         made.queue = options.queue or call.queue_name
         named = made.named = call.named

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any, Final
 
+from wagtail_async_hooks.instants import as_django, aware
 from wagtail_async_hooks.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.tasks_backend.lookup import find
 
@@ -71,14 +72,14 @@ class Call:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Call:
         """Return the call that was carried."""
-        enqueued_at = datetime.datetime.fromisoformat(payload["enqueued_at"])
+        enqueued_at = as_django(datetime.datetime.fromisoformat(payload["enqueued_at"]))
         return cls(**{**payload, "enqueued_at": enqueued_at})
 
     def payload(self) -> dict[str, Any]:
         """Return what is carried."""
         carried = {name: getattr(self, name) for name in _NAMES}
-        # A text, which is carried with less effort; it has no zone but UTC, if any.
-        carried["enqueued_at"] = self.enqueued_at.isoformat()
+        # A text, which is carried with less effort; in UTC.
+        carried["enqueued_at"] = aware(self.enqueued_at).isoformat()
         return carried
 
     @property
@@ -128,11 +129,10 @@ class Call:
             task=self.task,
             id=task_id,
             status=base.TaskResultStatus[status],
-            enqueued_at=self.enqueued_at,
             args=self.args,
             kwargs=self.kwargs,
             backend=self.backend,
-            **{**unknown, **lists, **known},
+            **{"enqueued_at": self.enqueued_at, **unknown, **lists, **known},
         )
         amend(made, _return_value=value)
         return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from wagtail_async_hooks.exceptions import BackgroundError, MessageRefused, UnknownTask
+from wagtail_async_hooks.instants import as_django
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.records import State
@@ -69,9 +70,10 @@ def of_row(row: BackgroundTask, call: Call, task_id: str = "") -> Any:
         task_id or row.task_id,
         _STATUSES[state],
         **{
-            "started_at": row.started_at,
-            "last_attempted_at": row.started_at,
-            "finished_at": row.finished_at,
+            "enqueued_at": as_django(row.enqueued_at),
+            "started_at": as_django(row.started_at),
+            "last_attempted_at": as_django(row.started_at),
+            "finished_at": as_django(row.finished_at),
             **known,
         },
     )
@@ -83,7 +85,7 @@ def earlier_attempts(pk: int, call: Call) -> dict[str, Any]:
     if not attempts:
         return {}
     return {
-        "started_at": attempts[0].started_at,
+        "started_at": as_django(attempts[0].started_at),
         "worker_ids": [worker_id(attempt.worker_id) for attempt in attempts],
         "errors": [_error(call, attempt) for attempt in attempts],
     }

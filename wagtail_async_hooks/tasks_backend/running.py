@@ -6,14 +6,14 @@ import logging
 import threading
 from typing import Any, Final, NamedTuple
 
-from django.utils import timezone
 from huey.api import Task
 from huey.exceptions import RetryTask
 
-from wagtail_async_hooks import current, functions, signals
+from wagtail_async_hooks import clock, current, functions, signals
 from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.error_texts import class_of, report, traceback_of
 from wagtail_async_hooks.exceptions import UnknownTask
+from wagtail_async_hooks.instants import as_django
 from wagtail_async_hooks.options import TaskOptions
 from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS, background
 from wagtail_async_hooks.records import Claim, State, TaskInfo
@@ -88,7 +88,7 @@ def _try_later(claim: Claim, error: UnknownTask) -> None:
 
 
 def _begin(call: Call, claim: Claim) -> Attempt:
-    now = timezone.now()
+    now = as_django(clock.database_now())
     earlier = results.earlier_attempts(claim.pk, call) if claim.attempt > 1 else {}
     workers = [*earlier.get("worker_ids", ()), results.worker_id(claim.worker)]
     times = {"started_at": earlier.get("started_at") or now, "last_attempted_at": now}
@@ -153,7 +153,7 @@ def _taken(task: TaskInfo) -> Attempt | None:
 def _announce_attempt(attempt: Attempt, *, succeeded: bool) -> None:
     statuses = attempt.call.package.base.TaskResultStatus
     status = statuses.SUCCESSFUL if succeeded else statuses.FAILED
-    result = amend(attempt.result, status=status, finished_at=timezone.now())
+    result = amend(attempt.result, status=status, finished_at=as_django(clock.database_now()))
     _announce(attempt.call.package.signals.task_finished, attempt.call, result)
 
 

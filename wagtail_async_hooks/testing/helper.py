@@ -10,10 +10,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from django.db.models import Max
-from django.utils import timezone
 from huey.api import TaskWrapper
 
-from wagtail_async_hooks import catalogue, dispatch
+from wagtail_async_hooks import catalogue, dispatch, instants
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.testing import running
 from wagtail_async_hooks.testing.recorded import OPTIONS, RecordedTask, bound
@@ -73,9 +72,8 @@ class BackgroundTasks:
         :param moment: a time that is still to come; a naive one is in the current time zone.
         :raises ValueError: if it is over.
         """
-        given, now = moment, timezone.now() + self._travelled
-        if timezone.is_aware(now) and timezone.is_naive(moment):
-            moment = timezone.make_aware(moment)
+        given, now = moment, background.storage.ledger.clock() + self._travelled
+        moment = instants.in_current_zone(moment)
         if moment < now:
             raise ValueError(f"travel_to({given!r}): it is {now} already, and time goes forward.")
         self.advance((moment - now).total_seconds())

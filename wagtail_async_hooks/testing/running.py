@@ -12,7 +12,6 @@ from typing import Any, Final
 from django.db import transaction
 from django.test import TestCase
 from django.test.utils import override_settings
-from django.utils import timezone
 from huey.api import Task
 from huey.signals import SIGNAL_ERROR
 
@@ -91,6 +90,7 @@ def advance(seconds: float) -> None:
     for row in unfinished.order_by("pk"):
         unfinished.filter(pk=row.pk).update(
             run_at=row.run_at and row.run_at - by,
+            expires_at=row.expires_at and row.expires_at - by,
             enqueued_at=row.enqueued_at - by,
             message=background.recorded_earlier(row, by),
         )
@@ -121,7 +121,7 @@ def _skip_to_the_next() -> bool:
     due = later.order_by("run_at").values_list("run_at", flat=True).first()
     if due is None:
         return False
-    advance(max(0.0, (due - timezone.now()).total_seconds()))
+    advance(max(0.0, (due - background.storage.ledger.clock()).total_seconds()))
     return True
 
 

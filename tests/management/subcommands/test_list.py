@@ -17,7 +17,7 @@ def test_list__for_people(ask: Ask) -> None:
     [headings, newest, oldest] = ask("list")
     assert headings.split() == ["ID", "State", "Recorded", "Tries", "What"]
     row = BackgroundTask.objects.latest("pk")
-    moment = f"{row.enqueued_at:%Y-%m-%d %H:%M:%S}"
+    moment = f"{row.enqueued_at:%Y-%m-%d %H:%M:%S}+00:00"
     assert newest.split() == [str(row.pk), "waiting", *moment.split(), "0", row.function]
     assert oldest.endswith("no luck no luck no luck no luck no luck no luck no luck no …")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from wagtail_async_hooks import figures, pausing
+from wagtail_async_hooks import clock, figures, ledger, pausing
 from wagtail_async_hooks.management import telling
 from wagtail_async_hooks.management.pausing import in_words
 from wagtail_async_hooks.management.subcommand import BaseSubcommand
@@ -26,6 +27,7 @@ class Subcommand(BaseSubcommand):
         workers = figures.workers_alive(HEARTBEAT_TIMEOUT)
         oldest = figures.oldest_waiting()
         pauses = pausing.paused()
+        now = ledger.clock()
         told = {
             "states": {state: figures.total(counts, state=state) for state in State.values},
             "queues": counts,
@@ -33,9 +35,12 @@ class Subcommand(BaseSubcommand):
             "paused": [telling.pause(row) for row in pauses],
             "oldest_waiting": None if oldest is None else telling.record(oldest),
         }
-        self.answer(told, [*self._lines(counts, workers, oldest), *map(_told_of, pauses)])
+        lines = self._lines(counts, workers, oldest, now)
+        self.answer(told, [*lines, *(_told_of(pause, now) for pause in pauses)])
 
-    def _lines(self, counts: figures.Counts, workers: Any, oldest: Any) -> Iterator[str]:
+    def _lines(
+        self, counts: figures.Counts, workers: Any, oldest: Any, now: datetime.datetime
+    ) -> Iterator[str]:
         queues = sorted(counts)
         rows: list[tuple[Any, ...]] = [
             (state, *(counts[queue].get(state, 0) for queue in queues))
@@ -50,15 +55,19 @@ class Subcommand(BaseSubcommand):
         for row in workers:
             yield (
                 f"Worker {row.pk}: process {row.pid} on {row.host}, threads: {row.threads}, "
-                f"release {row.release}, for {telling.since(row.started_at)}"
+                f"release {row.release}, for {telling.since(row.started_at, now)}"
             )
+            if abs(row.clock_ahead) > clock.TOLERANCE:
+                yield f"  The clock of {row.host} is {clock.described(row.clock_ahead)}."
         if not workers:
             yield 'No worker is alive; start one with "manage.py wagtail_worker".'
         if oldest is not None:
-            since = telling.since(figures.waits_since(oldest))
+            since = telling.since(figures.waits_since(oldest), now)
             yield f"Task {oldest.pk} waits longest, for {since}: {telling.what(oldest)}"
 
 
-def _told_of(pause: Pause) -> str:
-    told = f"{in_words(pause.kind, pause.name)} is paused, for {telling.since(pause.paused_at)}"
+def _told_of(pause: Pause, now: datetime.datetime) -> str:
+    told = (
+        f"{in_words(pause.kind, pause.name)} is paused, for {telling.since(pause.paused_at, now)}"
+    )
     return f"{told}: {pause.reason}" if pause.reason else f"{told}."
