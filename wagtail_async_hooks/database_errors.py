@@ -8,6 +8,7 @@ for a server that is away.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -81,6 +82,9 @@ _REFUSED_CLASSES: Final = ("21", "22", "23", "2F", "38", "39", "44", "54", "P0")
 """Classes of PostgreSQL's SQLSTATE: errors of the data, and of the site's own triggers."""
 
 _REFUSED: Final[frozenset[Any]] = frozenset({"40002", "42804", "42846"})
+
+_LACKS: Final = re.compile("no such (table|column|function|index)|has no column")
+"""How SQLite says that, which has no code for it."""
 
 _UNSPECIFIC: Final = ("OperationalError", "InterfaceError", "InternalError")
 """Classes of errors that say, where there is no code, that the connection does not work."""
@@ -224,7 +228,7 @@ def _codes(error: BaseException) -> Iterator[Any]:
         if isinstance(told := getattr(cause, "sqlite_errorname", None), str):
             yield told
             yield "_".join(told.split("_")[:2])  # of SQLITE_BUSY_SNAPSHOT, SQLITE_BUSY
-            if told == "SQLITE_ERROR" and "no such " in str(cause):
+            if told == "SQLITE_ERROR" and _LACKS.search(str(cause)):
                 yield "42P01"
         # mysqlclient; bool is an int.
         if cause.args and type(cause.args[0]) is int:
