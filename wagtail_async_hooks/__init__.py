@@ -46,9 +46,11 @@ _FROM: Final = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _FROM:
-        return getattr(import_module(f"wagtail_async_hooks.{_FROM[name]}"), name)
-    if name in ("hooks", "signals"):
-        return import_module(f"wagtail_async_hooks.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # else checkers would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        if name in _FROM:
+            return getattr(import_module(f"wagtail_async_hooks.{_FROM[name]}"), name)
+        if name in ("hooks", "signals"):
+            return import_module(f"wagtail_async_hooks.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

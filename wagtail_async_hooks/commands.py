@@ -75,7 +75,7 @@ def is_command(name: str) -> bool:
     return name in get_commands()
 
 
-@background.task()  # type: ignore[untyped-decorator]
+@background.task()
 def run_command(name: str, /, *args: str, **options: Any) -> str:
     """Run a management command.
 

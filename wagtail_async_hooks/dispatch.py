@@ -260,7 +260,9 @@ def _task(hook: str, path: str, function: Function, signal: Signal | None) -> Ta
     called = function if signal is None else functools.partial(function, signal=signal)
     known_by = {"hook": hook, "function": path}
     ask = staticmethod(functools.partial(_options_of, hook, path))
-    return background.task(name=name, **known_by, options_now=ask)(_for_nobody(function, called))
+    return background.task_with(name=name, **known_by, options_now=ask)(
+        _for_nobody(function, called)
+    )
 
 
 def _options_of(hook: str, path: str) -> TaskOptions:

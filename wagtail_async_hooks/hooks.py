@@ -7,8 +7,8 @@ Everything else that ``wagtail.hooks`` offers is Wagtail's own, so that
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, Unpack
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
@@ -17,6 +17,8 @@ from wagtail_async_hooks import dispatch, registrations
 from wagtail_async_hooks.functions import Function
 from wagtail_async_hooks.options import EXPECTED, Options, TaskOptions, wrong
 from wagtail_async_hooks.switches import Mode, Switch
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
     "TemporaryHook",
@@ -29,6 +31,28 @@ __all__ = [
 ]
 
 
+@overload
+def register(
+    hook_name: str,
+    fn: None = None,
+    order: int = 0,
+    *,
+    background: bool = False,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
+) -> Callable[[F], F]: ...
+@overload
+def register(
+    hook_name: str,
+    fn: F,
+    order: int = 0,
+    *,
+    background: bool = False,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
+) -> F: ...
 def register(
     hook_name: str,
     fn: Function | None = None,
@@ -191,6 +215,8 @@ def check_options(
     return TaskOptions(**options), draft if live or draft else None
 
 
-def __getattr__(name: str) -> Any:
-    """Whatever else ``wagtail.hooks`` has, now or later."""
-    return getattr(wagtail_hooks, name)
+if not TYPE_CHECKING:  # else checkers would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Whatever else ``wagtail.hooks`` has, now or later."""
+        return getattr(wagtail_hooks, name)

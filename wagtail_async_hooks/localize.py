@@ -143,7 +143,7 @@ def _culprit(call: BoundArguments) -> str:
     return next((f"argument {name}" for name in lost), "arguments")
 
 
-@background.task()  # type: ignore[untyped-decorator]
+@background.task()
 def run_job(path: str, about: Model | None, /, *args: Any, **kwargs: Any) -> None:
     """Run a job; the name of its function is looked up, never imported.
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, Unpack, overload
 
 from asgiref.sync import async_to_sync
 from django.core.signals import setting_changed
@@ -67,6 +67,13 @@ from wagtail_async_hooks.recurrence import Asked
 from wagtail_async_hooks.rows import is_later, make_row
 from wagtail_async_hooks.storage.database import DatabaseStorage, Envelope
 from wagtail_async_hooks.storage.resolving import resolve
+from wagtail_async_hooks.task_types import (
+    ContextTaskDecorator,
+    KeyOptions,
+    TaskDecorator,
+    TaskKeywords,
+    Time,
+)
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask
@@ -231,6 +238,76 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def get_storage(self, **kwargs: Any) -> BaseStorage:
         return resolve(conf.current(), self.name)
 
+    @overload
+    def task(
+        self,
+        retries: int = 0,
+        retry_delay: float = 0,
+        retry_backoff: float = 0,
+        priority: int | None = None,
+        context: Literal[False] = False,
+        name: str | None = None,
+        expires: Time | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskKeywords],
+    ) -> TaskDecorator: ...
+    @overload
+    def task(
+        self,
+        retries: int = 0,
+        retry_delay: float = 0,
+        retry_backoff: float = 0,
+        priority: int | None = None,
+        *,
+        context: Literal[True],
+        name: str | None = None,
+        expires: Time | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskKeywords],
+    ) -> ContextTaskDecorator: ...
+    def task(self, *args: Any, **options: Any) -> Any:
+        """Return a decorator that makes a background task of a function, as Huey does."""
+        return super().task(*args, **options)
+
+    def task_with(self, **settings: Any) -> Callable[[Callable[..., Any]], TaskWrapper]:
+        """Return what :meth:`task` does, for attributes of this package's own."""
+        decorator: Callable[[Callable[..., Any]], TaskWrapper] = super().task(**settings)
+        return decorator
+
+    @overload
+    def periodic_task(
+        self,
+        validate_datetime: str | Asked,
+        retries: int = 0,
+        retry_delay: float = 0,
+        retry_backoff: float = 0,
+        priority: int | None = None,
+        context: Literal[False] = False,
+        name: str | None = None,
+        expires: Time | None = None,
+        timeout: float | None = None,
+        *,
+        time_zone: str = "",
+        missed: str = "once",
+        **options: Unpack[KeyOptions],
+    ) -> TaskDecorator: ...
+    @overload
+    def periodic_task(
+        self,
+        validate_datetime: str | Asked,
+        retries: int = 0,
+        retry_delay: float = 0,
+        retry_backoff: float = 0,
+        priority: int | None = None,
+        *,
+        context: Literal[True],
+        name: str | None = None,
+        expires: Time | None = None,
+        timeout: float | None = None,
+        time_zone: str = "",
+        missed: str = "once",
+        **options: Unpack[KeyOptions],
+    ) -> ContextTaskDecorator: ...
     def periodic_task(
         self,
         validate_datetime: str | Asked,
@@ -238,7 +315,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         time_zone: str = "",
         missed: str = "once",
         **options: Any,
-    ) -> Callable[[Callable[..., Any]], TaskWrapper]:
+    ) -> Any:
         """Return a decorator for a function that recurs, as Huey does.
 
         :param validate_datetime: Huey's ``crontab()``, or any function that says of a naive time
@@ -260,10 +337,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         times = recurrence.times_of(validate_datetime, time_zone)
         if missed not in recurrence.MISSED:
             raise ValueError(f'missed should be "once" or "skip", but is {missed!r}.')
-        decorator: Callable[[Callable[..., Any]], TaskWrapper] = super().periodic_task(
-            times.is_due, *args, times=times, missed=missed, **options
-        )
-        return decorator
+        return super().periodic_task(times.is_due, *args, times=times, missed=missed, **options)
 
     def periodic_tasks(self) -> list[PeriodicTask]:
         """Return a task of each function that recurs, as they are registered now."""

@@ -21,7 +21,7 @@ from wagtail_async_hooks.dispatch import (
     kept_synchronous,
 )
 from wagtail_async_hooks.functions import Function, dotted_path
-from wagtail_async_hooks.hooks import check_options
+from wagtail_async_hooks.hooks import F, check_options
 from wagtail_async_hooks.options import Options, TaskOptions
 from wagtail_async_hooks.registrations import Connection
 
@@ -39,7 +39,7 @@ def receiver(
     live: bool = False,
     draft: bool = False,
     **options: Unpack[Options],
-) -> Callable[[Function], Function]:
+) -> Callable[[F], F]:
     """Connect a function to a signal, or to several.
 
     It covers what hooks miss: publishing in bulk, by code, by schedule or by approval.
@@ -61,7 +61,7 @@ def receiver(
     signals = [signal] if isinstance(signal, Signal) else list(signal)
     given, content = check_options("receiver(…", background, live, draft, options)
 
-    def decorator(function: Function) -> Function:
+    def decorator(function: F) -> F:
         if not background:
             return django_receiver(signals, sender=sender, dispatch_uid=dispatch_uid, weak=weak)(
                 function

@@ -116,9 +116,7 @@ def _label(instance: models.Model) -> str:
 # Make them ----------------------------------------------------------------------------------
 
 
-@background.task(  # type: ignore[untyped-decorator]
-    priority=AFTER_HOOKS, retries=3, retry_delay=10, retry_backoff=4
-)
+@background.task(priority=AFTER_HOOKS, retries=3, retry_delay=10, retry_backoff=4)
 def make(image: Any) -> int:
     """Make the renditions of an image that are missing.
 
@@ -161,7 +159,7 @@ def _gone() -> CancelExecution:
     return CancelExecution("its image was deleted", retry=False)
 
 
-@background.task(retries=3, retry_delay=10)  # type: ignore[untyped-decorator]
+@background.task(retries=3, retry_delay=10)
 def make_for(subject: models.Model) -> int:
     """Have the renditions made of all images that an object refers to, where some are missing.
 

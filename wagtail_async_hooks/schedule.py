@@ -122,7 +122,7 @@ def find_function(path: str) -> Callable[..., Any]:
     return function
 
 
-@background.task()  # type: ignore[untyped-decorator]
+@background.task()
 def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
     """Run the function of an entry of the settings.
 

@@ -111,7 +111,7 @@ def _label(subject: models.Model) -> str:
 # Do it --------------------------------------------------------------------------------------
 
 
-@background.task(retries=3, retry_delay=10)  # type: ignore[untyped-decorator]
+@background.task(retries=3, retry_delay=10)
 def publish_revision(subject: models.Model, revision: Any) -> None:
     """Publish a revision whose time has come.
 
@@ -133,7 +133,7 @@ def publish_revision(subject: models.Model, revision: Any) -> None:
         _explain(subject, due, "publish")
 
 
-@background.task(retries=3, retry_delay=10)  # type: ignore[untyped-decorator]
+@background.task(retries=3, retry_delay=10)
 def expire(subject: models.Model) -> None:
     """Unpublish an object whose time has come.
 
@@ -176,7 +176,7 @@ def stands_in_for(command: str, *args: Any, **options: Any) -> bool:
     return plain and is_on() and get_commands().get(command) == "wagtail"
 
 
-@background.task()  # type: ignore[untyped-decorator]
+@background.task()
 def catch_up() -> int:
     """Record tasks for what is due, as Wagtail's command sees it, and what no task sees to.
 
