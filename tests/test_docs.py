@@ -358,8 +358,8 @@ def test_settings__are_those_of_the_code() -> None:
     for name, default in conf.EmailOptions._field_defaults.items():
         key = "BACKEND" if name == "backend" else name
         expected[f'{conf.SETTING}["EMAIL"]["{key}"]'] = default
-    threshold = conf.BulkActionOptions().threshold
-    for name, default in (("actions", []), ("threshold", threshold)):
+    bulk = conf.BulkActionOptions()
+    for name, default in (("actions", []), ("threshold", bulk.threshold), ("copies", bulk.copies)):
         expected[f'{conf.SETTING}["BULK_ACTIONS"]["{name}"]'] = default
     expected[conf.SYNC_HOOKS_SETTING] = list(defaults.sync_hooks)
 
@@ -441,6 +441,8 @@ def test_catalogue__is_that_of_the_code() -> None:
 def _carried_as(kind: catalogue.Kind) -> str:
     if kind.deleted:
         return "copy"
+    if kind.objects:
+        return f'reference; after `"{catalogue.DELETE}"`, copy'
     return "draft" if kind.draft else "reference"
 
 

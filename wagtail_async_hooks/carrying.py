@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from wagtail_async_hooks import gates
-from wagtail_async_hooks.catalogue import Kind
+from wagtail_async_hooks.catalogue import DELETE, Kind
 from wagtail_async_hooks.exceptions import CannotSerialize
 from wagtail_async_hooks.revisions import Target
 from wagtail_async_hooks.secrecy import is_secret
@@ -74,13 +74,21 @@ class Call:
             if name not in self.kind.left_out
         }
 
+    def _is_deleted(self, name: str) -> bool:
+        """Return whether objects are gone: always, or if that is what a bulk action does."""
+        if self.kind.deleted:
+            return True
+        return name == self.kind.objects and self.named.get("action_type") == DELETE
+
     def _carry(self, name: str, value: Any) -> Any:
         if isinstance(value, str | bytes) and is_secret(name):
             raise CannotSerialize(
                 f'an argument named "{name}" is taken for a secret, which is not to be kept; keep '
                 "the function synchronous with WAGTAIL_TASKS_SYNC_HOOKS, or give it another name."
             )
-        if isinstance(value, list | tuple) and self.kind.deleted:
+        if isinstance(value, list | tuple) and self._is_deleted(name):
+            if value and all(isinstance(item, models.Model) for item in value):
+                return gates.deleted_list(self.request or value, value)
             return [self._carry(name, item) for item in value]
         if isinstance(value, models.Model):
             return self._carry_object(name, value)

@@ -30,6 +30,7 @@ class Kind(NamedTuple):
     :param draft: what was saved may be a draft only: carry its revision.
     :param repeats: an editor's autosaves fire it, too.
     :param copies: names of arguments that are in no database any more as they were: carry a copy.
+    :param objects: name of the argument whose objects a bulk action may have deleted.
     :param left_out: names of arguments that mean nothing any more when a worker comes to them.
     """
 
@@ -39,7 +40,11 @@ class Kind(NamedTuple):
     repeats: bool = False
     copies: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    objects: str = ""
 
+
+DELETE: Final = "delete"
+"""The type of bulk actions after which their objects are gone."""
 
 BACKGROUND_SAFE: Final[dict[str, Kind]] = {
     "after_create_page": Kind(("request", "page"), draft=True),
@@ -59,7 +64,9 @@ BACKGROUND_SAFE: Final[dict[str, Kind]] = {
     "after_create_user": Kind(("request", "user")),
     "after_edit_user": Kind(("request", "user")),
     "after_delete_user": Kind(("request", "user"), deleted=True),
-    "after_bulk_action": Kind(("request", "action_type", "objects", "action_instance")),
+    "after_bulk_action": Kind(
+        ("request", "action_type", "objects", "action_instance"), objects="objects"
+    ),
 }
 """Wagtail's hooks that may run in the background."""
 

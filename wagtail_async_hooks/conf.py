@@ -108,6 +108,9 @@ class BulkActionOptions(NamedTuple):
     threshold: int = 25
     """So many objects at most are done in the request still."""
 
+    copies: int = 200
+    """Of so many objects at most that are deleted together, background functions get copies."""
+
 
 class ScheduleEntry(NamedTuple):
     """What recurs: a management command, or a function."""
@@ -578,7 +581,11 @@ def _read_occasions(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _bulk_actions(name: str, value: Any, problems: list[str]) -> BulkActionOptions:
-    readers = {"actions": _action_names, "threshold": _reader(options.count)}
+    readers = {
+        "actions": _action_names,
+        "threshold": _reader(options.count),
+        "copies": _positive_integer,
+    }
     assert set(readers) == set(BulkActionOptions._fields)
     return BulkActionOptions(**_options(name, _mapping(name, value, problems), readers, problems))
 

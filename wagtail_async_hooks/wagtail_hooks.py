@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import include, path
 from wagtail import hooks
 
-from wagtail_async_hooks import dispatch, gates, scheduled_publishing, takeover
+from wagtail_async_hooks import catalogue, dispatch, gates, scheduled_publishing, takeover
 from wagtail_async_hooks.admin import urls
 from wagtail_async_hooks.bulk_actions import moving
 
@@ -35,9 +35,15 @@ def copy_user(request: HttpRequest, user: Any) -> None:
     _copy("after_delete_user", request, [user])
 
 
+def copy_objects(request: HttpRequest, action_type: str, objects: Any, action: Any) -> None:
+    """Copy what a bulk action deletes, unless it does so in a worker."""
+    if action_type == catalogue.DELETE and not getattr(action, "is_recorded", False):
+        _copy("after_bulk_action", request, objects)
+
+
 def _copy(hook: str, request: HttpRequest, instances: Any) -> None:
     if request.method == "POST" and dispatch.wants_copies(hook):
-        gates.keep(request, instances)
+        gates.keep_also(request, instances)
 
 
 def register_late_action(actions: Any) -> None:
@@ -59,6 +65,7 @@ for _hook, _gate in (
     ("before_delete_page", copy_page),
     ("before_delete_snippet", copy_snippets),
     ("before_delete_user", copy_user),
+    ("before_bulk_action", copy_objects),
 ):
     hooks.register(_hook, _gate, order=LAST)
 

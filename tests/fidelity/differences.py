@@ -160,6 +160,8 @@ _STATE: Final = (
 """Fields that tell whether and since when something is published."""
 
 _DELETE: Final = ("after_delete_page", "after_delete_snippet", "after_delete_user")
+_DELETE_ANY: Final = (*_DELETE, "after_bulk_action")
+_RELATED: Final = ("tags", "authors", "tagged_items.*", "chapters.*", "labels.*")
 
 HEADINGS: Final = ("Hook", "What", "In the request", "In a worker", "Why")
 
@@ -303,12 +305,12 @@ DIFFERENCES: Final = (
         _same_to_the_millisecond,
     ),
     Difference(
-        _DELETE,
+        _DELETE_ANY,
         "whether the object has a row (`_state.adding`)",
         "looks as if it had one",
         "has none",
         "so that a `save()` by mistake does not look like a change",
-        ("page.adding", "instances.*.adding", "user.adding"),
+        ("page.adding", "instances.*.adding", "user.adding", "objects.*.adding"),
         _is(False, True),
     ),
     Difference(
@@ -321,7 +323,7 @@ DIFFERENCES: Final = (
         _has_kept_its_key,
     ),
     Difference(
-        _DELETE,
+        _DELETE_ANY,
         "tags and children, and relations to many of models that have children",
         "gone",
         "as they were",
@@ -329,6 +331,7 @@ DIFFERENCES: Final = (
         (
             *_within("page", "tags", "authors", "tagged_items.*", "chapters.*"),
             "instances.*.labels.*",
+            *_within("objects.*", *_RELATED),
         ),
         _more_in_worker,
     ),
@@ -342,12 +345,12 @@ DIFFERENCES: Final = (
         _is({"error": "ValueError"}, []),
     ),
     Difference(
-        ("after_delete_user",),
-        "`user.password`, as all texts that are named like secrets",
+        ("after_delete_user", "after_bulk_action"),
+        "`password` of users, as all texts that are named like secrets",
         "the hash",
         "empty",
         "a hash is a secret",
-        ("user.password",),
+        ("user.password", "objects.*.password"),
         lambda request, worker: worker == "",
     ),
     Difference(
@@ -378,14 +381,13 @@ DIFFERENCES: Final = (
         _is("list", "ModelSequence"),
     ),
     Difference(
-        ("after_bulk_action",),
-        "`objects` of the action `delete`",
-        "there, without rows",
-        "none; `objects.keys` tells which they were",
-        "thousands of copies would be too much",
-        ("objects.*", "objects.length"),
-        lambda request, worker: worker in (ABSENT, 0),
-        actions=("delete",),
+        ("after_delete_snippet", "after_bulk_action"),
+        "the class of `instances`, or of `objects` of the action `delete`",
+        "`list`",
+        "`DeletedObjects`",
+        "of thousands of objects, the first are copied",
+        ("instances.type", "objects.type"),
+        _is("list", "DeletedObjects"),
     ),
     Difference(
         ("after_bulk_action",),

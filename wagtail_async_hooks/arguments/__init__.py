@@ -17,8 +17,17 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 
 from wagtail_async_hooks import serializer
-from wagtail_async_hooks.arguments import drafts, emails, instances, others, requests, snapshots
+from wagtail_async_hooks.arguments import (
+    deleted,
+    drafts,
+    emails,
+    instances,
+    others,
+    requests,
+    snapshots,
+)
 from wagtail_async_hooks.arguments.bulk_actions import BulkActionInfo
+from wagtail_async_hooks.arguments.deleted import DeletedList, DeletedObjects
 from wagtail_async_hooks.arguments.drafts import Draft
 from wagtail_async_hooks.arguments.instances import CHUNK, ModelSequence
 from wagtail_async_hooks.arguments.requests import CarriedRequest
@@ -29,6 +38,8 @@ __all__ = [
     "CHUNK",
     "BulkActionInfo",
     "CarriedRequest",
+    "DeletedList",
+    "DeletedObjects",
     "Draft",
     "ModelSequence",
     "Snapshot",
@@ -83,6 +94,14 @@ for _codec in (
     Codec("sequence", ModelSequence, instances.encode_sequence, instances.decode_models, lazy=True),
     Codec("draft", Draft, drafts.encode_draft, drafts.decode_draft, lazy=True),
     Codec("snapshot", Snapshot, snapshots.encode_snapshot, snapshots.decode_snapshot, lazy=True),
+    Codec("deleted", DeletedList, deleted.encode_deleted, deleted.decode_deleted, lazy=True),
+    Codec(
+        "deleted_objects",
+        DeletedObjects,
+        deleted.encode_objects,
+        deleted.decode_deleted,
+        lazy=True,
+    ),
     Codec(
         "request",
         HttpRequest,

@@ -19,6 +19,7 @@ from wagtail_async_hooks.arguments import CarriedRequest
 from wagtail_async_hooks.arguments.requests import encode_request
 from wagtail_async_hooks.bulk_actions.forms import decode_form
 from wagtail_async_hooks.bulk_actions.registry import ActionClass
+from wagtail_async_hooks.catalogue import DELETE
 from wagtail_async_hooks.error_texts import text_of
 
 
@@ -69,14 +70,19 @@ class BulkCall:
         response = action.prepare_action(objects, left_out)
         if hasattr(response, "status_code"):
             raise Refused(_("The action asks for something that only its page can ask for."))
-        if is_followed_by_hooks(action) and dispatch.wants_copies("after_delete_snippet"):
+        if self._wants_copies(action):
             gates.keep_also(self.request, objects)
         parents, children = action.execute_action(objects, **action.get_execution_context())
         return objects[0], [parents, children]
 
+    def _wants_copies(self, action: Any) -> bool:
+        if is_followed_by_hooks(action) and dispatch.wants_copies("after_delete_snippet"):
+            return True
+        return self.deletes() and dispatch.wants_copies("after_bulk_action")
+
     def deletes(self) -> bool:
-        """Tell whether it is what was asked for, if an object is gone."""
-        return bool(self.action_class.action_type == "delete")
+        """Return whether it is what was asked for, if an object is gone."""
+        return bool(self.action_class.action_type == DELETE)
 
     def action_after(self, objects: list[Model]) -> Any:
         """Return the action for what follows when objects have been dealt with."""

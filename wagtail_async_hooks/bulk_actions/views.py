@@ -44,6 +44,9 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
     background_threshold: int | None = None
     """So many objects are done in the request still; by default what the settings say."""
 
+    is_recorded = False
+    """Whether a worker is to do it, rather than this request."""
+
     model: type[models.Model]
     request: HttpRequest
     next_url: str
@@ -98,6 +101,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
     def _recorded(self, task: Task, objects: Sequence[models.Model]) -> HttpResponse | None:
         """Ask the site's hooks and record a task; return ``None`` if it could not be recorded."""
         problems: list[Exception] = []
+        self.is_recorded = True
         with transaction.atomic(using=router.db_for_write(self.model)):
             response = self._refused(objects)
             if response is not None:
@@ -109,6 +113,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
                 self.name,
                 exc_info=problem,
             )
+            self.is_recorded = False
             return None
         told = _("“%(action)s” runs in the background for %(count)d objects.")
         messages.success(self.request, told % {"action": self.display_name, "count": len(objects)})
