@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from django.db import DatabaseError, Error, connection, connections, transaction
 from django.db.models.signals import post_save
 
 from tests import obstacles
+from tests.oddities.models import Place
 from tests.site.blog.models import Advert
 from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, hooks, signals
@@ -589,3 +591,75 @@ def test_record__where_the_server_binds_values(site: None, way: str) -> None:
 
     assert Advert.objects.count() == 2
     assert BackgroundTask.objects.exists()
+
+
+# What does not fit ---------------------------------------------------------------------------
+
+AWKWARD = {
+    "long": "k" * 320,
+    "very long": "k" * 100_000,
+    "NUL": "a\0b",
+    "surrogate": "a\ud800b",
+    "four bytes": "😀" * 200,
+}
+
+
+def as_page(key: str) -> Any:
+    """Return an object whose primary key is a text."""
+    place = Place(code=key)
+    place._state.adding, place._state.db = False, "default"
+    return place
+
+
+@pytest.mark.parametrize("text", AWKWARD.values(), ids=AWKWARD)
+def test_record__whatever_the_texts_it_is_recorded(
+    site: None, on: Callable[..., None], text: str, settings: Any
+) -> None:
+    on(fail_in_database, coalesce="{a}", exclusive="{a}", title="{a}")
+    with transaction.atomic():
+        Advert.objects.create(text="before")
+        fire(as_page(text), text)
+        task = tasks.show.task_class((text,), {}, priority=-(2**70))
+        task.recorded_as = task.function = task.hook = text
+        task.coalesce_key = task.exclusive_key = text
+        background.enqueue(task)
+        background.enqueue_many([task.__class__((text,), {}, priority=2**70)])
+        Advert.objects.create(text="after")
+
+    assert Advert.objects.count() == 2
+    assert calls == []
+    rows = BackgroundTask.objects.exclude(function__contains="demo")
+    of_hook = rows.get(function__endswith=".remember")
+    assert len(of_hook.subject_id) <= 255
+    assert of_hook.subject_id.startswith(text[0])
+    assert {row.priority for row in rows} == {0, 2**31 - 1, -(2**31)}
+    for row in rows:
+        assert max(map(len, (row.name, row.function, row.coalesce_key, row.title))) <= 255
+
+
+def test_record__long_keys_that_differ_differ_still(site: None, on: Callable[..., None]) -> None:
+    fire(as_page("k" * 320 + "1"), None)
+    fire(as_page("k" * 320 + "2"), None)
+    fire(as_page("k" * 320 + "2"), None)
+
+    assert len(set(BackgroundTask.objects.values_list("subject_id", flat=True))) == 2
+
+
+@pytest.mark.slow
+@on_mysql
+@pytest.mark.parametrize("way", WAYS)
+def test_record__a_message_that_is_too_long_for_the_server(
+    site: None, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the server would end the connection, and the transaction with it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        (limit,) = cursor.fetchone()
+    monkeypatch.setattr(sys.modules[__name__], "TEXT", "x" * limit)
+    with transaction.atomic():
+        Advert.objects.create(text="before")
+        became = WAYS[way]()
+        Advert.objects.create(text="after")
+
+    assert became == ("raised" if "call" in way else "ran")
+    assert Advert.objects.count() == 2

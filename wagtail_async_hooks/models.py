@@ -35,12 +35,16 @@ class Worker(models.Model):
     process_space = models.CharField(
         max_length=255,
         blank=True,
+        default="",
+        db_default="",
         help_text=_("Where the process number means something: this boot, this container."),
     )
     pid = models.PositiveIntegerField()
     threads = models.PositiveSmallIntegerField()
     release = models.CharField(max_length=64)
-    queues = models.TextField(blank=True, help_text=_("Those that it serves; blank for all."))
+    queues = models.TextField(
+        blank=True, default="", db_default="", help_text=_("Those that it serves; blank for all.")
+    )
     clock_ahead = models.IntegerField(
         default=0,
         db_default=0,
@@ -70,25 +74,35 @@ class BackgroundTask(models.Model):
     task_id = ExactCharField(max_length=255, help_text=_("Huey's id of the task."))
     name = models.CharField(max_length=255, help_text=_("The task's name in Huey's registry."))
     title = models.CharField(
-        max_length=255, blank=True, default="", help_text=_("What it does, for people.")
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What it does, for people."),
     )
-    hook = models.CharField(max_length=100, blank=True)
-    function = models.CharField(max_length=255, blank=True)
+    hook = models.CharField(max_length=100, blank=True, default="", db_default="")
+    function = models.CharField(max_length=255, blank=True, default="", db_default="")
     message = models.BinaryField(help_text=_("Huey's message, as signed JSON."))
-    queue = ExactCharField(max_length=64, default="default")
-    priority = models.IntegerField(default=0, help_text=_("Higher runs first."))
-    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    queue = ExactCharField(max_length=64, default="default", db_default="default")
+    priority = models.IntegerField(default=0, db_default=0, help_text=_("Higher runs first."))
+    state = models.CharField(
+        max_length=10, choices=State.choices, default=State.WAITING, db_default=State.WAITING
+    )
     run_at = InstantField(null=True, help_text=_("Not before this time."))
     latest_at = InstantField(
         null=True, help_text=_("Not after this time, however many follow it; if it is debounced.")
     )
     expires_at = InstantField(null=True, help_text=_("Not to be begun after this time."))
-    attempt = models.PositiveIntegerField(default=0, help_text=_("How often it was begun."))
+    attempt = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("How often it was begun.")
+    )
     snoozes = models.PositiveIntegerField(
-        default=0, help_text=_("How often its function asked to be called again later.")
+        default=0,
+        db_default=0,
+        help_text=_("How often its function asked to be called again later."),
     )
     deaths = models.PositiveSmallIntegerField(
-        default=0, help_text=_("How many workers died while running it.")
+        default=0, db_default=0, help_text=_("How many workers died while running it.")
     )
     worker = models.ForeignKey(
         Worker,
@@ -115,7 +129,7 @@ class BackgroundTask(models.Model):
         db_index=False,
         related_name="+",
     )
-    subject_id = ExactCharField(max_length=255, blank=True)
+    subject_id = ExactCharField(max_length=255, blank=True, default="", db_default="")
     enqueued_at = InstantField()
     started_at = InstantField(null=True)
     finished_at = InstantField(null=True)
@@ -123,12 +137,14 @@ class BackgroundTask(models.Model):
         max_length=255,
         blank=True,
         default="",
+        db_default="",
         help_text=_("Of several waiting tasks with the same key only the newest runs."),
     )
     exclusive_key = ExactCharField(
         max_length=255,
         blank=True,
         default="",
+        db_default="",
         help_text=_("Of several tasks with the same key only one runs at a time, in their order."),
     )
     slot = models.PositiveSmallIntegerField(
@@ -146,23 +162,32 @@ class BackgroundTask(models.Model):
     )
     progress_done = models.PositiveBigIntegerField(null=True, help_text=_("How much it has done."))
     progress_total = models.PositiveBigIntegerField(null=True, help_text=_("Of how much."))
-    progress_note = models.CharField(max_length=255, blank=True, default="")
+    progress_note = models.CharField(max_length=255, blank=True, default="", db_default="")
     cancel_requested = models.BooleanField(
-        default=False, help_text=_("It is to end when it next reports its progress.")
+        default=False,
+        db_default=False,
+        help_text=_("It is to end when it next reports its progress."),
     )
     side_effect = models.CharField(
         max_length=64,
         blank=True,
         default="",
+        db_default="",
         help_text=_("What a second run would do once more, in a word."),
     )
     messages = models.JSONField(null=True, help_text=_("What the function had to tell the editor."))
     result = models.BinaryField(null=True, help_text=_("What it returned, as signed JSON."))
-    error = models.TextField(blank=True, help_text=_("What went wrong, in one line."))
-    error_type = models.CharField(max_length=255, blank=True)
-    traceback = models.TextField(blank=True)
+    error = models.TextField(
+        blank=True, default="", db_default="", help_text=_("What went wrong, in one line.")
+    )
+    error_type = models.CharField(max_length=255, blank=True, default="", db_default="")
+    traceback = models.TextField(blank=True, default="", db_default="")
     explanation = models.CharField(
-        max_length=500, blank=True, default="", help_text=_("What the error means, for editors.")
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What the error means, for editors."),
     )
 
     class Meta:
@@ -266,9 +291,9 @@ class TaskAttempt(models.Model):
     )
     started_at = InstantField(null=True)
     ended_at = InstantField()
-    error = models.TextField(blank=True)
-    error_type = models.CharField(max_length=255, blank=True)
-    traceback = models.TextField(blank=True)
+    error = models.TextField(blank=True, default="", db_default="")
+    error_type = models.CharField(max_length=255, blank=True, default="", db_default="")
+    traceback = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("attempt at a background task")
@@ -290,7 +315,7 @@ class Pause(models.Model):
         FUNCTION = "function", _("Function")
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    name = ExactCharField(max_length=255, blank=True)
+    name = ExactCharField(max_length=255, blank=True, default="", db_default="")
     paused_at = InstantField()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -300,7 +325,7 @@ class Pause(models.Model):
         related_name="+",
         help_text=_("Who paused it."),
     )
-    reason = models.TextField(blank=True)
+    reason = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("pause")
@@ -330,10 +355,14 @@ class TaskItem(models.Model):
     key = ExactCharField(max_length=255, help_text=_("Primary key of the object."))
     label = models.CharField(max_length=255, help_text=_("What the object is called."))
     state = models.CharField(max_length=10, choices=ItemState.choices)
-    error = models.TextField(blank=True, help_text=_("What went wrong, for editors."))
+    error = models.TextField(
+        blank=True, default="", db_default="", help_text=_("What went wrong, for editors.")
+    )
     result = models.JSONField(null=True, help_text=_("What came of it, for what follows."))
     is_told = models.BooleanField(
-        default=False, help_text=_("What follows when all are done has been told of it.")
+        default=False,
+        db_default=False,
+        help_text=_("What follows when all are done has been told of it."),
     )
     ended_at = InstantField()
 
@@ -372,7 +401,11 @@ class Schedule(models.Model):
 
     name = ExactCharField(max_length=255, unique=True)
     crontab = models.CharField(
-        max_length=255, blank=True, help_text=_("Blank where a function says when it is due.")
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Blank where a function says when it is due."),
     )
     time_zone = models.CharField(max_length=255)
     next_due_at = InstantField(null=True, help_text=_("When to look at it next."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.db.models import Model
@@ -16,6 +16,10 @@ from wagtail_async_hooks.describing import columns_of
 from wagtail_async_hooks.instants import NOW, FromNow, StateAt
 from wagtail_async_hooks.options import DEFAULT_QUEUE
 from wagtail_async_hooks.records import State, Subject
+from wagtail_async_hooks.texts import cut_key
+
+MAX_HOOK: Final = 100
+"""Characters of a hook's name."""
 
 
 def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
@@ -31,8 +35,8 @@ def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
     return {
         "task_id": task.id,
         "name": name_of(task),
-        "hook": getattr(task, "hook", ""),
-        "function": task.function,
+        "hook": cut_key(getattr(task, "hook", ""), MAX_HOOK),
+        "function": cut_key(task.function),
         "message": message,
         "queue": getattr(task, "queue", None) or DEFAULT_QUEUE,
         "priority": task.priority or 0,
@@ -49,8 +53,12 @@ def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
 
 
 def name_of(task: Task) -> str:
-    """Return the name under which a task is recorded: that by which Huey knows it, or its own."""
-    return getattr(task, "recorded_as", "") or f"{type(task).__module__}.{type(task).__name__}"
+    """Return the name under which a task is recorded: that by which Huey knows it, or its own.
+
+    Names that are too long for the row end with a hash, so that they differ still.
+    """
+    own = getattr(task, "recorded_as", "")
+    return cut_key(own or f"{type(task).__module__}.{type(task).__name__}")
 
 
 def is_later(moment: datetime.datetime | None) -> bool:

@@ -32,6 +32,7 @@ from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.instants import as_django, aware
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.rows import naive, name_of
+from wagtail_async_hooks.texts import cut_key, storable
 from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ def _plan(
 
 
 def _label(subject: models.Model) -> str:
-    return f"{subject._meta.label_lower} {subject.pk}"
+    """Return how an object is called in the column of keys, where it is looked for."""
+    return cut_key(storable(f"{subject._meta.label_lower} {subject.pk}"))
 
 
 # Do it --------------------------------------------------------------------------------------

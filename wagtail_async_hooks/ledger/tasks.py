@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db import connections, transaction
+from django.db import DataError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
     AutoField,
@@ -26,7 +26,7 @@ from django.db.models import (
 from django.db.models.signals import post_save
 
 from wagtail_async_hooks import clock
-from wagtail_async_hooks.fitting import fitted
+from wagtail_async_hooks.fitting import SMALL, fitted, limit_of
 from wagtail_async_hooks.instants import (
     DatabaseNow,
     FromNow,
@@ -72,17 +72,26 @@ _AS_IT_IS: Final[Mapping[type[Field[Any, Any]], type]] = {
 """Fields of which each driver takes such values as they are; most columns of a row are such."""
 
 
+_INT16: Final = 2**15
+"""What the smallest of the columns of numbers takes."""
+
+_ESCAPED: Final = (b"'", b'"', b"\\", b"\0", b"\n", b"\r", b"\x1a")
+"""What takes two bytes in a statement for MySQL and MariaDB."""
+
+
 class _Column(NamedTuple):
     """What there is to know of a column when a row is recorded.
 
     :param blank: what a new row has in it unless something is said, in SQL; ``None`` for ``NULL``.
     :param plain: the type of values that need no preparation.
+    :param length: of a text at most; ``None`` where there is no limit.
     :param prepared: makes of any other value what the driver of a connection takes.
     """
 
     name: str
     blank: str | None
     plain: type | None
+    length: int | None
     prepared: Callable[[Any, BaseDatabaseWrapper], Any]
 
 
@@ -100,6 +109,7 @@ def _column(field: Any) -> _Column:
         str(field.column),
         None if blank is None else _literal(blank),
         _AS_IT_IS.get(type(holds)),
+        field.max_length,
         field.get_db_prep_value if isinstance(field, InstantField) else field.get_db_prep_save,
     )
 
@@ -133,6 +143,7 @@ def insert(row: Mapping[str, Any]) -> int:
     """
     alias = database()
     connection = connections[alias]
+    _check_size(row, connection)
     statement, values = _statement(row, connection)
     pk = inserting.insert(connection, statement, values)
     if post_save.has_listeners(BackgroundTask):
@@ -157,9 +168,37 @@ def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple
         said.append("%s")
         column = columns[name]
         # Not by the field where that changes nothing: it takes as long as all the rest.
+        if not _is_storable(value, column):
+            value = fitted(BackgroundTask, {name: value}, connection)[name]
         known = type(value) is column.plain
         values.append(value if known else column.prepared(value, connection))
     return _insert_into(tuple(names), tuple(said)), values
+
+
+def _is_storable(value: Any, column: _Column) -> bool:
+    """Return whether it is plain to see that a column takes a value as it is."""
+    kind = type(value)
+    if kind is str:
+        fits = column.length is None or len(value) <= column.length
+        return fits and value.isascii() and "\0" not in value
+    return kind is bytes or (kind is int and -_INT16 <= value < _INT16)
+
+
+def _check_size(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> None:
+    """Refuse a message for which MySQL and MariaDB would end the connection, and the transaction.
+
+    :raises DataError: if the message is longer than that.
+    """
+    message = row["message"]
+    if connection.vendor != "mysql" or len(message) <= SMALL:
+        return
+    # As it is sent.
+    size = len(message) + sum(message.count(each) for each in _ESCAPED)
+    if size > (limit := limit_of(connection)):
+        raise DataError(
+            f"The message of a task has {size} bytes, and the database takes {limit} at once: "
+            "raise max_allowed_packet there, or pass less."
+        )
 
 
 def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
@@ -192,10 +231,14 @@ def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     keys: list[int] = []
     if not rows:
         return keys
-    with inserting.without_long_waits(connections[alias]):
-        for batch in _batches([BackgroundTask(**row) for row in rows]):
+    connection = connections[alias]
+    for row in rows:
+        _check_size(row, connection)
+    fitting = [BackgroundTask(**fitted(BackgroundTask, row, connection)) for row in rows]
+    with inserting.without_long_waits(connection):
+        for batch in _batches(fitting, _batch_size(fitting, connection)):
             tasks.bulk_create(batch)
-            if connections[alias].features.can_return_rows_from_bulk_insert:
+            if connection.features.can_return_rows_from_bulk_insert:
                 keys += [row.pk for row in batch]
             else:  # MySQL
                 ids = [row.task_id for row in batch]
@@ -205,12 +248,19 @@ def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     return keys
 
 
-def _batches(rows: Sequence[BackgroundTask]) -> Iterator[list[BackgroundTask]]:
+def _batch_size(rows: Sequence[BackgroundTask], connection: BaseDatabaseWrapper) -> int:
+    """Return how many bytes of messages one statement can hold."""
+    if connection.vendor != "mysql" or 2 * sum(len(row.message) for row in rows) <= SMALL:
+        return BATCH_SIZE
+    return min(BATCH_SIZE, limit_of(connection) // 2)
+
+
+def _batches(rows: Sequence[BackgroundTask], at_most: int) -> Iterator[list[BackgroundTask]]:
     """Divide rows into what one statement can hold."""
     batch: list[BackgroundTask] = []
     size = 0
     for row in rows:
-        if batch and (len(batch) == BATCH or size + len(row.message) > BATCH_SIZE):
+        if batch and (len(batch) == BATCH or size + len(row.message) > at_most):
             yield batch
             batch, size = [], 0
         batch.append(row)
