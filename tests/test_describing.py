@@ -164,7 +164,7 @@ def test_title__takes_no_query(fire: Any, editor_request: HttpRequest) -> None:
 @pytest.mark.parametrize(
     ("args", "kwargs", "expected"),
     [
-        (("Tea",), {}, "Purge Tea, …"),
+        (("Tea",), {}, "Purge Tea, 1"),
         ((), {"page": "Tea", "depth": 3}, "Purge Tea, 3"),
         (("Tea", 1, 2), {}, "Purge …, …"),
     ],

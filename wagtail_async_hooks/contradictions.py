@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 from wagtail import hooks as wagtail_hooks
 
-from wagtail_async_hooks import catalogue, conf, diagnosis, dispatch, retrying
+from wagtail_async_hooks import catalogue, conf, diagnosis, dispatch, retrying, signatures
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions
 from wagtail_async_hooks.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.tasks_backend.lookup import find_any
@@ -106,12 +105,18 @@ def _configured() -> Iterator[Configured]:
             yield Configured(
                 f"The task {path}",
                 settings.options_for(path, path),
-                tuple(inspect.signature(task.func).parameters)[1 if task.takes_context else 0 :],
+                _names_of(task),
                 "a task of TASKS is about no revision",
             )
     for name, given in settings.schedule.items():
         where = f'{conf.SETTING}["SCHEDULE"]["{name}"]'
         yield Configured(where, given.task_options, tuple(given.kwargs))
+
+
+def _names_of(task: Any) -> tuple[str, ...] | None:
+    """Return the names of the arguments of a task of ``TASKS``; ``None`` for any."""
+    names = signatures.names(task.func)
+    return names if names is None else names[1 if task.takes_context else 0 :]
 
 
 def _contradictions(options: TaskOptions, superseded: str) -> Iterator[tuple[str, str]]:

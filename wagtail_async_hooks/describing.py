@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 import string
@@ -15,6 +14,7 @@ from django.db import connections
 from django.utils import translation
 from huey.api import Task
 
+from wagtail_async_hooks import signatures
 from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.error_texts import class_of, report, text_of
 from wagtail_async_hooks.options import Explain, Text
@@ -58,10 +58,10 @@ def _arguments_of(task: Task) -> Mapping[str, Any]:
     if (known := getattr(task, "named", None)) is not None:
         arguments: Mapping[str, Any] = known
         return arguments
-    try:
-        return inspect.signature(task.called).bind_partial(*task.args, **task.kwargs).arguments
-    except (AttributeError, TypeError, ValueError):  # the worker will tell what does not fit
-        return task.kwargs if isinstance(task.kwargs, dict) else {}
+    args = task.args if isinstance(task.args, tuple | list) else ()
+    kwargs = task.kwargs if isinstance(task.kwargs, dict) else {}
+    called = getattr(task, "called", None)  # the worker will tell what does not fit
+    return kwargs if called is None else signatures.named(called, args, kwargs, defaults=True)
 
 
 def title(template: Text, arguments: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from wagtail_async_hooks import signatures
 from wagtail_async_hooks.functions import Function
 
 NOT_CARRIED: Final = ("POST", "FILES", "COOKIES", "session", "body")
@@ -30,15 +31,19 @@ class Finding:
     place: str
 
 
-def what_is_missing(function: Function, named: str = "") -> list[Finding]:
+def what_is_missing(function: Function, named: str = "", count: int = 0) -> list[Finding]:
     """Return where a function reads what is not carried of the request.
 
     Only what can be seen in its own source: what it calls, and names given to the request
     anew, stay unseen, and are told by the error that they raise in the worker.
 
     :param named: name of the request among the arguments; without it, it is the first one.
+    :param count: how many arguments the function gets; 0 if that is not known.
     """
     source = Source.of(function)
+    inner = inspect.unwrap(function)
+    if not named and inner is not function and not _gets_the_same(function, inner, count):
+        named = "request"  # a decorator may have dropped it, and then nothing has that name
     if source is None or (not named and not source.tree.args.args):
         return []
     request = named or source.tree.args.args[0].arg
@@ -78,6 +83,16 @@ class Source(NamedTuple):
         return f"{self.file}:{self.first + node.lineno - 1}"
 
 
+def _gets_the_same(function: Function, inner: Function, count: int) -> bool:
+    """Return whether what a decorator wraps gets the same first argument as the decorator."""
+    outer, within = signatures.parameters(function), signatures.parameters(inner)
+    if outer is None or within is None:
+        return True
+    if outer.places:
+        return outer.places[:1] == within.places[:1]
+    return not count or bool(within.more_places) or within.required <= count <= len(within.places)
+
+
 def _reads(tree: ast.AST, name: str) -> Iterator[ast.Attribute]:
     for node in ast.walk(tree):
         if (
@@ -96,9 +111,7 @@ def does_not_fit(function: Function, args: Sequence[Any], kwargs: Collection[str
     :param args: what it is passed in order; only the number counts.
     :param kwargs: the names of what it is passed by name.
     """
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
+    if (signature := signatures.signature(function)) is None:
         return ""
     try:
         signature.bind(*args, **dict.fromkeys(kwargs))

@@ -29,7 +29,6 @@ from wagtail_async_hooks.catching import as_exception, is_exception, original, s
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
 from wagtail_async_hooks.records import Claim, Outcome, State
-from wagtail_async_hooks.retrying import Discarded, PutOff
 from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
 
 OUTAGE_TRIES: Final = 3
@@ -153,9 +152,7 @@ class Execution:
 
     def _explanation(self) -> str:
         """Return what the error means for an editor, if its author has said so."""
-        error = self.exception
-        if error is not None and issubclass(type(error), Discarded):
-            error = error.__cause__
+        error = retrying.discarded_for(self.exception) or self.exception
         if error is None:
             return ""
         error, explain = original(error), retrying.options_of(self.task).explain
@@ -167,10 +164,10 @@ class Execution:
         if error is None:
             return
         kind = type(error)  # isinstance() would ask the object as well
-        if issubclass(kind, PutOff) and self.runs_again:
+        if retrying.is_put_off(error) and self.runs_again:
             outcome.put_off, outcome.error = True, ""
-        elif issubclass(kind, Discarded) and error.__cause__ is not None:
-            describe(error.__cause__, outcome)
+        elif (reason := retrying.discarded_for(error)) is not None:
+            describe(reason, outcome)
         else:
             describe(error, outcome)
             if issubclass(kind, CancelExecution):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -12,6 +11,7 @@ from django.db.models import Model
 from huey.api import Task
 from huey.utils import utcnow
 
+from wagtail_async_hooks import signatures
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions, wrong
 from wagtail_async_hooks.records import Subject
@@ -123,22 +123,11 @@ class OwnKeys:
                 f"but is {options[name]!r}."
             )
         self._told = f"{function.__module__}.{function.__qualname__}"
-        self._signature = inspect.signature(function)
+        self._function = function
         self.options = TaskOptions(**options)
 
     def give_to(self, task: Task) -> None:
         """Give a task its keys before it is recorded, unless whoever made it has done so."""
         if not getattr(task, "coalesce_key", "") and not getattr(task, "exclusive_key", ""):
-            give_keys(task, self.options, self._named(task), self._told)
-
-    def _named(self, task: Task) -> dict[str, Any]:
-        try:
-            call = self._signature.bind_partial(*task.args, **task.kwargs)
-        except TypeError:
-            return {}  # the call will fail, and say why
-        call.apply_defaults()
-        named = dict(call.arguments)
-        for parameter in self._signature.parameters.values():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                named |= named.pop(parameter.name)
-        return named
+            named = signatures.named(self._function, task.args, task.kwargs, defaults=True)
+            give_keys(task, self.options, named, self._told)

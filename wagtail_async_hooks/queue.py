@@ -14,7 +14,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, Unpack, overload
 
@@ -159,7 +159,8 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
 
             def resolve_and_call() -> Any:
                 try:
-                    resolved = serializer.resolve(args), serializer.resolve(kwargs)
+                    given = {k: v for k, v in kwargs.items() if k not in _added_here()}
+                    resolved = serializer.resolve(args), serializer.resolve(given)
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
                 _cancel_if_superseded()
@@ -188,6 +189,12 @@ def _called(call: Callable[[], Any]) -> Any:
         if not catching.stops(error):
             retrying.judge(running, error)
         raise
+
+
+def _added_here() -> Set[str]:
+    """Return the names of keyword arguments with which nobody has called the task that runs."""
+    running = current.running()
+    return frozenset() if running is None else _added_to(running.task)
 
 
 def _cancel_if_superseded() -> None:
@@ -383,6 +390,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
         else:
             _give_own_keys(task)
+        task.given_arguments = frozenset(task.kwargs)
         # Huey logs what goes wrong in immediate mode, and says no more about it.
         with transactions.raising_if_lost() if self.immediate else nullcontext():
             result = super().enqueue(task)
@@ -447,7 +455,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """
         payload = (context or _context_of(task)).payload()
         call = self._registry.create_message(task)
-        message: bytes = self.serializer.serialize_call(call, payload)
+        message: bytes = self.serializer.serialize_call(call, payload, _added_to(task))
         return message
 
     def deserialize_task(self, data: bytes) -> Task:
@@ -456,9 +464,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         :raises MessageRefused: if this site did not write the message.
         :raises UnknownTask: if no such task is registered here.
         """
-        message, context = self.serializer.deserialize_call(data)
+        message, context, added = self.serializer.deserialize_whole(data)
         try:
             task = self._registry.create_task(message)
+            task.added_arguments = added
             task.context_carried = Context.from_payload(context)
         except HueyException as error:
             raise UnknownTask(
@@ -888,6 +897,19 @@ def own_options(kind: type[Task]) -> options.TaskOptions:
     of_keys = options.TaskOptions() if own_keys is None else own_keys.options
     own: options.TaskOptions = kind.options_now(None)
     return of_keys.over(own)._replace(queue=getattr(kind, "queue", None))
+
+
+def _added_to(task: Task) -> Set[str]:
+    """Return the names of keyword arguments that nobody has called a task with.
+
+    Tools that trace calls put some into a call when Huey enqueues it, and take them out in a worker
+    if they are at work there, too.
+    """
+    given: frozenset[str] | None = getattr(task, "given_arguments", None)
+    if given is None:
+        known: frozenset[str] = getattr(task, "added_arguments", frozenset())
+        return known
+    return frozenset(task.kwargs) - given
 
 
 def _give_own_keys(task: Task) -> None:

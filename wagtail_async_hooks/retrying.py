@@ -52,12 +52,37 @@ _WISHES: Final = (CancelExecution, RetryTask, RateLimitExceeded, TaskLockedExcep
 """What a function raises to tell Huey what to do: nothing has gone wrong."""
 
 
-class PutOff(RetryTask):  # type: ignore[misc]  # Huey has no types
-    """The function asked to be called again later."""
+_MARK: Final = "wagtail_async_hooks_reason"
+"""The attribute of an exception of Huey's that says why we have raised it. They are no subclasses,
+because error reporters compare exact classes and would report a subclass as an error."""
 
 
-class Discarded(CancelExecution):  # type: ignore[misc]  # Huey has no types
-    """The task has ended with an error that ``discard_on`` names, its cause."""
+def put_off(snooze: Snooze) -> RetryTask:
+    """Return what tells Huey that the function asked to be called again later."""
+    return _marked(RetryTask(str(snooze), delay=snooze.seconds), snooze)
+
+
+def discarded(error: BaseException) -> CancelExecution:
+    """Return what tells Huey that a task has ended with an error that ``discard_on`` names."""
+    return _marked(CancelExecution(text_of(error), retry=False), error)
+
+
+def is_put_off(error: BaseException | None) -> bool:
+    """Return whether an error was made by :func:`put_off`."""
+    return type(error) is RetryTask and type(vars(error).get(_MARK)) is Snooze
+
+
+def discarded_for(error: BaseException | None) -> BaseException | None:
+    """Return the error for which :func:`discarded` made another one; ``None`` if it made none."""
+    reason: BaseException | None = None
+    if type(error) is CancelExecution:
+        reason = vars(error).get(_MARK)
+    return reason
+
+
+def _marked(error: Any, reason: BaseException) -> Any:
+    setattr(error, _MARK, reason)
+    return error
 
 
 def options_of(task: Task) -> TaskOptions:
@@ -72,8 +97,8 @@ def options_of(task: Task) -> TaskOptions:
 def judge(running: Running, error: BaseException) -> None:
     """Make of what a task's function has raised what Huey is to do; else it is raised as it is.
 
-    :raises Discarded: for an error that ends the task.
-    :raises PutOff: for ``Snooze``. Immediate mode would call the function without end; there, it
+    :raises CancelExecution: for an error that ends the task, see :func:`discarded`.
+    :raises RetryTask: for ``Snooze``, see :func:`put_off`. Immediate mode would call the function without end; there, it
         is an error in the log and the task is cancelled.
     """
     if issubclass(type(error), _WISHES):
@@ -82,7 +107,7 @@ def judge(running: Running, error: BaseException) -> None:
         raise _answer(running, cast(Snooze, error)) from error
     options = options_of(running.task)
     if options.discard_on is not None and _is_named(error, options.discard_on):
-        raise Discarded(text_of(error), retry=False) from error
+        raise discarded(error) from error
     if options.retry_on is not None and not _is_named(error, options.retry_on):
         running.task.retries = 0
 
@@ -101,8 +126,8 @@ def _is_named(error: BaseException, named: ErrorClasses) -> bool:
 
 def _answer(running: Running, snooze: Snooze) -> BaseException:
     if running.claim is not None:
-        put_off: BaseException = PutOff(str(snooze), delay=snooze.seconds)
-        return put_off
+        later: BaseException = put_off(snooze)
+        return later
     logger.error(
         "%r is not called again: %s, which immediate mode cannot do.", running.task, snooze
     )

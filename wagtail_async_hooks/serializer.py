@@ -322,12 +322,30 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
         is_message = type(document) is dict and document.get(_TAG) == "message"
         return decode(document, lazily=is_message)
 
-    def serialize_call(self, message: Message, context: dict[str, Any]) -> bytes:
-        """Return a message together with what surrounds the call."""
-        return _write({"d": message, "c": context} if context else {"d": message})
+    def serialize_call(
+        self, message: Message, context: dict[str, Any], added: Iterable[str] = ()
+    ) -> bytes:
+        """Return a message together with what surrounds the call.
+
+        :param added: names of keyword arguments that the caller has not given.
+        """
+        content: dict[str, Any] = {"d": message}
+        if context:
+            content["c"] = context
+        if added:
+            content["a"] = sorted(added)
+        return _write(content)
 
     def deserialize_call(self, data: bytes) -> tuple[Message, dict[str, Any]]:
         """Return what :meth:`serialize_call` was given; references stay unresolved.
+
+        :raises MessageRefused: if this site did not write the message.
+        """
+        message, context, _ = self.deserialize_whole(data)
+        return message, context
+
+    def deserialize_whole(self, data: bytes) -> tuple[Message, dict[str, Any], frozenset[str]]:
+        """Return the same, and the names of keyword arguments that the caller has not given.
 
         :raises MessageRefused: if this site did not write the message.
         """
@@ -335,7 +353,7 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
         message = decode(document["d"], lazily=True)
         if not isinstance(message, Message):
             raise MessageRefused("what was stored as a message is none, but some other value.")
-        return message, decode(document.get("c", {}))
+        return message, decode(document.get("c", {})), frozenset(document.get("a", ()))
 
 
 def _parse(text: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import inspect
 import re
 import sys
 import uuid
@@ -13,9 +12,8 @@ from typing import Any, Final
 
 from huey.api import TaskWrapper
 
-from wagtail_async_hooks import catalogue
+from wagtail_async_hooks import catalogue, signatures
 from wagtail_async_hooks.exceptions import MessageRefused, UnknownTask
-from wagtail_async_hooks.functions import Function
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.secrecy import is_secret, without_password
@@ -46,15 +44,16 @@ def arguments(row: BackgroundTask) -> dict[str, Any] | None:
     :returns: values in JSON's types; ``None`` if the message cannot be read.
     """
     try:
-        message, _ = background.serializer.deserialize_call(bytes(row.message))
+        message, _, added = background.serializer.deserialize_whole(bytes(row.message))
     except MessageRefused:
         return None
     call = results.call_of(row)
     args = message.args or () if call is None else call.args
     kwargs = message.kwargs or {} if call is None else call.kwargs
-    names = _names(row, message.name) if call is None else _names_of_call(call)
+    names = _names(row, message.name, len(args)) if call is None else _names_of_call(call)
     told: dict[str, Any] = {}
     hides = False
+    kwargs = {name: given for name, given in kwargs.items() if name not in added}
     for number, given in enumerate(args):
         name = names[number] if number < len(names) else str(number + 1)
         told[name] = HIDDEN if hides else _of_name(name, given)
@@ -84,32 +83,27 @@ def text(given: str) -> str:
     return shortened(_ASSIGNED.sub(_without_secret, without_password(given)), MAX_TEXT)
 
 
-def _names(row: BackgroundTask, task: str) -> Sequence[str]:
+def _names(row: BackgroundTask, task: str, count: int) -> Sequence[str]:
     """Return the names of a task's positional arguments, as far as they are known.
 
     :param task: its name, by which Huey knows it.
+    :param count: how many there are.
     """
     if row.hook and (kind := catalogue.kind_of(row.hook)) is not None:
         return kind.arguments
     module, _, name = task.rpartition(".")
     # Not getattr(): a module may import what it is asked for.
     found = getattr(sys.modules.get(module), "__dict__", {}).get(name)
-    return _positional(found.func) if isinstance(found, TaskWrapper) else ()
+    return signatures.place_names(found.func, count) if isinstance(found, TaskWrapper) else ()
 
 
 def _names_of_call(call: Call) -> Sequence[str]:
     """Return the names of the positional arguments of a task of ``TASKS``."""
     try:
-        names = _positional(call.task.func)
+        takes_context = int(call.task.takes_context)
     except UnknownTask:
         return ()
-    return names[1:] if call.task.takes_context else names
-
-
-def _positional(function: Function) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.name for parameter in parameters if parameter.kind in kinds]
+    return signatures.place_names(call.task.func, takes_context + len(call.args))[takes_context:]
 
 
 def _of_name(name: str, given: Any) -> Any:

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final
 
+from wagtail_async_hooks import signatures
 from wagtail_async_hooks.instants import as_django, aware
 from wagtail_async_hooks.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.tasks_backend.lookup import find
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 """Types that JSON has; the arguments of Wagtail's own tasks are of no others."""
-
-_signature = cache(inspect.signature)
-"""Once for each task: it takes longer than all else that is done with the arguments."""
-
-
-@cache
-def _parameters(function: Any) -> tuple[str, ...]:
-    """Return the names of a function's parameters, if each can be given by its place."""
-    parameters = _signature(function).parameters.values()
-    by_place = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
-    return tuple(each.name for each in parameters) if by_place else ()
-
 
 @dataclass(frozen=True)
 class Call:
@@ -71,9 +59,10 @@ class Call:
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Call:
-        """Return the call that was carried."""
+        """Return the call that was carried, without what others have added to it."""
         enqueued_at = as_django(datetime.datetime.fromisoformat(payload["enqueued_at"]))
-        return cls(**{**payload, "enqueued_at": enqueued_at})
+        carried = {name: payload[name] for name in _NAMES}
+        return cls(**{**carried, "enqueued_at": enqueued_at})
 
     def payload(self) -> dict[str, Any]:
         """Return what is carried."""
@@ -104,16 +93,8 @@ class Call:
     @property
     def named(self) -> Mapping[str, Any]:
         """The arguments by name; those that do not fit are told of when the task runs."""
-        function = self.task.func
         given = [None, *self.args] if self.task.takes_context else self.args
-        names = _parameters(function)
-        if not self.kwargs and len(names) == len(given):
-            return dict(zip(names, given, strict=True))
-        try:
-            bound = _signature(function).bind(*given, **self.kwargs)
-        except TypeError:
-            return self.kwargs
-        return bound.arguments
+        return signatures.named(self.task.func, given, self.kwargs)
 
     def result(self, task_id: str, status: str, **known: Any) -> Any:
         """Return a ``TaskResult`` of this call.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any, Final
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from wagtail_async_hooks import catalogue, functions, serializer
+from wagtail_async_hooks import catalogue, functions, serializer, signatures
 from wagtail_async_hooks.exceptions import MessageRefused, TargetGone
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import background
@@ -93,11 +92,12 @@ class RecordedTask:
         if (call := call_of(self.row)) is not None:
             return call.named
         try:
-            message, _ = background.serializer.deserialize_call(bytes(self.row.message))
+            message, _, added = background.serializer.deserialize_whole(bytes(self.row.message))
         except MessageRefused:
             return {}
         args = tuple(map(_resolved, message.args))
-        kwargs = {name: _resolved(value) for name, value in (message.kwargs or {}).items()}
+        given = {k: v for k, v in (message.kwargs or {}).items() if k not in added}
+        kwargs = {name: _resolved(value) for name, value in given.items()}
         if kind := catalogue.kind_of(self.hook):
             return {**dict(zip(kind.arguments, args, strict=False)), **kwargs}
         return bound(_function(self.function), args, kwargs)
@@ -138,13 +138,11 @@ def bound(
     function: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of a call by their names in the function."""
-    if function is not None:
-        try:
-            found = inspect.signature(function).bind_partial(*args, **kwargs)
-        except TypeError:
-            pass  # they do not fit: the task will say so when it runs
-        else:
-            return {**found.arguments, **found.kwargs}
+    found = None if function is None else signatures.parameters(function)
+    if function is not None and found is not None:
+        fits = found.more_places or len(args) <= len(found.places)
+        if fits:  # else the task will say so when it runs
+            return signatures.named(function, args, kwargs)
     return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
 
 

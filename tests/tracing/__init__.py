@@ -1,0 +1,1 @@
+"""A site whose calls are traced by other people's tools."""
