@@ -17,7 +17,7 @@ from wagtail_async_hooks.revisions import Target
 from wagtail_async_hooks.secrecy import is_secret
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Call:
     """One call of a background function, with the arguments that Wagtail or Django passed.
 
@@ -29,6 +29,9 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     draft: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Call with {', '.join(self.named)}>"
 
     @property
     def named(self) -> dict[str, Any]:

@@ -274,9 +274,7 @@ def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
 def _missing(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
     # A receiver gets it by its name, wherever that stands.
     name = "request" if entry.is_receiver else ""
-    for finding in diagnosis.what_is_missing(
-        entry.function, name, len(entry.kind.arguments)
-    ):
+    for finding in diagnosis.what_is_missing(entry.function, name, len(entry.kind.arguments)):
         yield checks.Warning(
             f"{functions.dotted_path(entry.function)}, which runs in the background for "
             f'"{entry.hook}", reads {finding.what} ({finding.place}); a worker does not have it.',

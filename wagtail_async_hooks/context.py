@@ -51,6 +51,10 @@ class Context(NamedTuple):
             target,
         )
 
+    def __repr__(self) -> str:
+        # A user's key may be an e-mail address.
+        return f"<Context {self.language or ''} {self.time_zone or ''}>"
+
     def about(self, target: Target | None) -> Context:
         """Return the same context for a call that is about something else."""
         return self._replace(target=target)

@@ -103,7 +103,7 @@ def retry(
         for row in ended.order_by("pk"):
             if row.side_effect and row.attempt and not repeat_side_effects:
                 told = "%s is not run again, it may repeat its side effect: %s."
-                logger.info(told, row, row.side_effect)
+                logger.info(told, str(row), row.side_effect)
             elif ledger.retry(row, background.renewed(row)):
                 waiting.append(row)
         background.storage.announce((row.pk, row.priority) for row in waiting)

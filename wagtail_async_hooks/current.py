@@ -16,7 +16,7 @@ from wagtail_async_hooks.records import Claim, Progress
 from wagtail_async_hooks.revisions import Target
 
 
-@dataclass
+@dataclass(repr=False)
 class Running:
     """A task while it runs.
 
@@ -41,6 +41,9 @@ class Running:
     reported_at: float | None = None
     tries: int = 1
     stopped_by: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<Running {self.claim or type(self.task).__name__}>"
 
 
 _running: Final[ContextVar[Running | None]] = ContextVar("running", default=None)

@@ -20,7 +20,7 @@ from wagtail_async_hooks.error_texts import class_of, report, text_of
 from wagtail_async_hooks.options import Explain, Text
 from wagtail_async_hooks.retrying import classes, options_of
 from wagtail_async_hooks.secrecy import is_secret
-from wagtail_async_hooks.texts import shortened, storable
+from wagtail_async_hooks.texts import one_line, shortened, visible
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,9 @@ def _log_once(template: Text, error: BaseException) -> None:
     if str(template) not in _told_of:
         _told_of.add(str(template))
         kind = type(error).__name__
-        logger.warning("The title %r has a gap: %s: %s.", str(template), kind, text_of(error))
+        logger.warning(
+            "The title %r has a gap: %s: %s.", str(template), kind, one_line(text_of(error))
+        )
 
 
 def explanation(explain: Explain | None, error: BaseException, language: str | None) -> str:
@@ -150,5 +152,5 @@ def _known(explain: Mapping[Any, Text], error: BaseException) -> Text | None:
 
 
 def _fitting(text: str, length: int) -> str:
-    text = storable(" ".join(shortened(text, 4 * length).split()))
+    text = visible(" ".join(shortened(text, 4 * length).split()))
     return text if len(text) <= length else f"{text[: length - 1]}{UNKNOWN}"

@@ -21,6 +21,7 @@ from wagtail_async_hooks.keys import give_keys
 from wagtail_async_hooks.options import DEFAULT_QUEUE, TaskOptions
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.switches import Mode
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -317,7 +318,9 @@ def _at_once(entry: BackgroundFunction, run: Callable[[], Any]) -> Any:
     try:
         return run()
     except Snooze as snooze:
-        logger.error("%s is not called again: %s, which the request cannot do.", entry, snooze)
+        logger.error(
+            "%s is not called again: %s, which the request cannot do.", str(entry), one_line(snooze)
+        )
 
 
 def _make_task(entry: BackgroundFunction, call: Call) -> Task:
@@ -346,7 +349,7 @@ def _run_here(
     else:
         logger.error(
             "%s could not be recorded as a background task, so it runs in the request.",
-            entry,
+            str(entry),
             exc_info=error,
         )
     recording.run_here(str(entry), run)
@@ -359,6 +362,6 @@ def _refuse(entry: BackgroundFunction, call: Call, error: CannotSerialize) -> No
     _refused.add((entry.hook, entry.path))
     logger.error(
         "%s runs in the request, because an argument cannot be carried to a worker: %s",
-        entry,
-        call.culprit(error),
+        str(entry),
+        one_line(call.culprit(error)),
     )

@@ -29,7 +29,8 @@ from wagtail_async_hooks.catching import as_exception, is_exception, original, s
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
 from wagtail_async_hooks.records import Claim, Outcome, State
-from wagtail_async_hooks.texts import MAX_TEXT, shortened, storable
+from wagtail_async_hooks.secrecy import without_secrets
+from wagtail_async_hooks.texts import one_line, storable, visible
 
 OUTAGE_TRIES: Final = 3
 """How often a task is run that an outage of the database cut off, or whose follow-ups (pipelines,
@@ -283,9 +284,9 @@ def entered(block: transaction.Atomic) -> Iterator[None]:
 
 def describe(error: BaseException, outcome: Outcome) -> Outcome:
     """Write into an outcome what went wrong: in one line, by type, and with the traceback."""
-    path = class_of(error)
-    told = " ".join(shortened(text_of(error), MAX_TEXT).split())
-    outcome.error = storable(told or path.rpartition(".")[2])
+    path, text = class_of(error), text_of(error)
+    told = one_line(text) if text.strip() else path.rpartition(".")[2]
+    outcome.error = without_secrets(told)
     outcome.error_type = storable(path)
-    outcome.traceback = storable(traceback_of(error))
+    outcome.traceback = visible(without_secrets(traceback_of(error)), lines=True)
     return outcome

@@ -23,6 +23,7 @@ from wagtail_async_hooks.exceptions import CannotSerialize, UnknownTask
 from wagtail_async_hooks.functions import Function, dotted_path
 from wagtail_async_hooks.options import TaskOptions
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _run_at_once(
             "%s runs at once, because its %s cannot be carried to a worker: %s",
             told,
             _culprit(call),
-            error.reason,
+            one_line(error.reason),
         )
     else:
         logger.error(

@@ -10,6 +10,7 @@ from blinker import NamedSignal
 
 from wagtail_async_hooks import signals
 from wagtail_async_hooks.records import TaskInfo
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -30,7 +31,7 @@ def disconnect() -> None:
 
 def _log_start(sender: str, *, task: TaskInfo) -> None:
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    logger.info("%s started%s", task, again, extra={"action": "started", "task_pk": task.pk})
+    logger.info("%s started%s", str(task), again, extra={"action": "started", "task_pk": task.pk})
 
 
 def _log_end(signal: NamedSignal, level: int) -> Any:
@@ -38,10 +39,10 @@ def _log_end(signal: NamedSignal, level: int) -> Any:
         logger.log(
             level,
             "%s %s after %.3f s%s",
-            task,
+            str(task),
             signal.name,
             duration,
-            f": {error}" if error else "",
+            f": {one_line(error)}" if error else "",
             extra={"action": signal.name, "task_pk": task.pk},
         )
 
@@ -51,7 +52,7 @@ def _log_end(signal: NamedSignal, level: int) -> Any:
 def _log_snooze(sender: str, *, task: TaskInfo, duration: float, run_at: datetime.datetime) -> None:
     logger.info(
         "%s snoozed after %.3f s, to be called again at %s",
-        task,
+        str(task),
         duration,
         run_at.isoformat(sep=" ", timespec="seconds"),
         extra={"action": "snoozed", "task_pk": task.pk},
@@ -61,7 +62,7 @@ def _log_snooze(sender: str, *, task: TaskInfo, duration: float, run_at: datetim
 def _log_rescue(sender: str, *, task: TaskInfo, waits: bool) -> None:
     logger.warning(
         "%s was held by a worker that died, and %s",
-        task,
+        str(task),
         "waits again" if waits else "failed, because too many workers died of it",
         extra={"action": "rescued", "task_pk": task.pk},
     )

@@ -28,6 +28,7 @@ from huey.exceptions import CancelExecution
 from wagtail_async_hooks import conf, current, recording, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.texts import one_line
 from wagtail_async_hooks.transactions import guarded
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class BackgroundEmailBackend(BaseEmailBackend):
 def _say_why(error: Exception | None) -> None:
     """Log what kept an e-mail from the queue."""
     if isinstance(error, CannotSerialize):
-        logger.warning("An e-mail is sent at once, since it cannot be carried: %s", error)
+        logger.warning("An e-mail is sent at once, since it cannot be carried: %s", one_line(error))
     elif error is not None:
         logger.error(
             "An e-mail could not be recorded as a task, so it is sent at once.", exc_info=error
@@ -281,7 +282,9 @@ def _close(connection: BaseEmailBackend) -> None:
     try:
         connection.close()
     except Exception as error:
-        logger.warning("The connection to the mail server did not end properly: %s", error)
+        logger.warning(
+            "The connection to the mail server did not end properly: %s", one_line(error)
+        )
 
 
 def is_permanent(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.texts import visible
 
 logger = logging.getLogger(__name__)
 
@@ -65,5 +66,6 @@ def _show(request: HttpRequest) -> None:
         logger.exception("The messages of background tasks cannot be read.")
         return
     for message in told:
-        text = SafeString(message["text"]) if message["safe"] else message["text"]
+        text = visible(message["text"], lines=True)
+        text = SafeString(text) if message["safe"] else text
         add_message(request, message["level"], text, message["tags"])

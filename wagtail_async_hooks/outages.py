@@ -25,6 +25,7 @@ from wagtail_async_hooks.database_errors import (
     judge,
     meaning,
 )
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -79,7 +80,9 @@ class Outage:
             known = self._parts.setdefault(key, _Part(now))
             known.failures += 1
             if judge(error) is Verdict.CONTENTION and now - known.since < CONTENTION_TIMEOUT:
-                logger.debug("Another transaction was in the way, trying again: %s", error)
+                logger.debug(
+                    "Another transaction was in the way, trying again: %s", one_line(error)
+                )
                 return CONTENTION_INTERVAL
             stale = is_stale(error)
             if stale or now - known.reconnected_at > RECONNECT_INTERVAL:

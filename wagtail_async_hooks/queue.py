@@ -34,6 +34,7 @@ from wagtail_async_hooks import (
     conf,
     current,
     forks,
+    huey_log,
     identifiers,
     keys,
     options,
@@ -74,6 +75,7 @@ from wagtail_async_hooks.task_types import (
     TaskKeywords,
     Time,
 )
+from wagtail_async_hooks.texts import one_line
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask
@@ -609,7 +611,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             if claimed.put_off and claimed.exclusive_key:
                 self._ring(self.storage.announce_next, claimed.exclusive_key)
             for merged in claimed.merged:
-                signals.announce(signals.merged, merged.sender, task=merged, into=claimed)
+                signals.announce(signals.merged, merged.sender, task=merged, into=claimed.info)
         return claimed
 
     def _recorded(self, outcome: Outcome, kept: bool) -> None:
@@ -708,7 +710,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         begun = time.monotonic()
         value = None
         try:
-            signals.announce(signals.started, execution.claim.sender, task=execution.claim)
+            signals.announce(signals.started, execution.claim.sender, task=execution.claim.info)
             with current.Entered(running):
                 value = contextvars.copy_context().run(
                     super().execute, task, now if task.eta is None else max(now, task.eta)
@@ -719,7 +721,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             if catching.stops(error):
                 running.stopped_by = error
             else:
-                report(logger, error, "%s broke off.", execution.claim)
+                report(logger, error, "%s broke off.", str(execution.claim))
                 execution.broke_off(error)
         finally:
             self._thread.execution = before
@@ -744,7 +746,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         try:
             self._conclude(execution, duration)
         except BaseException as error:
-            report(logger, error, "What became of %s cannot be recorded.", execution.claim)
+            report(logger, error, "What became of %s cannot be recorded.", str(execution.claim))
             self._thread.pending = describe(error, Outcome(execution.claim, State.FAILED))
             if catching.stops(error):
                 raise
@@ -777,7 +779,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         except BaseException as error:
             if catching.stops(error):
                 raise
-            report(logger, error, "What follows from %s could not be recorded.", outcome.claim)
+            told = str(outcome.claim)
+            report(logger, error, "What follows from %s could not be recorded.", told)
             describe(error, outcome)
             again = outcome.claim.counted < OUTAGE_TRIES
             outcome.state = State.WAITING if again else State.FAILED
@@ -793,7 +796,9 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         try:
             packed: bytes = self.serializer.serialize(result)
         except CannotSerialize as error:
-            logger.warning("The result of %s is not kept: %s", execution.claim, error)
+            logger.warning(
+                "The result of %s is not kept: %s", str(execution.claim), one_line(error)
+            )
             return None
         return packed
 
@@ -845,7 +850,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         try:
             return super().put_result(key, data)
         except CannotSerialize as error:
-            logger.warning("The result of the task %s is not kept: %s", key, error)
+            logger.warning("The result of the task %s is not kept: %s", key, one_line(error))
 
     def get_raw(self, key: str, peek: bool = False) -> Any:
         execution = self._thread.execution
@@ -960,9 +965,9 @@ def _context_of(task: Task) -> Context:
 def _announce(outcome: Outcome, kept: bool) -> None:
     claim = outcome.claim
     if not kept:
-        logger.warning("%s was given to another worker while it ran here.", claim)
+        logger.warning("%s was given to another worker while it ran here.", str(claim))
         return
-    arguments: dict[str, Any] = {"task": claim, "duration": outcome.duration}
+    arguments: dict[str, Any] = {"task": claim.info, "duration": outcome.duration}
     if outcome.state is State.SUCCEEDED:
         signals.announce(signals.succeeded, claim.sender, **arguments)
         return
@@ -977,5 +982,6 @@ def _announce(outcome: Outcome, kept: bool) -> None:
     signals.announce(signal, claim.sender, **arguments, error=outcome.error)
 
 
+huey_log.connect()
 background: Final = TaskQueue()
 """The task queue of the site."""

@@ -57,9 +57,9 @@ class Subject(NamedTuple):
     key: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TaskInfo:
-    """What signals and logs tell about a task."""
+    """What signals and logs tell about a task: nothing of what it was called with."""
 
     pk: int
     task_id: str
@@ -79,10 +79,14 @@ class TaskInfo:
         told = self.name if self.name == self.function else f"{self.sender} {self.function}"
         return f"{told} [task {self.pk}]"
 
+    def __repr__(self) -> str:
+        # Error reporters send the representations of local variables: no message, and no keys.
+        return f"<{type(self).__name__} {self}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Claim(TaskInfo):
-    """A task that this process has claimed.
+    """A task that this process has claimed; receivers and loggers get its :attr:`info`.
 
     :param deaths: how many workers have died while they ran it.
     :param message: the message to run.
@@ -119,6 +123,20 @@ class Claim(TaskInfo):
     is_expired: bool | None = None
 
     @property
+    def info(self) -> TaskInfo:
+        """What others may know of it: without the message and the keys."""
+        return TaskInfo(
+            self.pk,
+            self.task_id,
+            self.name,
+            self.hook,
+            self.function,
+            self.queue,
+            self.priority,
+            self.attempt,
+        )
+
+    @property
     def counted(self) -> int:
         """Which attempt this is of those that count: not those that the function has put off."""
         return self.attempt - self.snoozes
@@ -150,7 +168,7 @@ EVERYTHING: Final = Bounds()
 """No bounds."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Outcome:
     """What became of one attempt at a claimed task.
 
@@ -186,3 +204,6 @@ class Outcome:
     put_off: bool = False
     refusals: int = 0
     losses: int = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.claim}: {self.state}>"

@@ -20,7 +20,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from wagtail_async_hooks.database_errors import Verdict, in_one_line, is_lost, judge
 from wagtail_async_hooks.fitting import SMALL, size_of
 from wagtail_async_hooks.records import Outcome, State
-from wagtail_async_hooks.texts import cut
+from wagtail_async_hooks.texts import cut, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -180,4 +180,4 @@ class SetAside:
                     for _, left_tries, left in due[number + 1 :]:
                         self.add(left, left_tries)
                     raise
-                logger.debug("%s cannot be recorded yet: %s", outcome.claim, error)
+                logger.debug("%s cannot be recorded yet: %s", str(outcome.claim), one_line(error))

@@ -22,7 +22,7 @@ from wagtail_async_hooks import current, signals
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.queue import CANCELLED, background
 from wagtail_async_hooks.records import Progress
-from wagtail_async_hooks.texts import shortened
+from wagtail_async_hooks.texts import one_line, shortened, visible
 
 logger = logging.getLogger(__name__)
 
@@ -125,14 +125,16 @@ def _report(running: Running, reported: Progress) -> None:
     except (DatabaseError, InterfaceError) as error:
         if transaction.get_connection(background.storage.ledger.database()).in_atomic_block:
             raise  # the function's own transaction is broken
-        logger.warning("How far %s has come cannot be written: %s", running.claim, error)
+        logger.warning(
+            "How far %s has come cannot be written: %s", str(running.claim), one_line(error)
+        )
         running.reported_at = now
         return
     if not goes_on:
         raise CancelExecution(CANCELLED, retry=False)
     running.reported_at, running.progress = now, None
     signals.announce(
-        signals.progressed, running.claim.sender, task=running.claim, progress=reported
+        signals.progressed, running.claim.sender, task=running.claim.info, progress=reported
     )
 
 
@@ -145,7 +147,7 @@ def show(reported: Progress) -> None:
         filled = round(_WIDTH * min(1.0, reported.done / reported.total))
         bar = "█" * filled + "░" * (_WIDTH - filled)
         told = f"{bar} {reported.done}/{reported.total}"
-    sys.stderr.write(f"\r\x1b[K{told} {reported.note}".rstrip())
+    sys.stderr.write(f"\r\x1b[K{told} {visible(reported.note)}".rstrip())
     sys.stderr.flush()
 
 

@@ -21,6 +21,7 @@ from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import class_of, report, text_of
 from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.options import ErrorClasses, TaskOptions
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +99,8 @@ def judge(running: Running, error: BaseException) -> None:
     """Make of what a task's function has raised what Huey is to do; else it is raised as it is.
 
     :raises CancelExecution: for an error that ends the task, see :func:`discarded`.
-    :raises RetryTask: for ``Snooze``, see :func:`put_off`. Immediate mode would call the function without end; there, it
-        is an error in the log and the task is cancelled.
+    :raises RetryTask: for ``Snooze``, see :func:`put_off`. Immediate mode would call the function
+        without end; there, it is an error in the log and the task is cancelled.
     """
     if issubclass(type(error), _WISHES):
         return
@@ -129,7 +130,9 @@ def _answer(running: Running, snooze: Snooze) -> BaseException:
         later: BaseException = put_off(snooze)
         return later
     logger.error(
-        "%r is not called again: %s, which immediate mode cannot do.", running.task, snooze
+        "%s is not called again: %s, which immediate mode cannot do.",
+        type(running.task).__name__,
+        one_line(snooze),
     )
     cancelled: BaseException = CancelExecution(
         f"{snooze}, which immediate mode cannot do", retry=False
@@ -141,7 +144,7 @@ def classes(named: ErrorClasses) -> tuple[type[BaseException], ...]:
     """Return classes of exceptions; what cannot be imported is logged, and counts as not given."""
     found, problems = _imported(named)
     for problem in problems:
-        logger.error("Of an option retry_on, discard_on or explain, %s.", problem)
+        logger.error("Of an option retry_on, discard_on or explain, %s.", one_line(problem))
     return found
 
 

@@ -26,6 +26,20 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
+_IN_QUERY: Final = re.compile(r"([?&;])([\w.%-]+)=([^&;\s'\"<>)]+)")
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which no address has a password, or a secret in its query, any more."""
+    if "=" not in text and "@" not in text:
+        return text
+    return _IN_QUERY.sub(_hidden, without_password(text))
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}=…" if is_secret(match[2]) else match[0]
+
+
 def without_password(address: str) -> str:
     """Return a text in which no address has a user name and a password any more."""
     return re.sub(r"(?<=://)[^/\s]*@", "…@", address)

@@ -70,7 +70,8 @@ _reader: Final = json.JSONDecoder()
 _NESTED: Final = "the value is nested too deeply or contains itself; pass a flat value."
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity: the payload need not be hashable
+# Compared by identity: the payload need not be hashable.
+@dataclass(frozen=True, eq=False, repr=False)
 class Reference:
     """A value that a lazy codec carries, until it is resolved.
 
@@ -80,6 +81,9 @@ class Reference:
 
     kind: str
     payload: Any
+
+    def __repr__(self) -> str:
+        return f"<Reference {self.kind}>"
 
 
 class Codec(NamedTuple):

@@ -13,6 +13,7 @@ from wagtail_async_hooks.models import BackgroundTask, Pause
 from wagtail_async_hooks.queue import TaskQueue
 from wagtail_async_hooks.records import EVERYTHING, Bounds, State
 from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
+from wagtail_async_hooks.texts import visible
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -53,9 +54,9 @@ class Serving:
         self._queue.bounds = self._bounds(pauses.values())
         for told in pauses.keys() - self._paused.keys():
             why = pauses[told].reason
-            logger.info("Paused: %s%s", told, f" ({why})." if why else ".")
+            logger.info("Paused: %s%s", visible(told), f" ({visible(why)})." if why else ".")
         for told in self._paused.keys() - pauses.keys():
-            logger.info("Resumed: %s.", told)
+            logger.info("Resumed: %s.", visible(told))
         self._paused = pauses
 
     def keep_bell_short(self, seconds: float) -> None:

@@ -85,7 +85,14 @@ def announce(signal: NamedSignal, sender: str, **arguments: Any) -> None:
 
 
 def _complain(signal: NamedSignal, receiver: Any, error: Exception) -> None:
-    report(logger, error, "A receiver of the signal %r failed: %r.", signal.name, receiver)
+    told = "A receiver of the signal %r failed: %s."
+    report(logger, error, told, signal.name, _named(receiver))
+
+
+def _named(receiver: Any) -> str:
+    """Return the name of a receiver: its own representation may have all that it holds."""
+    named = receiver if hasattr(receiver, "__qualname__") else type(receiver)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def announced() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 MAX_TEXT: Final = 2_000
@@ -26,6 +27,40 @@ def storable(text: str) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode()
     return text.replace("\0", "\\x00")
+
+
+_UNSEEN: Final = re.compile(
+    # C0 but for the tab, DEL and C1; what changes the direction of text; separators of lines.
+    "[\x00-\x08\n-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
+)
+_UNSEEN_BUT_LINES: Final = re.compile(_UNSEEN.pattern.replace("\n-", "\x0b-"))
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return a text that does nothing to a terminal or a log: control characters are escaped.
+
+    :param lines: leave line feeds as they are, as in a traceback.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return (_UNSEEN_BUT_LINES if lines else _UNSEEN).sub(_escaped, storable(text))
+
+
+def one_line(told: object, length: int = MAX_TEXT) -> str:
+    """Return what something says, such as an error, in one line that can be logged and shown.
+
+    The name of its class, if it says nothing, or cannot.
+    """
+    try:
+        text = str(told)
+    except Exception:
+        text = ""
+    return visible(" ".join(shortened(text, length).split())) or type(told).__name__
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def cut(text: str, length: int) -> str:

@@ -36,6 +36,7 @@ from wagtail_async_hooks.scheduler import Scheduler
 from wagtail_async_hooks.serving import Serving, told_of
 from wagtail_async_hooks.storage.waiting import Waiter
 from wagtail_async_hooks.supervisor import STOP_SIGNALS
+from wagtail_async_hooks.texts import one_line
 from wagtail_async_hooks.timekeeping import Timekeeper
 
 logger = logging.getLogger(__name__)
@@ -147,7 +148,9 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         try:
             persist(self.huey.settle, self._outage, HEARTBEAT_TIMEOUT)
         except (DatabaseError, InterfaceError) as error:
-            logger.error("How the last task of a thread ended could not be recorded: %s", error)
+            logger.error(
+                "How the last task of a thread ended could not be recorded: %s", one_line(error)
+            )
         self._outage.leave()
         connections.close_all()
 
@@ -409,7 +412,9 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         try:
             handed_back = persist(self._hand_back, self._outage, OUTAGE_INTERVAL * 3)
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("Nothing could be handed back, heartbeats will tell: %s", error)
+            logger.warning(
+                "Nothing could be handed back, heartbeats will tell: %s", one_line(error)
+            )
             handed_back = 0
         if handed_back:
             told = "task was" if handed_back == 1 else "tasks were"

@@ -91,7 +91,9 @@ def main(options: dict[str, Any], address: str) -> dict[str, Any]:
         snooze()
         discard(address)
         fail(address)
-        messages = [bytes(message) for message in BackgroundTask.objects.values_list("message", flat=True)]
+        messages = [
+            bytes(message) for message in BackgroundTask.objects.values_list("message", flat=True)
+        ]
         run()
         make("Milk", guest="Ada")
         later = add.enqueue(3, 4)

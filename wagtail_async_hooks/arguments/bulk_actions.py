@@ -11,7 +11,7 @@ from wagtail_async_hooks.secrecy import is_secret
 from wagtail_async_hooks.serializer import is_carried
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BulkActionInfo:
     """What a worker sees of the view that ran a bulk action.
 
@@ -25,6 +25,9 @@ class BulkActionInfo:
     model: str
     view: str
     cleaned_data: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<BulkActionInfo {self.action_type} of {self.model}>"
 
     @classmethod
     def of(cls, action: Any) -> BulkActionInfo:

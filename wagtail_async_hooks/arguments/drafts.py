@@ -16,7 +16,7 @@ from wagtail_async_hooks.records import Subject
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Draft:
     """An object that is to be rebuilt from the revision it was saved as.
 
@@ -25,6 +25,9 @@ class Draft:
     """
 
     instance: models.Model
+
+    def __repr__(self) -> str:
+        return f"<Draft of {self.instance._meta.label} {self.instance.pk}>"
 
     @property
     def subject(self) -> Subject:

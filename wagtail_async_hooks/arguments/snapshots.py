@@ -25,7 +25,7 @@ _EMPTY: Final[dict[type[columns.Field], Any]] = {
 """What a field holds instead of a secret; fields of other types cannot hold any."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Snapshot:
     """An object that is carried whole, since it is deleted: it arrives unsaved, with its key.
 
@@ -51,6 +51,9 @@ class Snapshot:
             instance = instance.specific
         model, data = model_of(instance), _copied(instance)
         return cls(model, instance.pk, data, router.db_for_write(model, instance=instance))
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {self.model._meta.label} {self.key}>"
 
     @property
     def subject(self) -> Subject:

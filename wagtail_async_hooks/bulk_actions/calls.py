@@ -27,7 +27,7 @@ class Refused(Exception):
     """An object is not to be dealt with; the message says why, for editors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BulkCall:
     """What was asked for on the confirmation page.
 
@@ -41,6 +41,9 @@ class BulkCall:
     model: type[Model]
     form: Any
     request: CarriedRequest
+
+    def __repr__(self) -> str:
+        return f"<BulkCall of {self.action_class.__name__} for {self.model._meta.label}>"
 
     def action(self, keys: Sequence[Any]) -> Any:
         """Return the action for some objects; it loads them, the user and its form anew."""

@@ -22,6 +22,7 @@ from wagtail_async_hooks.bulk_actions.forms import encode_form
 from wagtail_async_hooks.bulk_actions.registry import name_of
 from wagtail_async_hooks.exceptions import CannotSerialize
 from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.texts import one_line
 
 if TYPE_CHECKING:
     from wagtail.admin.views.bulk_action import BulkAction
@@ -75,7 +76,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         try:
             task = self._task(objects, form)
         except CannotSerialize as error:
-            logger.error("The bulk action %s runs in the request: %s", self.name, error)
+            logger.error("The bulk action %s runs in the request: %s", self.name, one_line(error))
             return super().form_valid(form)  # type: ignore[no-any-return]
         return self._recorded(task, objects) or super().form_valid(form)
 

@@ -18,6 +18,7 @@ from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, INFO, TABLE, info, lock_of
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Claim, State, TaskInfo
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,11 @@ def coalesce(alias: str, claim: Claim, worker: int | None, suspects: bool) -> Cl
             alike, is_burst = _alike(connections[alias], claim, suspects)
             return _merge(alias, claim, alike, worker, is_burst) if alike else claim
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("%s runs by itself, since nothing could be merged into it: %s", claim, error)
+        logger.warning(
+            "%s runs by itself, since nothing could be merged into it: %s",
+            str(claim),
+            one_line(error),
+        )
         return claim
 
 

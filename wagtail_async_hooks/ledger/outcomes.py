@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wagtail_async_hooks.fitting import SMALL, limit_of, size_of
 from wagtail_async_hooks.records import Outcome, State
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def lighten(outcome: Outcome, connection: BaseDatabaseWrapper) -> None:
             f"the result was not kept: {len(outcome.result)} bytes are more than the database takes"
         )
         outcome.result = None
-        logger.warning("%s: %s.", outcome.claim, told)
+        logger.warning("%s: %s.", str(outcome.claim), one_line(told))
         if outcome.state is State.SUCCEEDED:
             outcome.error = told
     if outcome.messages and _size(outcome) >= limit:

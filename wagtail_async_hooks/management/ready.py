@@ -10,6 +10,7 @@ from django.db import DatabaseError, connections
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.texts import one_line
 
 
 def require_settings() -> conf.Settings:
@@ -42,11 +43,6 @@ def require_tables() -> None:
             f'The database {alias!r} lacks the tables of wagtail_async_hooks; run "manage.py '
             'migrate wagtail_async_hooks".'
         )
-
-
-def one_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    return " ".join(str(error).split())
 
 
 def _models() -> Any:

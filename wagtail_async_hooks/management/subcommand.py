@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, OutputWrapper
 
+from wagtail_async_hooks.texts import visible
+
 
 class BaseSubcommand:
     """One subcommand.
@@ -52,10 +54,22 @@ class BaseSubcommand:
         :param lines: what people get to read.
         """
         if self.as_json:
-            self.stdout.write(json.dumps(data, indent=2, ensure_ascii=False))
+            self.stdout.write(_json(data))
         else:
             for line in lines:
-                self.stdout.write(line)
+                self.stdout.write(visible(line))
+
+
+def _json(data: Any) -> str:
+    """Return JSON that people can read; control characters, which only texts have, are escaped."""
+    told = json.dumps(data, indent=2, ensure_ascii=False)
+    if told.isascii():  # the others are escaped by JSON itself, but for DEL
+        return told.replace("\x7f", "\\u007f")
+    return "".join(_escaped(c) if c != "\n" and visible(c) != c else c for c in told)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1] if character > "\x7f" else "\\u007f"
 
 
 def unknown(told: str, name: str, known: Iterable[str]) -> CommandError:

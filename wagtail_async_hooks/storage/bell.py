@@ -21,6 +21,7 @@ from huey.storage import BaseStorage
 
 from wagtail_async_hooks.records import State
 from wagtail_async_hooks.storage.database import DatabaseStorage, Row
+from wagtail_async_hooks.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +193,7 @@ class BellStorage(DatabaseStorage):
             logger.warning(
                 'The storage of WAGTAIL_TASKS["BACKEND"] cannot be reached, so tasks are found in '
                 "the ledger until it answers: %s",
-                error,
+                one_line(error),
             )
 
     def _find(self) -> None:

@@ -48,6 +48,11 @@ class Envelope(bytes):
 
     row: Row
 
+    def __repr__(self) -> str:
+        return f"<Envelope of {len(self)} bytes>"
+
+    __str__ = __repr__
+
     @classmethod
     def around(cls, message: bytes, row: Row) -> Envelope:
         """Put a message and its row together."""

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connections
 
 from wagtail_async_hooks.records import State
+from wagtail_async_hooks.texts import one_line
 
 if TYPE_CHECKING:
     import sqlite3
@@ -78,7 +79,7 @@ def _look_at_sqlite(alias: str) -> Look:
     except ImportError:
         return SQLiteLook(alias)  # it is only installed on Linux
     except OSError as error:
-        logger.info(_DEAF, file, error)
+        logger.info(_DEAF, file, one_line(error))
         return SQLiteLook(alias)
 
 

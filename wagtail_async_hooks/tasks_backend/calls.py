@@ -16,7 +16,8 @@ from wagtail_async_hooks.tasks_backend.lookup import find
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 """Types that JSON has; the arguments of Wagtail's own tasks are of no others."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Call:
     """A call, in values that can be carried.
 
@@ -35,6 +36,9 @@ class Call:
     enqueued_at: datetime.datetime
     args: list[Any]
     kwargs: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Call of {self.path}>"
 
     @classmethod
     def of(cls, task: Any, args: Any, kwargs: Any, enqueued_at: datetime.datetime) -> Call:

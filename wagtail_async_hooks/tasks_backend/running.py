@@ -34,6 +34,9 @@ class Attempt(NamedTuple):
     call: Call
     result: Any
 
+    def __repr__(self) -> str:
+        return f"<Attempt at {self.claim}>"
+
 
 class _ThreadState(threading.local):
     """The attempt that a thread makes, until its end is recorded: the same thread does that."""
@@ -117,7 +120,9 @@ def _announce(signal: Any, call: Call, result: Any) -> None:
     try:
         for receiver, answer in signal.send_robust(sender, task_result=result):
             if isinstance(answer, Exception):
-                logger.error("A receiver of a signal of %s failed: %r.", call.api, receiver)
+                named = receiver if functions.has_name(receiver) else type(receiver)
+                told = functions.dotted_path(named)
+                logger.error("A receiver of a signal of %s failed: %s.", call.api, told)
     except BaseException as error:  # which Django lets pass
         if passes(error):
             raise

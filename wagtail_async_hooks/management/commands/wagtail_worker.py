@@ -20,6 +20,7 @@ from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.supervisor import GAVE_UP, Supervisor
+from wagtail_async_hooks.texts import one_line, visible
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -159,8 +160,9 @@ class Command(BaseCommand):
             bell.queue_size()
         except Exception as error:
             self.stderr.write(
-                f'WAGTAIL_TASKS["BACKEND"] is {backend!r}, which does not answer ({error}); start '
-                'it, or correct WAGTAIL_TASKS["BACKEND_OPTIONS"]. Until it answers, this worker '
+                f'WAGTAIL_TASKS["BACKEND"] is {backend!r}, which does not answer '
+                f"({one_line(error)}); start it, or correct "
+                'WAGTAIL_TASKS["BACKEND_OPTIONS"]. Until it answers, this worker '
                 "finds tasks in the database."
             )
 
@@ -227,13 +229,24 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
+class _HarmlessFormatter(logging.Formatter):
+    """Formats lines that do nothing to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``logging.Formatter``."""
+        return visible(super().format(record), lines=True)
+
+
 def _log_to_stderr(verbosity: int) -> None:
     """Show the worker's lines, unless the site's LOGGING already says where they go."""
     ours = logging.getLogger("wagtail_async_hooks")
     if not ours.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_HarmlessFormatter("%(asctime)s %(levelname)s %(message)s"))
         ours.addHandler(handler)
+        if not (huey := logging.getLogger("huey")).hasHandlers():
+            huey.addHandler(handler)  # else Python would print what it warns of as it is
+            huey.setLevel(logging.WARNING if huey.level == logging.NOTSET else huey.level)
     if ours.level == logging.NOTSET:
         ours.setLevel([logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG][verbosity])
 

@@ -16,6 +16,7 @@ from wagtail_async_hooks.management.subcommand import BaseSubcommand
 from wagtail_async_hooks.management.subcommands import show
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Progress, State
+from wagtail_async_hooks.texts import visible
 from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT
 
 LOOK_INTERVAL: Final = 0.2
@@ -86,7 +87,8 @@ class Subcommand(BaseSubcommand):
         succeeded = task.state == State.SUCCEEDED
         self.answer(told, [*lines, *([f"Task {task.pk} has succeeded."] if succeeded else [])])
         if not succeeded:
-            raise CommandError(f"Task {task.pk} {_ENDS[State(task.state)]}: {task.error}")
+            error = visible(task.error)
+            raise CommandError(f"Task {task.pk} {_ENDS[State(task.state)]}: {error}")
 
 
 def _add_options(parser: ArgumentParser, **default: Any) -> None:
