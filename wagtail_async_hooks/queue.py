@@ -611,7 +611,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             if claimed.put_off and claimed.exclusive_key:
                 self._ring(self.storage.announce_next, claimed.exclusive_key)
             for merged in claimed.merged:
-                signals.announce(signals.merged, merged.sender, task=merged, into=claimed.info)
+                signals.announce(signals.merged, merged.sender, task=merged.info, into=claimed.info)
         return claimed
 
     def _recorded(self, outcome: Outcome, kept: bool) -> None:
@@ -691,7 +691,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         except BaseException as error:
             if catching.is_exception(error) or catching.passes(error):
                 raise
-            report(logger, error, "%s broke off.", task)
+            report(logger, error, "%s broke off.", repr(task))
         if running.stopped_by is not None:  # Huey makes nothing of Ctrl-C
             raise running.stopped_by
         return value

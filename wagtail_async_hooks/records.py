@@ -71,6 +71,11 @@ class TaskInfo:
     attempt: int
 
     @property
+    def info(self) -> TaskInfo:
+        """What others may know of it."""
+        return self
+
+    @property
     def sender(self) -> str:
         """The hook's name, or the task's where there is no hook."""
         return self.hook or self.name

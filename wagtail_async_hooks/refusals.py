@@ -69,7 +69,7 @@ def lessened(outcome: Outcome, error: Exception) -> Outcome | None:
             logger.error(
                 "The database refuses what became of %s, so it is recorded without what is "
                 "optional: %s",
-                outcome.claim,
+                str(outcome.claim),
                 in_one_line(error),
             )
         return _without_what_is_optional(outcome)
@@ -79,14 +79,14 @@ def lessened(outcome: Outcome, error: Exception) -> Outcome | None:
             return outcome
         logger.error(
             "What became of %s cannot be recorded, so it has failed: %s",
-            outcome.claim,
+            str(outcome.claim),
             in_one_line(error),
         )
         return plain(outcome, error)
     logger.error(
         "Not even the failure of %s can be recorded. It is tried again now and then, and the task "
         "stays as it is until then: %s",
-        outcome.claim,
+        str(outcome.claim),
         in_one_line(error),
     )
     return None

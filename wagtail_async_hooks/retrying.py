@@ -237,8 +237,8 @@ def immediate_tries(task: Task) -> int:
         return 1
     tries = outer.tries + 1
     if tries > IMMEDIATE_TRIES:
-        told = "%r is not tried again: immediate mode makes at most %d attempts."
-        logger.error(told, task, IMMEDIATE_TRIES)
+        told = "%s is not tried again: immediate mode makes at most %d attempts."
+        logger.error(told, repr(task), IMMEDIATE_TRIES)
     return tries
 
 

@@ -47,7 +47,7 @@ def lighten(outcome: Outcome, connection: BaseDatabaseWrapper) -> None:
             outcome.error = told
     if outcome.messages and _size(outcome) >= limit:
         logger.warning(
-            "%s: %d messages were not kept.", outcome.claim, len(outcome.messages) - _FEW
+            "%s: %d messages were not kept.", str(outcome.claim), len(outcome.messages) - _FEW
         )
         outcome.messages = outcome.messages[:_FEW]
 
