@@ -27,11 +27,12 @@ def work(committed_db: None, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def work(**options: Any) -> dict[str, Any]:
         process = Process(
-            [sys.executable, "-m", "tests.tracing.sentry", json.dumps(options), ADDRESS],
+            [sys.executable, "-m", "tests.tracing.sentry", json.dumps(options)],
             tmp_path / "output.txt",
             DJANGO_SETTINGS_MODULE="tests.tracing.settings",
             SITE_DATABASE_NAME=str(connection.settings_dict["NAME"]),
             SITE_BACKEND="database",
+            ADDRESS=ADDRESS,  # Sentry sends the arguments of the process
         )
         assert process.wait() == 0, process.said()
         told: dict[str, Any] = json.loads(process.said().splitlines()[-1])

@@ -7,6 +7,7 @@ What happened is printed as JSON.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def discard(address: str) -> None:
     raise KeyError("nothing")
 
 
-@background.task(retries=1)
+@background.task()
 def fail(address: str) -> None:
     """Fail."""
     raise ValueError("no luck")
@@ -111,5 +112,5 @@ def main(options: dict[str, Any], address: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer = main(json.loads(sys.argv[1]), sys.argv[2])
+    answer = main(json.loads(sys.argv[1]), os.environ["ADDRESS"])
     print(json.dumps(answer, default=repr))  # noqa: T201  (a script)
