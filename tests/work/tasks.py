@@ -111,6 +111,12 @@ def snooze_twice(path: str) -> None:
 
 
 @background.task()
+def put_off(seconds: float) -> None:
+    """Ask to be called again later, each time."""
+    raise Snooze(seconds)
+
+
+@background.task()
 def die(path: str) -> None:
     """End the worker process at once, as a lack of memory would."""
     leave_trace(path, "died", os.getpid())
