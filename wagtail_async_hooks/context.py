@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime
+import decimal
+import threading
 import uuid
 import zoneinfo
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_urlconf
 from django.utils import timezone, translation
-from wagtail.log_actions import LogContext, get_active_log_context
+from wagtail.log_actions import LogContext, activate, get_active_log_context
 
 from wagtail_async_hooks.revisions import Target
 
@@ -26,6 +29,8 @@ class Context(NamedTuple):
     :param user: primary key of the user to whom Wagtail's log ascribes what is done.
     :param log: the id by which Wagtail's log groups what is done.
     :param target: the object and revision that the call is about.
+    :param script_prefix: what is before the path in the URLs of the site.
+    :param urlconf: the module of the site's URLs, if that depends on the request.
     """
 
     language: str | None = None
@@ -33,6 +38,8 @@ class Context(NamedTuple):
     user: Any = None
     log: uuid.UUID | None = None
     target: Target | None = None
+    script_prefix: str | None = None
+    urlconf: str | None = None
 
     @classmethod
     def capture(cls, target: Target | None = None) -> Context:
@@ -43,12 +50,15 @@ class Context(NamedTuple):
         language, zone = translation.get_language(), timezone.get_current_timezone()
         can_be_carried = isinstance(zone, zoneinfo.ZoneInfo | datetime.timezone)
         acting = get_active_log_context()
+        prefix, urlconf = get_script_prefix(), get_urlconf()
         return cls(
             None if language == settings.LANGUAGE_CODE else language,
             zone if can_be_carried and zone != timezone.get_default_timezone() else None,
             getattr(acting.user, "pk", None),
             acting.uuid,
             target,
+            None if prefix == _site_prefix() else str(prefix),
+            urlconf if isinstance(urlconf, str) and urlconf != settings.ROOT_URLCONF else None,
         )
 
     def __repr__(self) -> str:
@@ -67,6 +77,8 @@ class Context(NamedTuple):
             "user": self.user,
             "log": self.log,
             "target": self.target and self.target.payload(),
+            "script_prefix": self.script_prefix,
+            "urlconf": self.urlconf,
         }
         return {name: value for name, value in carried.items() if value is not None}
 
@@ -78,25 +90,85 @@ class Context(NamedTuple):
         target = payload.get("target")
         return cls(**{**payload, "target": target and Target(**target)})
 
-    def restored(self) -> AbstractContextManager[None]:
-        """Surround a function with this context."""
-        surroundings = (self.language, self.time_zone, self.user, self.log)
-        return nullcontext() if surroundings == _NO_SURROUNDINGS else self._restored()
-
-    @contextmanager
-    def _restored(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            if self.language is not None:
-                stack.enter_context(translation.override(self.language))
-            if self.time_zone is not None:
-                stack.enter_context(timezone.override(self.time_zone))
-            if self.user is not None or self.log is not None:
-                stack.enter_context(_CarriedLogContext(self.user, self.log))
-            yield
+    def enter(self) -> None:
+        """Surround what this thread does from now on, in a context that ends with it."""
+        if self is _AS_EVERYWHERE:
+            return
+        if self.language is not None:
+            translation.activate(self.language)
+        if self.time_zone is not None:
+            timezone.activate(self.time_zone)
+        if self.user is not None or self.log is not None:
+            activate(_CarriedLogContext(self.user, self.log))
+        if self.script_prefix is not None:
+            set_script_prefix(self.script_prefix)
+        if self.urlconf is not None:
+            set_urlconf(self.urlconf)
 
 
 _AS_EVERYWHERE: Final = Context()
-_NO_SURROUNDINGS: Final = (None, None, None, None)
+
+
+def _site_prefix() -> str:
+    """Return the script prefix that Django sets at its start."""
+    prefix: str | None = settings.FORCE_SCRIPT_NAME
+    return "/" if prefix is None else f"{prefix.rstrip('/')}/"
+
+
+class _Thread(threading.local):
+    """What is known of this thread: a context in which all is as everywhere on the site."""
+
+    plain: contextvars.Context | None = None
+
+
+_here: Final = _Thread()
+
+
+def fresh() -> contextvars.Context:
+    """Return a context for an attempt at a task, in which all is as everywhere on the site.
+
+    Whatever the thread has in its own context is there as well, but for what a task is recorded
+    with: a test may run tasks amid its own language.
+    """
+    context = contextvars.copy_context()
+    if _equal(context, _here.plain):
+        return context
+    before = context.copy()
+    context.run(_make_plain)
+    if _equal(context, before):
+        _here.plain = before  # to find out takes longer than to compare
+    return context
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a context of its own, which ends with it."""
+    return contextvars.copy_context().run(_apart, function, *arguments)
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    decimal.setcontext(decimal.getcontext().copy())  # which can be changed in place
+    return function(*arguments)
+
+
+def _equal(context: contextvars.Context, other: contextvars.Context | None) -> bool:
+    try:
+        return bool(context == other)
+    except Exception:  # of a value in one of them
+        return False
+
+
+def _make_plain() -> None:
+    if translation.get_language() != settings.LANGUAGE_CODE:
+        translation.activate(settings.LANGUAGE_CODE)
+    if timezone.get_current_timezone() != timezone.get_default_timezone():
+        timezone.deactivate()
+    acting = get_active_log_context()
+    if acting.user is not None or acting.uuid is not None:
+        activate(LogContext(generate_uuid=False))
+    if get_script_prefix() != (prefix := _site_prefix()):
+        set_script_prefix(prefix)
+    if get_urlconf() is not None:
+        set_urlconf(None)
 
 
 class _CarriedLogContext(LogContext):  # type: ignore[misc]  # Wagtail has no types

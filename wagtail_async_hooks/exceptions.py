@@ -108,7 +108,18 @@ class BaseExceptionRaised(BackgroundError):
 
 
 class TransactionLeftOpen(BackgroundError):
-    """A function returned while a transaction that it had begun was open; it was rolled back."""
+    """A function returned while a transaction that it had begun was open; it was rolled back.
+
+    :param aliases: the databases.
+    """
+
+    def __init__(self, aliases: list[str]) -> None:
+        named = " and ".join(map(repr, aliases))
+        super().__init__(
+            f"it left a transaction of the database {named} open, which was rolled back, so that "
+            "what it wrote there is lost; commit, or use transaction.atomic()"
+        )
+        self.aliases = aliases
 
 
 class ObjectsFailed(BackgroundError):

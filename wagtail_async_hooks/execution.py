@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import datetime
 import functools
 from collections.abc import Callable, Iterator
@@ -24,10 +23,12 @@ from huey.constants import EmptyData
 from huey.exceptions import CancelExecution
 from huey.utils import utcnow
 
-from wagtail_async_hooks import clock, current, describing, forks, retrying
+from wagtail_async_hooks import clock, connection_guard, current, describing, forks, retrying
 from wagtail_async_hooks.catching import as_exception, is_exception, original, stops
+from wagtail_async_hooks.context import apart
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
+from wagtail_async_hooks.exceptions import TransactionLeftOpen
 from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.secrecy import without_secrets
 from wagtail_async_hooks.texts import one_line, storable, visible
@@ -183,6 +184,7 @@ class Calling:
         self._alias = router.db_for_write(_model())
         self._savepoint: transaction.Atomic | None = None
         self._running = current.running()
+        self._guard: connection_guard.Guard
 
     def call(self, function: Callable[[], Any]) -> Any:
         """Call a function in a context of its own, which ends with it.
@@ -192,7 +194,7 @@ class Calling:
         since = forks.generation()
         with self:
             try:
-                value = contextvars.copy_context().run(self._surrounded, function)
+                value = apart(self._surrounded, function)
             except BaseException as error:
                 forks.end_if_forked(since, self._name, error)
                 if is_exception(error) or stops(error):
@@ -204,8 +206,8 @@ class Calling:
     def _surrounded(self, function: Callable[[], Any]) -> Any:
         if self._running is None:
             return function()
-        with self._running.context.restored():
-            return function()
+        self._running.context.enter()
+        return function()
 
     def _name(self) -> str:
         if self._execution is not None:
@@ -219,6 +221,9 @@ class Calling:
             # Immediate mode within an editor's transaction, or a test: an error must not break it.
             self._savepoint = transaction.atomic(using=self._alias)
             self._savepoint.__enter__()
+        is_for_itself = self._execution is not None and self._savepoint is None
+        self._guard = connection_guard.Guard(sessions=is_for_itself)
+        self._guard.begin()
         return self
 
     def begin(self) -> None:
@@ -231,15 +236,35 @@ class Calling:
             self._running.is_called = False
             if exception is not None and stops(exception):
                 self._running.stopped_by = exception
+        is_of_database = kind is not None and issubclass(kind, OperationalError | InterfaceError)
+        is_lost = is_of_database and _a_connection_is_lost()
+        left_open = self._put_back(exception)
+        failure = exception or left_open
         if self._savepoint is not None:
-            self._leave(self._savepoint, kind, exception, trace)
-        execution = self._execution
-        if execution is None:
-            return
-        execution.exception = exception
+            self._leave(self._savepoint, kind or (failure and type(failure)), failure, trace)
+        if self._execution is not None:
+            if is_of_database:
+                self._execution.repeat_if(not self._execution.was_called or is_lost)
+            self._returned(self._execution, failure)
+        if left_open is not None:
+            raise left_open
+
+    def _put_back(self, exception: BaseException | None) -> Exception | None:
+        """Put connections back; return the error of a function that returned too early."""
+        lost = self._guard.end(self._name)
+        if not lost or exception is not None:
+            return None
+        error: Exception = TransactionLeftOpen(lost)
+        if self._running is not None:
+            try:
+                retrying.judge(self._running, error)
+            except CancelExecution as verdict:
+                return verdict  # type: ignore[no-any-return]  # Huey has no types
+        return error
+
+    def _returned(self, execution: Execution, failure: BaseException | None) -> None:
+        execution.exception = failure
         execution.has_returned = True
-        if kind is not None and issubclass(kind, OperationalError | InterfaceError):
-            execution.repeat_if(not execution.was_called or _a_connection_is_lost())
         task = execution.task
         if task.on_complete or task.on_error or task.chord_config:
             execution.transaction = transaction.atomic(using=self._alias)

@@ -46,7 +46,7 @@ from wagtail_async_hooks import (
     timeouts,
     transactions,
 )
-from wagtail_async_hooks.context import Context
+from wagtail_async_hooks.context import Context, fresh
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import report, repr_of, traceback_of
 from wagtail_async_hooks.exceptions import (
@@ -686,8 +686,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         running = Running(task, _context_of(task), tries=getattr(task, "tries", 1))
         value = None
         try:
-            with current.Entered(running):
-                value = contextvars.copy_context().run(super().execute, task, timestamp)
+            value = contextvars.copy_context().run(self._executed, running, timestamp)
         except BaseException as error:
             if catching.is_exception(error) or catching.passes(error):
                 raise
@@ -695,6 +694,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         if running.stopped_by is not None:  # Huey makes nothing of Ctrl-C
             raise running.stopped_by
         return value
+
+    def _executed(self, running: Running, timestamp: datetime.datetime | None) -> Any:
+        with current.Entered(running):
+            return super().execute(running.task, timestamp)
 
     def attempt(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
         """Run a claimed task; :meth:`next` or :meth:`settle` records how it ended.
@@ -711,10 +714,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         value = None
         try:
             signals.announce(signals.started, execution.claim.sender, task=execution.claim.info)
-            with current.Entered(running):
-                value = contextvars.copy_context().run(
-                    super().execute, task, now if task.eta is None else max(now, task.eta)
-                )
+            due = now if task.eta is None else max(now, task.eta)
+            value = fresh().run(self._executed, running, due)
         except BaseException as error:
             # What Huey does not handle: mostly, what follows from the task cannot be recorded.
             forks.end_if_forked(since, execution.name, error)

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import router, transaction
 from huey.api import Task
 
+from wagtail_async_hooks import connection_guard
 from wagtail_async_hooks.catching import as_exception, passes
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.queue import background
@@ -84,7 +85,7 @@ def run_here(told: str, run: Callable[[], Any]) -> None:
     :raises Exception: if the transaction of the caller is lost, see :func:`make_and_record`.
     """
     with guarded(lambda error: report(logger, error, "%s failed in the request.", told)):
-        run()
+        connection_guard.call(run, lambda: told)
 
 
 def _database_of_pages() -> str:

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, connections
 from huey.api import Task
 from huey.consumer import Consumer
 from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
-from wagtail_async_hooks import __version__, ledger, logs, signals
+from wagtail_async_hooks import __version__, connection_guard, forks, ledger, logs, signals
 from wagtail_async_hooks.exceptions import OutageLasts
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.outages import OUTAGE_INTERVAL, Outage, persist
@@ -106,26 +106,26 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         self._waiter = waiter
         self._activity = activity
         self._outage = outage
-        self._has_rested = True
 
     def initialize(self) -> None:
         """Let signals through again, so that they reach what a task starts."""
+        self._since = forks.generation()
         self._ready.wait()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         super().initialize()
 
     def loop(self, now: Any = None) -> None:
         """Record how the last task ended, claim the next one and run it, or wait for one."""
+        self._end_if_forked()
         mark = self._waiter.mark()
         try:
             task = self.huey.next(self._worker)
         except Exception as error:
-            self._has_rested = True
+            connection_guard.restore_handler()
             self.stop_flag.wait(self._outage.begin(error))
             return
         self._outage.end()
         if task is None:
-            self._has_rested = True
             with self._activity.idle():
                 self._waiter.wait(mark, IDLE_INTERVAL)
         else:
@@ -134,16 +134,20 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
 
     def _run(self, task: Task) -> None:
         """Run a task as a request would be: with connections that are neither old nor broken."""
-        if self._has_rested:  # else it is only a moment since the last task left them so
-            close_old_connections()
-            self._has_rested = False
+        self._end_if_forked()
+        connection_guard.tidy()
         try:
             self.huey.attempt(task)
         finally:
-            close_old_connections()
+            connection_guard.tidy()
+
+    def _end_if_forked(self) -> None:
+        """End a copy of this process that something called around a task has forked."""
+        forks.end_if_forked(self._since, lambda: "what is called around a task")
 
     def shutdown(self) -> None:
         """Record how the last task ended, even if the database is away for a while."""
+        self._end_if_forked()
         super().shutdown()
         try:
             persist(self.huey.settle, self._outage, HEARTBEAT_TIMEOUT)
@@ -319,6 +323,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         """
         _keep_connections_open()
         logs.connect()
+        forks.begin_worker()
         self._insist(self._look_around)
         # Held back until Huey's signal handlers, which start() sets, are replaced by ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -421,6 +426,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             logger.warning("%d unfinished %s handed back.", handed_back, told)
         self.serving.end()
         signals.announce(signals.worker_stopped, self.row.host, worker=self.row)
+        forks.end_worker()
         logs.disconnect()
 
     def _hand_back(self) -> int:

@@ -77,6 +77,7 @@ ROWS: Final = (
         killing.web_killed_after_commit,
     ),
     Row("A task that kills its worker, among {size.tasks} others (counted here)", killing.poison),
+    Row("Tasks that fork, and whose children come back, among {size.tasks} others", killing.fork),
     Row("A worker frozen beyond its heartbeat, then thawed", killing.worker_frozen),
     Row(
         "The database stopped for {size.outage:g} s in the middle of tasks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 from tests.faults.harness import RESCUE_LIMIT, THREADS, WORK_SECONDS, Harness, Result, rows
 from tests.processes import wait_until
@@ -112,6 +113,29 @@ def poison(harness: Harness) -> Result:
     assert row.error == f"its worker died {MAX_DEATHS} times"
     assert harness.traces.begun()[poisonous] == MAX_DEATHS
     return harness.result(numbers)
+
+
+def fork(harness: Harness) -> Result:
+    """Enqueue, among others, tasks that fork and whose children come back."""
+    from tests.work import fault_tasks
+
+    worker = harness.ready_worker()
+    numbers = []
+    for _ in range(harness.size.kills):
+        numbers += harness.submit(harness.size.tasks // harness.size.kills, queries=True)
+        for how in ("returns", "raises", "exits"):
+            numbers.append(next(harness.numbers))
+            fault_tasks.fork(str(harness.traces), numbers[-1], how)
+    harness.wait_until_done()
+    children = [int(pid) for word, _, pid in harness.traces.lines() if word == "child"]
+    assert len(children) == 3 * harness.size.kills
+    begun = {int(pid) for word, _, pid in harness.traces.lines() if word == "began"}
+    assert begun == {worker.pid}, "a child has claimed a task"
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children), "a child lives on"
+    result = harness.result(numbers)
+    assert result.run_twice == 0
+    harness.stop_calmly(worker)
+    return result
 
 
 def worker_frozen(harness: Harness) -> Result:

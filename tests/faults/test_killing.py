@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
         killing.web_killed_before_commit,
         killing.web_killed_after_commit,
         killing.poison,
+        killing.fork,
         killing.worker_frozen,
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -38,6 +39,25 @@ def hold(path: str, number: int, gate: str) -> int:
     leave_trace(path, "began", number, os.getpid())
     while not Path(gate).exists():
         time.sleep(0.01)
+    leave_trace(path, "ended", number, os.getpid())
+    return os.getpid()
+
+
+@background.task()
+def fork(path: str, number: int, how: str) -> int:
+    """Fork, and come back from the child as well, or leave it by an error or by `sys.exit()`."""
+    leave_trace(path, "began", number, os.getpid())
+    child = os.fork()
+    if not child:
+        leave_trace(path, "child", number, os.getpid())
+        if how == "raises":
+            raise ValueError("in the child")
+        if how == "exits":
+            sys.exit(3)
+        return os.getpid()
+    os.waitpid(child, 0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
     leave_trace(path, "ended", number, os.getpid())
     return os.getpid()
 
