@@ -596,6 +596,45 @@ def test_twice__what_cannot_be_told_apart_is_checked(page: HomePage) -> None:
     assert 'is connected twice to the signal "page_published"' in by_signal.msg
 
 
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_twice__for_the_time_of_a_test(
+    move: Callable[..., None], page: HomePage, editor_request: Any, is_moved: bool
+) -> None:
+    wagtail_hooks.register(HOOK, caching.purge, order=3)
+    if is_moved:
+        move("purge")
+
+    with hooks.register_temporarily(HOOK, caching.purge, background=True, priority=9):
+        next_request()
+        fire(HOOK, editor_request, page)
+    assert (called(), rows()) == ([], [(HOOK, "purge")])
+
+    assert registered() == [("*purge" if is_moved else "purge", 3)]
+    fire(HOOK, editor_request, page)
+    run_all()
+    assert called() == ["purge"] * (2 if is_moved else 1)
+    assert len(rows()) == (2 if is_moved else 1)
+
+
+def test_scan__an_error_ends_no_request(
+    move: Callable[..., None],
+    page: HomePage,
+    editor_request: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("no luck")
+
+    wagtail_hooks.register(HOOK, caching.purge)
+    monkeypatch.setattr(registrations, "substitute", fail)
+    move("purge")
+    next_request()
+
+    assert fire(HOOK, editor_request, page) == ["purge"]
+    assert "Functions that the settings move may go on in the request." in caplog.text
+
+
 # What cannot be moved -----------------------------------------------------------------------
 
 STAYS = {

@@ -210,6 +210,13 @@ def forget(hook: str, function: Function) -> None:
     ]
 
 
+def restore(entry: BackgroundFunction) -> None:
+    """Undo :func:`forget`, for a function that was registered another way meanwhile."""
+    registry[entry.hook, entry.path] = entry
+    if entry.task.task_class not in background.task_classes():
+        background._registry.register(entry.task.task_class)
+
+
 def hook_names() -> set[str]:
     """Return the names of all hooks and signals whose functions may run in the background."""
     return {*catalogue.hooks(), *catalogue.SIGNALS, *(hook for hook, _ in registry)}

@@ -14,8 +14,10 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
 
 from wagtail_async_hooks import dispatch, registrations
+from wagtail_async_hooks.dispatch import Moved
 from wagtail_async_hooks.functions import Function
 from wagtail_async_hooks.options import EXPECTED, Options, TaskOptions, wrong
+from wagtail_async_hooks.registrations import Registration
 from wagtail_async_hooks.switches import Mode, Switch
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,17 +95,20 @@ def register(
     return decorator if fn is None else decorator(fn)
 
 
-def _take_out(hook_name: str, fn: Function) -> None:
+def _take_out(hook_name: str, fn: Function) -> list[Registration]:
     """Deregister a function that its author has registered for the request: it is not to run twice.
 
     What is registered later is seen to by :mod:`~wagtail_async_hooks.takeover`.
+
+    :returns: what was registered.
     """
     try:
         entries = registrations.of_hook(hook_name)
         plain = [place for place, each in enumerate(entries) if each.function == fn]
         registrations.substitute(hook_name, dict.fromkeys(plain))
     except registrations.Unreadable:
-        return  # a check says so
+        return []  # a check says so
+    return [entries[place] for place in plain]
 
 
 def register_temporarily(
@@ -173,6 +178,7 @@ class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail h
     ) -> None:
         super().__init__([], order)
         self._given = hooks
+        self._taken: list[tuple[str, Registration]] = []
         self._options = options
         self._draft = draft
 
@@ -182,12 +188,20 @@ class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail h
             for name, fn in self._given
         ]
         super().__enter__()
+        for (name, fn), (_, called) in zip(self._given, self.hooks, strict=True):
+            if dispatch.entry_of(called) is not None:
+                self._taken += ((name, each) for each in _take_out(name, fn))
         return self
 
     def __exit__(self, *exception: Any) -> None:
         super().__exit__(*exception)
         for name, fn in self._given:
             dispatch.forget(name, fn)
+        for name, (fn, order) in self._taken:
+            wagtail_hooks.register(name, fn, order=order)
+            if isinstance(fn, Moved):
+                dispatch.restore(fn.entry)
+        self._taken.clear()
 
 
 def check_options(

@@ -10,6 +10,7 @@ hooks are registered, and again before the next request where more was registere
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from wagtail_async_hooks.dispatch import Moved, entry_of
 from wagtail_async_hooks.functions import Function, dotted_path, has_name
 from wagtail_async_hooks.options import TaskOptions
 from wagtail_async_hooks.registrations import Connection, Registration, Unreadable
+
+logger = logging.getLogger(__name__)
 
 _OURS: Final = "wagtail_async_hooks"
 
@@ -128,13 +131,17 @@ def _scan() -> None:
     with _lock:
         moved = conf.current().moved
         try:
-            for hook, kind in catalogue.hooks().items():
-                _scan_hook(hook, kind, moved)
-            for signal in _signals(moved):
-                _scan_signal(signal, moved)
-            _seen = registrations.sizes(s for s, _ in catalogue.SIGNALS.values())
+            try:
+                for hook, kind in catalogue.hooks().items():
+                    _scan_hook(hook, kind, moved)
+                for signal in _signals(moved):
+                    _scan_signal(signal, moved)
+            finally:
+                _seen = registrations.sizes(s for s, _ in catalogue.SIGNALS.values())
         except Unreadable:
             return  # the check says so
+        except Exception:  # it must not end a request, nor Wagtail's import of all hooks
+            logger.exception("Functions that the settings move may go on in the request.")
 
 
 def _scan_hook(hook: str, kind: Kind, moved: frozenset[str]) -> None:
