@@ -20,6 +20,7 @@ from tests.oddities.models import Place
 from tests.site.blog.models import Advert
 from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, hooks, signals
+from wagtail_async_hooks.ledger import inserting
 from wagtail_async_hooks.mail import BackgroundEmailBackend
 from wagtail_async_hooks.models import BackgroundTask
 
@@ -98,6 +99,7 @@ def site(adverts: None, settings: Any, on: Callable[..., None]) -> None:
     BackgroundTask.objects.all().delete()
     calls.clear()
     django_mail.outbox.clear()
+    inserting._held_up.clear()
 
 
 @contextmanager
@@ -251,6 +253,23 @@ def test_record__a_lock_holds_an_editor_up_for_a_moment(
     assert 0.9 < took < 3
     assert Advert.objects.count() == 2
     assert not BackgroundTask.objects.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="its lock is that of all tables")
+def test_record__who_records_much_waits_once(site: None) -> None:
+    with obstacles.locked("SHARE"):
+        with transaction.atomic():
+            Advert.objects.create(text="before")
+            begun = time.monotonic()
+            for _ in range(10):
+                fire(None, TEXT)
+            assert 0.9 < time.monotonic() - begun < 2
+        assert [advert.text for advert in Advert.objects.all()] == ["before"]
+        assert len(calls) == 10
+
+    assert by_tasks() == "recorded"
+    assert BackgroundTask.objects.count() == 1
 
 
 LIMITS = {

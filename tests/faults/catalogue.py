@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults import killing, outages, publishing, refusing
+from tests.faults import killing, locking, outages, publishing, refusing
 from tests.faults.harness import Fault, Size
 from tests.faults.servers import DatabaseServer, MariaDB, PostgreSQL
 
@@ -120,6 +120,12 @@ ROWS: Final = (
     Row("Redis full (`maxmemory`, `noeviction`)", outages.redis_full, _has_redis),
     Row("Redis emptied (`FLUSHALL`)", outages.redis_flushed, _has_redis),
     Row("Redis unreachable when a page is published", outages.redis_unreachable, _has_redis),
+    Row(
+        "Something holds a lock on the ledger while editors publish (counted: what is published "
+        "before and after; the hooks of the others run in the request)",
+        locking.ledger_locked,
+        _has_server,
+    ),
     Row(
         "{size.publishers} processes publish pages for {size.publishing:g} s while a worker drains",
         publishing.many_editors,

@@ -4,13 +4,15 @@ An editor waits for it, in a transaction that holds the editor's change. Postgre
 if the INSERT fails, so there is a savepoint, in the same round trip. SQLite, MySQL and MariaDB undo
 the failed statement alone; where they roll back more, no savepoint would help.
 
-Nobody waits for a lock on the ledger for longer than :data:`LOCK_WAIT`, unless the database is
-SQLite, whose one lock is that of the whole database: there, what counts is the site's ``timeout``.
+Nobody waits for a lock on the ledger for longer than :data:`LOCK_WAIT`, and who records several
+tasks waits so long for one of them only. That does not hold for SQLite, whose one lock is that of
+the whole database: there, what counts is the site's ``timeout``.
 """
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -18,6 +20,7 @@ from typing import Any, Final
 from django.db import Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from wagtail_async_hooks.database_errors import is_contention
 from wagtail_async_hooks.ledger import driver
 from wagtail_async_hooks.transactions import (
     SAVEPOINT,
@@ -32,18 +35,23 @@ from wagtail_async_hooks.transactions import (
 LOCK_WAIT: Final = 1
 """Seconds that an INSERT waits for a lock at most; a site's own limit counts if it is shorter."""
 
+HELD_UP: Final = 5.0
+"""Seconds after such a wait in which nobody waits again, but for a moment."""
+
+_held_up: Final[dict[str, float]] = {}
+"""When somebody waited in vain last, by database."""
+
 # On PostgreSQL the limit holds until the transaction ends, so the site's own is put back. A setting
 # of our own keeps it meanwhile: nothing has to be asked for before.
 _KEPT: Final = "'wagtail_async_hooks.lock_timeout'"
 _NOW: Final = "current_setting('lock_timeout')"
 _LIMIT: Final = f"""SELECT set_config({_KEPT}, {_NOW}, true), set_config('lock_timeout',
-CASE WHEN {_NOW}::interval > '0' AND {_NOW}::interval < '{LOCK_WAIT}s' THEN {_NOW}
-ELSE '{LOCK_WAIT}s' END, true)"""
+CASE WHEN {_NOW}::interval > '0' AND {_NOW}::interval < '{{0}}' THEN {_NOW}
+ELSE '{{0}}' END, true)"""
 _PUT_BACK: Final = f"set_config('lock_timeout', current_setting({_KEPT}), true)"
 
 _LIMIT_OF_MARIADB: Final = "SET STATEMENT " + ", ".join(
-    f"{name} = LEAST(@@{name}, {LOCK_WAIT})"
-    for name in ("lock_wait_timeout", "innodb_lock_wait_timeout")
+    f"{name} = LEAST(@@{name}, {{0}})" for name in ("lock_wait_timeout", "innodb_lock_wait_timeout")
 )
 _LIMIT_OF_MYSQL: Final = (
     f"/*+ SET_VAR(lock_wait_timeout = {LOCK_WAIT}) "
@@ -58,9 +66,22 @@ def insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) ->
     :raises Exception: if it failed. The caller's transaction is as it was before, or, where that
         cannot be, marked for a rollback.
     """
-    if connection.vendor == "postgresql":
-        return _insert_on_postgresql(connection, into, values)
-    statement = _bounded(_kind_of(connection), f"INSERT {into}")
+    try:
+        if connection.vendor == "postgresql":
+            pk = _insert_on_postgresql(connection, into, values)
+        else:
+            pk = _insert(connection, into, values)
+    except Exception as error:
+        if is_contention(error):
+            _held_up[connection.alias] = time.monotonic()
+        raise
+    _held_up.pop(connection.alias, None)
+    return pk
+
+
+def _insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+    wait = _is_held_up(connection)
+    statement = _bounded(_kind_of(connection), f"INSERT {into}", wait)
     try:
         if connection.features.can_return_columns_from_insert:
             returning = Harmless(f"{statement} RETURNING id")
@@ -82,19 +103,36 @@ def without_long_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with transaction.atomic(using=connection.alias):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(_LIMIT)
+                cursor.execute(_LIMIT.format(_wait_on_postgresql(connection)))
                 yield
                 cursor.execute(f"SELECT {_PUT_BACK}")
         else:
-            with connection.execute_wrapper(functools.partial(_run_bounded, _kind_of(connection))):
+            bounds = _kind_of(connection), _is_held_up(connection)
+            with connection.execute_wrapper(functools.partial(_run_bounded, *bounds)):
                 yield
 
 
 def _run_bounded(
-    kind: str, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+    kind: str,
+    held_up: bool,
+    execute: Callable[..., Any],
+    sql: Any,
+    params: Any,
+    many: bool,
+    context: Any,
 ) -> Any:
     writes = isinstance(sql, str) and sql.startswith(("INSERT ", "UPDATE ", "DELETE "))
-    return execute(_bounded(kind, sql) if writes else sql, params, many, context)
+    return execute(_bounded(kind, sql, held_up) if writes else sql, params, many, context)
+
+
+def _is_held_up(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether somebody has waited for a lock just now, in vain."""
+    since = _held_up.get(connection.alias)
+    return since is not None and time.monotonic() - since < HELD_UP
+
+
+def _wait_on_postgresql(connection: BaseDatabaseWrapper) -> str:
+    return "50ms" if _is_held_up(connection) else f"{LOCK_WAIT}s"
 
 
 def _kind_of(connection: BaseDatabaseWrapper) -> str:
@@ -104,13 +142,14 @@ def _kind_of(connection: BaseDatabaseWrapper) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _bounded(kind: str, statement: str) -> str:
+def _bounded(kind: str, statement: str, held_up: bool) -> str:
     """Return a statement that writes, and does not wait for longer for a lock.
 
     :param kind: of the database.
+    :param held_up: whether somebody has waited in vain just now; MySQL waits a second at least.
     """
     if kind == "mariadb":
-        return f"{_LIMIT_OF_MARIADB} FOR {statement}"
+        return f"{_LIMIT_OF_MARIADB.format(0 if held_up else LOCK_WAIT)} FOR {statement}"
     if kind == "mysql":
         return statement.replace(" ", f" {_LIMIT_OF_MYSQL} ", 1)
     return statement
@@ -126,11 +165,13 @@ def _insert_on_postgresql(connection: BaseDatabaseWrapper, into: str, values: Se
         if not driver.takes_several(connection):
             return _one_by_one(connection, into, values)
         # Several statements at once are one transaction, with which the limit ends.
-        return _first(driver.several(connection, _alone(into), values))
+        statements = _alone(into, _wait_on_postgresql(connection))
+        return _first(driver.several(connection, statements, values))
     if not driver.takes_several(connection):
         return _one_by_one(connection, into, values)
     try:
-        _, *results = driver.several(connection, _in_transaction(into), values)
+        statements = _in_transaction(into, _wait_on_postgresql(connection))
+        _, *results = driver.several(connection, statements, values)
         return _first(results)
     except BaseException:
         if is_aborted(connection):  # else the statement was not even sent
@@ -140,14 +181,14 @@ def _insert_on_postgresql(connection: BaseDatabaseWrapper, into: str, values: Se
 
 
 @functools.lru_cache(maxsize=64)
-def _alone(into: str) -> Harmless:
-    return Harmless(f"{_LIMIT}; INSERT {into} RETURNING id")
+def _alone(into: str, wait: str) -> Harmless:
+    return Harmless(f"{_LIMIT.format(wait)}; INSERT {into} RETURNING id")
 
 
 @functools.lru_cache(maxsize=64)
-def _in_transaction(into: str) -> Harmless:
+def _in_transaction(into: str, wait: str) -> Harmless:
     return Harmless(
-        f"SAVEPOINT {SAVEPOINT}; {_LIMIT}; INSERT {into} RETURNING id, {_PUT_BACK}; "
+        f"SAVEPOINT {SAVEPOINT}; {_LIMIT.format(wait)}; INSERT {into} RETURNING id, {_PUT_BACK}; "
         f"RELEASE SAVEPOINT {SAVEPOINT}"
     )
 
