@@ -136,7 +136,8 @@ def test_enqueue_many__records_all_with_few_statements() -> None:
     with CaptureQueriesContext(connection) as queries:
         results = background.enqueue_many(tasks.add.s(n, n) for n in range(500))
     assert inserts(queries) <= -(-500 // at_once)
-    assert len(queries) == inserts(queries) + AROUND_INSERTS
+    asked = connection.vendor == "mysql"  # how much it takes at once
+    assert len(queries) == inserts(queries) + AROUND_INSERTS + asked
     ids = BackgroundTask.objects.order_by("pk").values_list("task_id", flat=True)
     assert list(ids) == [result.id for result in results]
     assert run_all() == [2 * n for n in range(500)]

@@ -14,10 +14,15 @@ from django.core import mail as django_mail
 from django.core.mail import EmailMessage
 from django.db import DatabaseError, Error, connection, connections, transaction
 from django.db.models.signals import post_save
+from django.test import Client
+from django.urls import reverse
+from wagtail.models import Page
 
 from tests import obstacles
+from tests.faults.publishing import published_page
 from tests.oddities.models import Place
 from tests.site.blog.models import Advert
+from tests.site.editing import form_data
 from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, hooks, signals
 from wagtail_async_hooks.ledger import inserting
@@ -682,3 +687,49 @@ def test_record__a_message_that_is_too_long_for_the_server(
 
     assert became == ("raised" if "call" in way else "ran")
     assert Advert.objects.count() == 2
+
+
+# Real views ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def post(site: None) -> Iterator[Any]:
+    """A post of an editor's, who is logged in; hooks of views run in the background."""
+    with published_page() as made, ExitStack() as stack:
+        for hook in ("after_delete_page", "after_publish_page", "after_bulk_action"):
+            stack.enter_context(hooks.register_temporarily(hook, remember, background=True))
+        made.client = Client()
+        made.client.force_login(made.user)
+        made.publish_once()
+        BackgroundTask.objects.all().delete()
+        calls.clear()
+        yield made
+
+
+@pytest.mark.parametrize("atomic_requests", [False, True])
+@pytest.mark.parametrize("obstacle", ["no table", "newer column", "refused", "locked"])
+def test_views__an_editor_gets_what_the_view_says(
+    post: Any, obstacle: str, atomic_requests: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if obstacle == "locked" and connection.vendor == "sqlite":
+        pytest.skip("its lock is that of all tables")
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic_requests)
+    in_the_way = {**OBSTACLES, "locked": lambda: obstacles.locked("SHARE")}[obstacle]
+    page, client = post.page, post.client
+    edit = reverse("wagtailadmin_pages:edit", args=[page.pk])
+    unpublish = reverse("wagtail_bulk_action", args=["wagtailcore", "page", "unpublish"])
+
+    with in_the_way():
+        changed = {"title": "Changed", "action-publish": "1"}
+        assert client.post(edit, form_data(page, **changed)).status_code == 302
+        page.refresh_from_db()
+        assert (page.title, page.live) == ("Changed", True)
+        assert client.post(f"{unpublish}?id={page.pk}&next=/admin/").status_code == 302
+        page.refresh_from_db()
+        assert not page.live
+        delete = reverse("wagtailadmin_pages:delete", args=[page.pk])
+        assert client.post(delete).status_code == 302
+        assert not Page.objects.filter(pk=page.pk).exists()
+
+    assert len(calls) == 3
+    assert not BackgroundTask.objects.filter(function__endswith="remember").exists()
