@@ -84,6 +84,20 @@ def test_look__records_what_is_due(settings: Any) -> None:
     assert background.result(task.task_id) == 3
 
 
+def test_look__an_entry_whose_name_no_database_takes(settings: Any) -> None:
+    name = "a\0 \ud800 😀"
+    found = recur(settings, **{name: DAILY})
+    Schedule.objects.update(next_due_at=utcnow() - datetime.timedelta(seconds=1))
+
+    found.look()
+    found.look()
+
+    assert len(recorded()) == 1
+    assert row("a\\x00 \\ud800 😀").last_task_id == recorded()[0].pk
+    [status] = schedule.entries()
+    assert (status.name, status.task) == (name, recorded()[0].pk)
+
+
 def test_look__of_many_only_one_records(settings: Any) -> None:
     recur(settings, sums=DAILY)
     make_due()

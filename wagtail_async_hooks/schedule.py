@@ -26,6 +26,7 @@ from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.records import State
 from wagtail_async_hooks.recurrence import AskedTimes, CrontabTimes, Times
 from wagtail_async_hooks.rows import name_of
+from wagtail_async_hooks.texts import cut_key, storable
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,14 @@ class Entry:
     make: Callable[[], Task]
 
     @property
+    def key(self) -> str:
+        """The name, as it is in the row."""
+        return cut_key(storable(self.name))
+
+    @property
     def plan(self) -> tuple[str, str]:
         """Crontab and time zone, as they are in the row."""
-        return self.times.text, str(self.times.zone)
+        return cut_key(storable(self.times.text)), str(self.times.zone)
 
 
 @dataclass(frozen=True)
@@ -81,11 +87,12 @@ def entries() -> list[Status]:
     entries = known()
     rows, now = {}, clock.now()
     if entries and conf.current().backend:  # else there need not be any tables
-        found = Schedule.objects.using(ledger.database()).filter(name__in=list(entries))
+        keys = [entry.key for entry in entries.values()]
+        found = Schedule.objects.using(ledger.database()).filter(name__in=keys)
         known_rows = found.select_related("last_task").annotate(clock=DatabaseNow())
         rows = {row.name: row for row in known_rows}
         now = next((row.clock for row in rows.values()), now)
-    return [_status(entry, rows.get(name), now) for name, entry in sorted(entries.items())]
+    return [_status(entry, rows.get(entry.key), now) for _, entry in sorted(entries.items())]
 
 
 def known() -> dict[str, Entry]:

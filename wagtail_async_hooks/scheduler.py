@@ -47,15 +47,15 @@ class Scheduler:
 
     def look(self) -> None:
         """Record what is due; one query where nothing is, and none where nothing recurs."""
-        entries = schedule.known()
+        entries = {entry.key: entry for entry in schedule.known().values()}
         if not entries:
             return
         rows, now = _read(entries)
         if not self._seen:
             _forget_all_but(entries)
-        _create([entry for name, entry in entries.items() if name not in rows], now)
-        for name, row in rows.items():
-            self._look_at(entries[name], row, now)
+        _create([entry for key, entry in entries.items() if key not in rows], now)
+        for key, row in rows.items():
+            self._look_at(entries[key], row, now)
         self._seen.update(entries)
 
     def _look_at(self, entry: Entry, row: Schedule, now: datetime.datetime) -> None:
@@ -63,7 +63,7 @@ class Scheduler:
         if due is None or _was_set_back(row, now):
             _plan(entry, row, now)
         elif (row.crontab, row.time_zone) != entry.plan:
-            if entry.name not in self._seen or (now - due).total_seconds() > TAKE_OVER:
+            if entry.key not in self._seen or (now - due).total_seconds() > TAKE_OVER:
                 _plan(entry, row, now)
         elif due <= now:
             _run(entry, row, due, now)
@@ -85,7 +85,7 @@ def _create(entries: Iterable[Entry], now: datetime.datetime) -> None:
     """Make rows for what is seen for the first time: nothing of it was missed before."""
     new = [
         Schedule(
-            name=entry.name,
+            name=entry.key,
             crontab=entry.plan[0],
             time_zone=entry.plan[1],
             next_due_at=entry.times.after(now),
