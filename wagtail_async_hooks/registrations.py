@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.dispatch import Signal
@@ -113,8 +113,6 @@ def _deregister(hook: str, registration: Registration) -> None:
 
 # Signals ------------------------------------------------------------------------------------
 
-_NOBODY: Final = id(None)
-
 
 def of_signal(signal: Signal) -> list[Connection]:
     """Return what is connected to a signal.
@@ -124,10 +122,17 @@ def of_signal(signal: Signal) -> list[Connection]:
     found = getattr(signal, "receivers", None)
     if not isinstance(found, list):
         raise Unreadable("django.dispatch.Signal has no list of receivers")
-    return [each for entry in list(found) if (each := _connection(entry)) is not None]
+    senders = _senders() if found else {}
+    return [each for entry in list(found) if (each := _connection(entry, senders)) is not None]
 
 
-def _connection(entry: Any) -> Connection | None:
+def _senders() -> dict[int, Any]:
+    """Return, by their ids, the senders that can be found again: nobody, models and apps."""
+    models = apps.get_models(include_auto_created=True, include_swapped=True)
+    return {id(sender): sender for sender in (None, *models, *apps.get_app_configs())}
+
+
+def _connection(entry: Any, senders: dict[int, Any]) -> Connection | None:
     """Return one connection; ``None`` for what is connected no more, since it is gone."""
     if not isinstance(entry, tuple) or len(entry) not in (3, 4) or not isinstance(entry[0], tuple):
         raise Unreadable("Signal.receivers has other entries than (key, receiver, …)")
@@ -143,20 +148,7 @@ def _connection(entry: Any) -> Connection | None:
     if isinstance(kept, weakref.ReferenceType):
         sender = kept()
         return None if sender is None else Connection(function, key, sender, True)
-    return Connection(function, key, *_sender(key[1]))
-
-
-def _sender(known: Any) -> tuple[Any, bool]:
-    """Return the sender with an id, and whether it was found: nobody, a model, or an app."""
-    if known == _NOBODY:
-        return None, True
-    for model in apps.get_models(include_auto_created=True, include_swapped=True):
-        if id(model) == known:
-            return model, True
-    for config in apps.get_app_configs():
-        if id(config) == known:
-            return config, True
-    return None, False
+    return Connection(function, key, senders.get(key[1]), key[1] in senders)
 
 
 def reconnect(signal: Signal, old: Connection, function: Function) -> None:

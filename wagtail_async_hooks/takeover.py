@@ -179,25 +179,27 @@ def _moved(hook: str, function: Function, kind: Kind) -> Moved | None:
 
 
 def _scan_signal(signal: Signal, moved: frozenset[str]) -> None:
-    for each in registrations.of_signal(signal):
+    connections = registrations.of_signal(signal)
+    later = [(entry_of(each.function), each) for each in connections]
+    in_background = [(entry, each) for entry, each in later if entry is not None]
+    for each in connections:
         if isinstance(each.function, Moved):
             entry = each.function.entry
             if entry.path not in moved:
                 registrations.reconnect(signal, each, entry.function)
                 _forget(entry)
         elif entry_of(each.function) is None:
-            if _is_received_in_background_too(signal, each):
+            if any(_are_the_same(each, *other) for other in in_background):
                 registrations.disconnect(signal, each)
             elif _path(each.function) in moved and not why_not_received(signal, each):
                 _receivers().move(signal, each)
 
 
-def _is_received_in_background_too(signal: Signal, plain: Connection) -> bool:
-    return plain.has_sender and any(
-        entry.function == plain.function and not entry.moved and other.sender is plain.sender
-        for other in registrations.of_signal(signal)
-        if other.has_sender and (entry := entry_of(other.function)) is not None
-    )
+def _are_the_same(plain: Connection, entry: dispatch.BackgroundFunction, other: Connection) -> bool:
+    """Return whether code has connected a receiver for the background as well."""
+    if entry.moved or not (plain.has_sender and other.has_sender):
+        return False
+    return entry.function == plain.function and other.sender is plain.sender
 
 
 def _forget(entry: dispatch.BackgroundFunction) -> None:
@@ -210,7 +212,7 @@ def _signals(moved: frozenset[str]) -> list[Signal]:
     found = [signal for signal, _ in catalogue.SIGNALS.values()]
     found += [entry.signal for entry in dispatch.registry.values() if entry.signal is not None]
     packages = {path.partition(".")[0] for path in moved}
-    for name, module in list(sys.modules.items()):
+    for name, module in list(sys.modules.items()) if packages else ():
         if name.partition(".")[0] in packages:
             found += (each for each in list(vars(module).values()) if isinstance(each, Signal))
     return list({id(signal): signal for signal in found}.values())
