@@ -74,7 +74,9 @@ class Named:
 class Asking(Named):
     """What asks the database for its name, and would even write."""
 
-    def __str__(self) -> str:
+    @property
+    def stock(self) -> str:
+        """What is there."""
         with transaction.atomic():
             return str(BackgroundTask.objects.count())
 
@@ -83,9 +85,10 @@ class Asking(Named):
     ("template", "expected"),
     [
         ("Tidy up", "Tidy up"),
-        ("Purge {page}", "Purge Tea"),
+        ("Purge {page.name}", "Purge Tea"),
+        ("Purge {page}", "Purge …"),
         ("Purge {page.label}, {depth:03}", "Purge the shop, 007"),
-        ("{page!r:.0}{list[0]}", "first"),
+        ("{page!r:.0}{list[0]}", "……"),
         ("a {{brace}}", "a {brace}"),
         ("Line\n  and line", "Line and line"),
         ("Purge {page.api_key} by {password}", "Purge … by …"),
@@ -111,10 +114,10 @@ def test_title__a_huge_argument() -> None:
 def test_title__asks_no_database(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
         arguments = {"page": Asking(), "what": "more"}
-        assert title("Purge {page} and {what}", arguments) == "Purge … and more"
+        assert title("Purge {page.stock} and {what}", arguments) == "Purge … and more"
     assert caplog.messages == [
-        "The title 'Purge {page} and {what}' has a gap: QueryRefused: it would have to ask the "
-        "database."
+        "The title 'Purge {page.stock} and {what}' has a gap: QueryRefused: it would have to ask "
+        "the database."
     ]
     assert BackgroundTask.objects.count() == 0  # the transaction is as it was
 

@@ -21,6 +21,7 @@ from wagtail_async_hooks import (
     catalogue,
     conf,
     diagnosis,
+    discovery,
     dispatch,
     functions,
     leftovers,
@@ -123,6 +124,16 @@ def _missing_of_sqlite(options: Mapping[str, Any]) -> list[str]:
     if not re.search(r"journal_mode\s*=\s*wal", script, re.IGNORECASE):
         found.append("journal_mode=WAL")
     return found
+
+
+def check_task_modules(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Modules of tasks that workers import, and that cannot be imported."""
+    for failure in discovery.import_tasks() if conf.current().backend else ():
+        yield checks.Warning(
+            f"{failure}.",
+            hint="Install what it imports, or correct it; workers go on without its tasks.",
+            id="wagtail_async_hooks.W041",
+        )
 
 
 def check_tasks(**kwargs: Any) -> Iterator[CheckMessage]:
@@ -427,6 +438,7 @@ CHECKS: Final = (
     check_database,
     check_sqlite,
     check_tasks,
+    check_task_modules,
     check_email,
     check_email_timeout,
     check_renditions,

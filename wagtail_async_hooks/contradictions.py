@@ -15,7 +15,15 @@ from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 from wagtail import hooks as wagtail_hooks
 
-from wagtail_async_hooks import catalogue, conf, diagnosis, dispatch, retrying, signatures
+from wagtail_async_hooks import (
+    catalogue,
+    conf,
+    diagnosis,
+    dispatch,
+    placeholders,
+    retrying,
+    signatures,
+)
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions
 from wagtail_async_hooks.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.tasks_backend.lookup import find_any
@@ -60,6 +68,23 @@ def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:
                     "arguments by their names.",
                     obj=found.obj,
                     id="wagtail_async_hooks.W011",
+                )
+
+
+def check_templates(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Titles and keys that name what may hold secrets."""
+    for found in _configured():
+        options = found.options
+        for option in ("title", "coalesce", "exclusive"):
+            template = getattr(options, option)
+            if template is None or callable(template):
+                continue
+            for problem in placeholders.problems_of(str(template), of_key=option != "title"):
+                yield checks.Warning(
+                    f"{found.told} has {option}={str(template)!r}, of which {problem}.",
+                    hint="Name single attributes of the arguments, such as {page.slug}.",
+                    obj=found.obj,
+                    id="wagtail_async_hooks.W040",
                 )
 
 
@@ -219,6 +244,7 @@ def _without_worker(settings: conf.Settings) -> Iterator[tuple[str, str]]:
 CHECKS: Final = (
     check_options,
     check_keys,
+    check_templates,
     check_effect,
     check_setting_names,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import string
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,12 +13,11 @@ from django.db import connections
 from django.utils import translation
 from huey.api import Task
 
-from wagtail_async_hooks import signatures
+from wagtail_async_hooks import placeholders, signatures
 from wagtail_async_hooks.catching import passes
 from wagtail_async_hooks.error_texts import class_of, report, text_of
 from wagtail_async_hooks.options import Explain, Text
 from wagtail_async_hooks.retrying import classes, options_of
-from wagtail_async_hooks.secrecy import is_secret
 from wagtail_async_hooks.texts import one_line, shortened, visible
 
 logger = logging.getLogger(__name__)
@@ -32,9 +30,6 @@ MAX_EXPLANATION: Final = 500
 
 UNKNOWN: Final = "…"
 """What stands in a title for what cannot be told, or is not to be."""
-
-_NOT_KEPT: Final = {"META", "headers", "COOKIES", "session", "POST", "FILES", "body"}
-"""The parts of a request of which nothing is kept."""
 
 _formatter: Final = string.Formatter()
 _told_of: Final[set[str]] = set()
@@ -88,20 +83,13 @@ def _filled(
     template: Text, name: str, spec: str | None, conversion: str | None, arguments: Any
 ) -> str:
     """Return what stands in the place of a name."""
-    if is_secret(name) or _NOT_KEPT & set(re.split(r"[.\[\]]", name)):
-        return UNKNOWN
     try:
-        value, _ = _formatter.get_field(name, (), arguments)
-        text: str = _formatter.format_field(
-            _formatter.convert_field(value, conversion),
-            spec or "",
-        )
+        return placeholders.filled(name, spec, conversion, arguments)
     except BaseException as error:
         if passes(error):
             raise
         _log_once(template, error)
         return UNKNOWN
-    return text
 
 
 @contextmanager

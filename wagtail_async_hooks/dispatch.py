@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -134,7 +135,8 @@ def in_background(
 
     @functools.wraps(function, updated=())  # not the mark of a coroutine function
     def dispatcher(*args: Any, **kwargs: Any) -> Any:
-        return dispatch(entry, args, kwargs)
+        if latest(entry).function is entry.function:  # else its module has registered it anew
+            return dispatch(entry, args, kwargs)
 
     return marked(dispatcher, entry)
 
@@ -188,6 +190,7 @@ def enter(
     :param moved: whether the settings have moved it, and not its author.
     :returns: ``None`` if a worker could not find it; the checks tell why.
     """
+    _forget_former(hook, function)
     reason = why_lost(hook, function, signal)
     if reason:
         kept_synchronous.append(KeptSynchronous(hook, function, reason, False, signal is not None))
@@ -197,6 +200,23 @@ def enter(
     entry = BackgroundFunction(hook, function, path, kind, options, draft, task, signal, moved)
     registry[hook, path] = entry
     return entry
+
+
+def latest(entry: BackgroundFunction) -> BackgroundFunction:
+    """Return what is registered now in the place of a function whose module was loaded anew."""
+    found = registry.get((entry.hook, entry.path), entry)
+    return entry if found.function is entry.function else found
+
+
+def _forget_former(hook: str, function: Function) -> None:
+    """Forget a function that its module, which is loaded anew, registers once more."""
+    known = registry.get((hook, dotted_path(function))) if has_name(function) else None
+    if known is None or known.function == function:
+        return
+    loaded = getattr(sys.modules.get(function.__module__), "__spec__", None)
+    if known.task.task_class.loaded is not loaded:
+        del registry[hook, known.path]
+        known.task.unregister()
 
 
 def forget(hook: str, function: Function) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from string import Formatter
 from typing import Any, Final
 
 from django.db.models import Model
@@ -14,6 +15,7 @@ from huey.utils import utcnow
 from wagtail_async_hooks import signatures
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.options import KeyTemplate, TaskOptions, wrong
+from wagtail_async_hooks.placeholders import filled
 from wagtail_async_hooks.records import Subject
 from wagtail_async_hooks.texts import cut_key, storable
 from wagtail_async_hooks.transactions import guarded
@@ -81,9 +83,17 @@ def key_of(
 
     key = None
     with guarded(complain):  # a function of the site's, or an attribute, that may ask the database
-        key = template(**named) if callable(template) else template.format(**named)
+        key = template(**named) if callable(template) else _filled(template, named)
         key = "" if key in (None, "") else cut_key(storable(str(key)))
     return key or ""
+
+
+def _filled(template: str, named: Mapping[str, Any]) -> str:
+    parts = Formatter().parse(template)
+    return "".join(
+        literal + ("" if name is None else filled(name, spec, conversion, named, of_key=True))
+        for literal, name, spec, conversion in parts
+    )
 
 
 def _key_of_subject(values: Iterable[Any]) -> str:

@@ -12,6 +12,7 @@ import datetime
 import functools
 import inspect
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -106,8 +107,13 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
     ) -> type[Task]:
         """Make the task's class; it resolves the arguments, then calls the function.
 
-        :raises TypeError: if an option is of a wrong type.
+        :raises TypeError: if an option is of a wrong type, or the function has no name.
         """
+        if not getattr(func, "__qualname__", ""):
+            raise TypeError(
+                f"@background.task() takes a function, but was given a {type(func).__name__}, "
+                "which has no name by which a worker could find it; write a function that calls it."
+            )
         path = settings.setdefault("function", f"{func.__module__}.{func.__qualname__}")
         queue = settings.get("queue")
         if queue is not None and (expected := options.queue_name(queue)):
@@ -119,7 +125,9 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
         settings.setdefault("options_now", lambda task: own)
         settings["called"] = staticmethod(func)
         settings["create_id"] = staticmethod(identifiers.new)  # else Huey's, which do not ascend
+        settings["loaded"] = getattr(sys.modules.get(func.__module__), "__spec__", None)
         made: type[Task] = super().create_task(self._resolving(func), context, name, **settings)
+        self.huey.forget_former(made)
         return made
 
     def map(self, it: Iterable[Any]) -> Any:
@@ -352,6 +360,16 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """Return a task of each function that recurs, as they are registered now."""
         tasks: list[PeriodicTask] = self._registry.periodic_tasks
         return tasks
+
+    def forget_former(self, kind: type[Task]) -> None:
+        """Forget a task whose module is loaded anew, and makes it once more.
+
+        One that the same module makes twice stays, and Huey refuses the other one.
+        """
+        name = self._registry.task_to_string(kind)
+        former = self._registry._registry.get(name)
+        if former is not None and getattr(former, "loaded", None) is not kind.loaded:
+            self._registry.unregister(former)
 
     def task_classes(self) -> list[type[Task]]:
         """Return what Huey knows tasks by, as they are registered now."""

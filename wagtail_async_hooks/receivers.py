@@ -160,7 +160,7 @@ def _is_ours(sender: Any) -> bool:
 
 def _dispatcher(entry: BackgroundFunction) -> Function:
     def dispatcher(sender: Any, signal: Signal, **kwargs: Any) -> None:
-        _dispatch(entry, sender, signal, kwargs)
+        _dispatch(dispatch.latest(entry), sender, signal, kwargs)
 
     return dispatch.marked(dispatcher, entry)
 

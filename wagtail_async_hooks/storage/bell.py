@@ -180,7 +180,9 @@ class BellStorage(DatabaseStorage):
             self._lose(error)
             return None
         self._find()
-        return data if data is None or _is_ours(data) else None
+        if data is None or not _is_ours(data):
+            return None
+        return data.encode() if isinstance(data, str) else data
 
     def _is_left_alone(self) -> bool:
         lost_at = self._lost_at
@@ -238,6 +240,8 @@ class BellWaiter:
 
 def _is_ours(data: Any) -> bool:
     """Tell whether we have rung that; it may be anything, and of any size."""
+    if isinstance(data, str):  # of a client that decodes what it reads
+        data = data.encode()
     is_short = isinstance(data, bytes | bytearray | memoryview) and len(data) <= _DIGITS
     told = bytes(data) if is_short else b""
     if told == NEXT or told.isdigit():

@@ -8,10 +8,8 @@ from pkgutil import iter_modules
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.module_loading import autodiscover_modules
-from wagtail.hooks import search_for_hooks
 
-from wagtail_async_hooks import takeover
+from wagtail_async_hooks import discovery, takeover
 from wagtail_async_hooks.management import subcommands
 from wagtail_async_hooks.management.ready import require_settings, require_tables
 from wagtail_async_hooks.management.subcommand import BaseSubcommand
@@ -40,8 +38,7 @@ class Command(BaseCommand):
                     'it to "database" or "redis".'
                 )
             require_tables()
-        search_for_hooks()
-        autodiscover_modules("tasks")
+        discovery.import_all()
         takeover.take_over()
         takeover.provide_tasks()
         subcommand(self.stdout, self.stderr, as_json=options["json"]).handle(options)

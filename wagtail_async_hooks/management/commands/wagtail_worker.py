@@ -11,10 +11,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
-from django.utils.module_loading import autodiscover_modules
-from wagtail.hooks import search_for_hooks
 
-from wagtail_async_hooks import conf, dispatch, takeover
+from wagtail_async_hooks import conf, discovery, dispatch, takeover
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
 from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
@@ -81,8 +79,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         settings = self._usable_settings()
         _log_to_stderr(options["verbosity"])
-        search_for_hooks()
-        autodiscover_modules("tasks")
+        discovery.import_all()
         takeover.take_over()
         takeover.provide_tasks()
         threads = options["threads"] or settings.worker.threads
