@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
-from huey.exceptions import TaskTimeout
+from huey.exceptions import CancelExecution, TaskTimeout
 
 
 class BackgroundError(Exception):
@@ -70,6 +70,21 @@ class TimedOut(BackgroundError, TaskTimeout, TimeoutError):  # type: ignore[misc
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"it took longer than its timeout of {seconds:g} s")
+
+
+class GivenUp(BackgroundError, CancelExecution):  # type: ignore[misc]  # Huey's is Any
+    """A function was interrupted that nobody else may run beside, as its worker was not heard of.
+
+    Other workers are about to take it over, and with it its exclusive key or its place within the
+    limit of its queue.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it was interrupted, since its worker could not be heard of, and another one was about "
+            "to take it over"
+        )
+        self.retry = False
 
 
 class Snooze(BackgroundError):

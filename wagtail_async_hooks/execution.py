@@ -28,7 +28,7 @@ from wagtail_async_hooks.catching import as_exception, is_exception, original, s
 from wagtail_async_hooks.context import apart
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import class_of, text_of, traceback_of
-from wagtail_async_hooks.exceptions import TransactionLeftOpen
+from wagtail_async_hooks.exceptions import GivenUp, TransactionLeftOpen
 from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.secrecy import without_secrets
 from wagtail_async_hooks.texts import one_line, storable, visible
@@ -139,7 +139,7 @@ class Execution:
         self._tell(outcome)
         if self.runs_again:
             self._run_again(outcome)
-        elif self.repeats:
+        elif self.repeats or issubclass(type(self.exception), GivenUp):
             outcome.state = State.WAITING
         elif outcome.error_type and outcome.state is not State.SUCCEEDED:
             outcome.explanation = self._explanation()

@@ -23,12 +23,12 @@ INTERVAL: Final = 600.0
 class Pruner:
     """What one worker process does for it.
 
-    :param worker: primary key of the worker's row.
+    :param worker: primary key of the worker's row, which may change.
     :param timeout: seconds without a heartbeat after which a worker is given up for dead.
     """
 
     def __init__(self, worker: int, timeout: float) -> None:
-        self._worker = worker
+        self.worker = worker
         self._timeout = timeout
         self._after = 0
         self._rests_until = float("-inf")
@@ -39,7 +39,7 @@ class Pruner:
         ages = ages_of(conf.current().history)
         if now < self._rests_until or not ages:
             return
-        if ledger.oldest_alive(self._timeout) != self._worker:
+        if ledger.oldest_alive(self._timeout) != self.worker:
             self._rest(now)
             return
         gone, last = ledger.prune(ages, self._after)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, Unpack, overload
 
 from asgiref.sync import async_to_sync
@@ -64,6 +65,7 @@ from wagtail_async_hooks.execution import (
     describe,
     entered,
 )
+from wagtail_async_hooks.holding import Holding
 from wagtail_async_hooks.records import Bounds, Claim, Outcome, State
 from wagtail_async_hooks.recurrence import Asked
 from wagtail_async_hooks.rows import is_later, make_row
@@ -188,13 +190,16 @@ def _called(call: Callable[[], Any]) -> Any:
     if running is None:
         return call()
     try:
-        if running.claim is None:
+        claim = running.claim
+        if claim is None:
             # In immediate mode the caller's transaction goes on, whatever becomes of the task.
             with transactions.guarded(keeps_work=True):
                 return call()
-        if not running.task.timeout:
+        if not (running.task.timeout or claim.holds_alone):
             return call()
-        return timeouts.limited(call, running.task.timeout, str(running.claim))
+        return timeouts.limited(
+            call, running.task.timeout or None, str(claim), revocable=claim.holds_alone
+        )
     except BaseException as error:
         if not catching.stops(error):
             retrying.judge(running, error)
@@ -235,7 +240,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     def __init__(self, name: str = "wagtail_async_hooks") -> None:
         self._thread = _ThreadState()
-        self._held: set[tuple[int, int]] = set()
+        self.holding = Holding()
+        self._has_given_up = False
         self._suspect = threading.Lock()
         self._set_aside = refusals.SetAside()
         self.bounds = Bounds(limits=conf.current().limits)
@@ -545,14 +551,31 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             claim = self._claim(worker)
             if claim is None:
                 return None
-            if (task := self._open(claim)) is not None:
+            if not claim.goes_on and (task := self._open(claim)) is not None:
                 return task
         self.settle()
         return None
 
+    def give_up(self, silence: float) -> None:
+        """Interrupt what others may not run beside this process, and are about to take over.
+
+        That is what has an exclusive key, or a place within the limit of a queue.
+
+        :param silence: for how many seconds nobody has heard of this worker.
+        """
+        if (number := timeouts.revoke()) and not self._has_given_up:
+            logger.warning(
+                "The database has not heard of this worker for %.0f s, and others are about to "
+                "take over what it holds: %d of its tasks are interrupted, which have an exclusive "
+                "key or a limit.",
+                silence,
+                number,
+            )
+        self._has_given_up = bool(number)
+
     def holds(self, pk: int, attempt: int) -> bool:
         """Tell whether this process makes an attempt at a task, or has yet to record its end."""
-        return (pk, attempt) in self._held
+        return self.holding.has(pk, attempt)
 
     def _claim(self, worker: int | None) -> Claim | None:
         """Claim the next task; one that a worker has died of only if no such one runs here.
@@ -571,7 +594,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
                 self.settle()
                 claim = self._step(worker, claim=True, suspects=suspects)
         finally:
-            if suspects and (claim is None or not claim.deaths):
+            if suspects and (claim is None or not claim.deaths or claim.goes_on):
                 self._suspect.release()
         return claim
 
@@ -622,7 +645,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             outcome, worker, claim=claim, suspects=suspects, bounds=self.bounds
         )
         if claimed is not None and not claimed.put_off:
-            self._held.add((claimed.pk, claimed.attempt))
+            claimed = self._hold(claimed, outcome)
         if outcome is not None:
             self._recorded(outcome, kept)
         if claimed is not None:
@@ -632,9 +655,23 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
                 signals.announce(signals.merged, merged.sender, task=merged.info, into=claimed.info)
         return claimed
 
+    def _hold(self, claimed: Claim, outcome: Outcome | None) -> Claim:
+        """Note a claim; if this process is still at an earlier attempt, that one goes on instead.
+
+        So it is after a cut, during which the task was taken from this worker, and after a restore
+        of the database to a state in which the task waited.
+        """
+        earlier = self.holding.before(claimed, None if outcome is None else outcome.claim)
+        if earlier is None:
+            self.holding.add(claimed)
+            return claimed
+        logger.warning("%s still runs in this worker, and goes on.", claimed)
+        self.storage.ledger.go_on(claimed, earlier)
+        return replace(claimed, goes_on=True)
+
     def _recorded(self, outcome: Outcome, kept: bool) -> None:
         self._thread.pending = None
-        self._held.discard((outcome.claim.pk, outcome.claim.attempt))
+        self.holding.discard(outcome.claim)
         if outcome.claim.exclusive_key:
             self._ring(self.storage.announce_next, outcome.claim.exclusive_key)
         if outcome.claim.slot is not None:

@@ -110,6 +110,7 @@ class Claim(TaskInfo):
         ``time.monotonic()``, if that took long; since then it has looked behind its last one.
     :param is_expired: whether it had expired by the database's clock; ``None`` if the row does not
         say when it does.
+    :param goes_on: nothing is begun here: this process is still at an earlier attempt at the task.
     """
 
     deaths: int
@@ -140,6 +141,12 @@ class Claim(TaskInfo):
             self.priority,
             self.attempt,
         )
+    goes_on: bool = False
+
+    @property
+    def holds_alone(self) -> bool:
+        """Whether it keeps others from running: by an exclusive key, or a place within a limit."""
+        return bool(self.exclusive_key) or self.slot is not None
 
     @property
     def counted(self) -> int:

@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from wagtail_async_hooks import forks
 from wagtail_async_hooks.catching import Interrupted
-from wagtail_async_hooks.exceptions import TimedOut
+from wagtail_async_hooks.exceptions import GivenUp, TimedOut
 
 logger = logging.getLogger(__name__)
 
@@ -32,25 +32,28 @@ class _Limit:
     :param told: what takes that long, for the log.
     """
 
-    def __init__(self, seconds: float, told: str) -> None:
+    def __init__(self, seconds: float | None, told: str) -> None:
         self.seconds = seconds
         self.was_hit = False
+        self.was_revoked = False
         self._told = told
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._is_over = False
         self._is_left_to_others = False
+        self._timeout: tuple[asyncio.AbstractEventLoop, asyncio.Timeout] | None = None
+        self._revoked_at = float("-inf")
         self._over = threading.Event()
-        self._timer = threading.Thread(target=self._watch, name="timeout", daemon=True)
 
     def begin(self) -> None:
         """The time begins."""
-        self._deadline = time.monotonic() + self.seconds
-        self._timer.start()
+        if self.seconds is not None:
+            self._deadline = time.monotonic() + self.seconds
+            threading.Thread(target=self._watch, name="timeout", daemon=True).start()
 
     @contextmanager
-    def left_to_others(self) -> Iterator[float]:
-        """While somebody else sees to it; yields how many seconds are left.
+    def left_to_others(self) -> Iterator[float | None]:
+        """While somebody else sees to it; yields how many seconds are left, if that is limited.
 
         :raises Interrupted: if that was about to be.
         """
@@ -58,9 +61,48 @@ class _Limit:
             with self._lock:
                 self._is_left_to_others = True
             _let_arrive()
-            yield max(0.0, self._deadline - time.monotonic())
+            limited = self.seconds is not None
+            yield max(0.0, self._deadline - time.monotonic()) if limited else None
         finally:
             self._is_left_to_others = False
+            self._timeout = None
+
+    def cancels(self, timeout: asyncio.Timeout) -> None:
+        """Have a coroutine cancelled by its own timeout, should what it may do be revoked.
+
+        :raises TimeoutError: if that has happened already.
+        """
+        with self._lock:
+            self._timeout = (asyncio.get_running_loop(), timeout)
+            if self.was_revoked:
+                timeout.reschedule(0)
+
+    def revoke(self) -> None:
+        """The function may not go on, however much of its time is left."""
+        with self._lock:
+            if self._is_over or self.was_revoked_within(AGAIN):
+                return
+            self.was_revoked = True
+            if self._timeout is not None:
+                loop, timeout = self._timeout
+                with suppress(RuntimeError):  # it has ended at that very moment
+                    loop.call_soon_threadsafe(_expire, timeout)
+                return
+        self._interrupt()
+
+    def was_revoked_within(self, seconds: float) -> bool:
+        """Return whether it was revoked a moment ago; notes that it is now, if not."""
+        now = time.monotonic()
+        if now - self._revoked_at < seconds:
+            return True
+        self._revoked_at = now
+        return False
+
+    def error(self) -> Exception:
+        """Return what to raise of a function that was interrupted."""
+        if self.was_revoked or self.seconds is None:
+            return GivenUp()
+        return TimedOut(self.seconds)
 
     def end(self) -> None:
         """Interrupt nothing any more.
@@ -122,13 +164,44 @@ def _let_arrive() -> None:
 _limit: Final[ContextVar[_Limit | None]] = ContextVar("limit", default=None)
 
 
-def limited(call: Callable[[], Any], seconds: float, told: str) -> Any:
+_revocable: Final[set[_Limit]] = set()
+
+
+def revoke() -> int:
+    """Interrupt what may not go on without this worker being heard of; return how much that is."""
+    limits = list(_revocable)
+    for limit in limits:
+        limit.revoke()
+    return len(limits)
+
+
+def _expire(timeout: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # it has ended, or expires already
+        timeout.reschedule(asyncio.get_running_loop().time())
+
+
+def limited(
+    call: Callable[[], Any], seconds: float | None, told: str, *, revocable: bool = False
+) -> Any:
     """Call something that has so many seconds.
 
+    :param seconds: ``None`` for any number.
     :param told: what it is, for the log.
+    :param revocable: whether :func:`revoke` interrupts it.
     :raises TimedOut: if it took longer. It was interrupted where it ran Python.
+    :raises GivenUp: if it was revoked.
     """
     limit = _Limit(seconds, told)
+    if not revocable:
+        return _within(limit, call)
+    _revocable.add(limit)
+    try:
+        return _within(limit, call)
+    finally:
+        _revocable.discard(limit)
+
+
+def _within(limit: _Limit, call: Callable[[], Any]) -> Any:
     outer = {c.alias for c in connections.all(initialized_only=True) if c.in_atomic_block}
     token = _limit.set(limit)
     cause: BaseException | None = None
@@ -148,7 +221,7 @@ def limited(call: Callable[[], Any], seconds: float, told: str) -> Any:
     if not limit.was_hit:
         return value
     _drop_connections(outer)
-    raise TimedOut(seconds) from cause
+    raise limit.error() from cause
 
 
 def _drop_connections(kept: set[str]) -> None:
@@ -183,10 +256,11 @@ async def _awaited(answer: Awaitable[Any], limit: _Limit | None) -> Any:
     with limit.left_to_others() as seconds:
         try:
             async with asyncio.timeout(seconds) as timer:
+                limit.cancels(timer)
                 return await answer
         except TimeoutError as error:
             if timer.expired():
-                raise TimedOut(limit.seconds) from error
+                raise limit.error() from error
             raise
 
 

@@ -27,11 +27,14 @@ from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
 from wagtail_async_hooks import __version__, connection_guard, forks, ledger, logs, signals
+from wagtail_async_hooks.database_errors import is_contention
 from wagtail_async_hooks.exceptions import OutageLasts
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.outages import OUTAGE_INTERVAL, Outage, persist
 from wagtail_async_hooks.pruning import Pruner
 from wagtail_async_hooks.queue import TaskQueue
+from wagtail_async_hooks.registration import Registration
+from wagtail_async_hooks.rescuing import Rescuer
 from wagtail_async_hooks.scheduler import Scheduler
 from wagtail_async_hooks.serving import Serving, told_of
 from wagtail_async_hooks.storage.waiting import Waiter
@@ -93,7 +96,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
     def __init__(
         self,
         *,
-        worker: int,
+        worker: Registration | None,
         waiter: Waiter,
         activity: Activity,
         outage: Outage,
@@ -117,9 +120,13 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
     def loop(self, now: Any = None) -> None:
         """Record how the last task ended, claim the next one and run it, or wait for one."""
         self._end_if_forked()
+        worker = self._worker
+        if worker is not None and worker.is_overdue(HEARTBEAT_TIMEOUT):
+            self._wait_for_heartbeat()
+            return
         mark = self._waiter.mark()
         try:
-            task = self.huey.next(self._worker)
+            task = self.huey.next(None if worker is None else worker.pk)
         except Exception as error:
             connection_guard.restore_handler()
             self.stop_flag.wait(self._outage.begin(error))
@@ -131,6 +138,11 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         else:
             self._waiter.found()
             self._run(task)
+
+    def _wait_for_heartbeat(self) -> None:
+        """Neither begin nor record anything before it is known what is still this worker's."""
+        with self._activity.idle():
+            self.stop_flag.wait(STOP_INTERVAL)
 
     def _run(self, task: Task) -> None:
         """Run a task as a request would be: with connections that are neither old nor broken."""
@@ -167,7 +179,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
     def __init__(
         self,
         *,
-        worker: int,
+        worker: Registration,
         outage: Outage,
         serving: Serving,
         recurring: Scheduler | None,
@@ -179,72 +191,66 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         self._serving = serving
         self._recurring = recurring
         self._outage = outage
-        self._pruner = Pruner(worker, HEARTBEAT_TIMEOUT)
+        self._rescuer = Rescuer(self.huey, MAX_DEATHS)
+        self._pruner = Pruner(worker.pk, HEARTBEAT_TIMEOUT)
         self._timekeeper = timekeeper
         self._last_beat = float("-inf")
         self._judges_from = float("-inf")
-        self._unheard: set[tuple[int, int]] = set()
 
     def loop(self, now: Any = None) -> None:
-        """Say that we are alive, rescue what dead workers held, heed pauses, wake, prune."""
+        """Say that we are alive, rescue what dead workers held, heed pauses, wake, prune.
+
+        Each by itself: what is in the way of one is not in that of the others.
+        """
         begun = time.monotonic()
-        try:
-            if begun - self._last_beat >= HEARTBEAT_INTERVAL:
-                self._beat(begun)
-            self._serving.look()
-            self.huey.read_schedule()
-            if self._recurring is not None:
-                self._recurring.look()
-            self._pruner.look()
-            self.huey.record_set_aside()
-            self._outage.end()
-        except Exception as error:
-            self._outage.begin(error)
+        tasks: list[Callable[[], Any]] = [self._serving.look, self.huey.read_schedule]
+        if begun - self._last_beat >= HEARTBEAT_INTERVAL:
+            tasks.insert(0, partial(self._beat, begun))
+        if self._recurring is not None:
+            tasks.append(self._recurring.look)
+        tasks += [self._pruner.look, self.huey.record_set_aside]
+        self._do(tasks)
         self.sleep_for_interval(begun, self.interval)
+
+    def _do(self, tasks: list[Callable[[], Any]]) -> None:
+        in_the_way = None
+        for task in tasks:
+            try:
+                task()
+            except Exception as error:
+                if not is_contention(error):
+                    self._outage.begin(error)
+                    return
+                in_the_way = error
+        if in_the_way is None:
+            self._outage.end()
+        else:
+            self._outage.begin(in_the_way)
 
     def _beat(self, now: float) -> None:
         """Say that the process is alive, and look for those that are not.
 
-        After an outage nobody has said so for a while. Then all get the time to do it.
+        After an outage, or where the database was restored, nobody has said so for a while. Then
+        all get the time to do it.
         """
-        if self._worker in ledger.silent_workers(HEARTBEAT_TIMEOUT / 2):
+        worker = self._worker.pk
+        if worker in ledger.silent_workers(HEARTBEAT_TIMEOUT / 2):
             self._judges_from = now + HEARTBEAT_TIMEOUT
-        ledger.beat(self._worker, self._timekeeper.look())
+        beat = self._worker.beat(self._timekeeper.look())
+        if beat in (ledger.Beat.GONE, ledger.Beat.TAKEN):
+            self._judges_from = now + HEARTBEAT_TIMEOUT
         self._last_beat = now
+        self._pruner.worker = self._worker.pk
         self._serving.keep_bell_short(HEARTBEAT_TIMEOUT)
-        self._hand_back_unheard()
+        self._rescuer.hand_back_unheard(self._worker.pk)
         if now >= self._judges_from:
-            rescue(self.huey, ledger.silent_workers(HEARTBEAT_TIMEOUT))
-
-    def _hand_back_unheard(self) -> None:
-        """Hand back what was claimed for us by a statement whose answer never arrived.
-
-        Only what two looks in succession find: between them, every claim has been answered.
-        """
-        held = ledger.held_by(self._worker)
-        unheard = {held_task for held_task in held if not self.huey.holds(*held_task)}
-        for pk, attempt in unheard & self._unheard:
-            logger.warning("Task %d was claimed without our hearing of it, handing it back.", pk)
-            ledger.hand_back(pk, attempt)
-        self._unheard = unheard
+            self._rescuer.rescue(ledger.silent_workers(HEARTBEAT_TIMEOUT))
+            self._rescuer.rescue_orphans(HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL)
 
     def shutdown(self) -> None:
         """Close this thread's connections."""
         self._outage.leave()
         connections.close_all()
-
-
-def rescue(queue: TaskQueue, dead: list[int]) -> None:
-    """Let the tasks of dead workers wait again, and say so."""
-    if not dead:
-        return
-    rescued = ledger.rescue(dead, MAX_DEATHS)
-    queue.storage.announce((task.pk, task.priority) for task, waits in rescued if waits)
-    for task, waits in rescued:
-        signals.announce(signals.rescued, task.sender, task=task, waits=waits)
-        if not waits:
-            error = ledger.killed(MAX_DEATHS)
-            signals.announce(signals.failed, task.sender, task=task, duration=0.0, error=error)
 
 
 class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
@@ -285,6 +291,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         self._outage = outage = Outage()
         register = partial(_register, threads, told_of(queues, exclude_queues), timekeeper)
         self.row: Worker = self._insist(register)
+        self.registration = Registration(self.row, queue)
         self.activity = Activity(threads)
         self.serving = Serving(queue, queues, exclude_queues)
         self.waiter = self.serving.waiter()
@@ -293,7 +300,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         # Huey's consumer makes its threads with these, see Consumer.worker_class.
         self.worker_class: Callable[..., TaskThread] = partial(
             TaskThread,
-            worker=self.row.pk,
+            worker=self.registration,
             waiter=self.waiter,
             activity=self.activity,
             outage=outage,
@@ -302,7 +309,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         self.recurring = Scheduler() if schedule else None
         self.scheduler_class: Callable[..., Keeper] = partial(
             Keeper,
-            worker=self.row.pk,
+            worker=self.registration,
             outage=outage,
             serving=self.serving,
             recurring=self.recurring,
@@ -345,7 +352,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
 
     def _look_around(self) -> None:
         """Do what a worker does before its threads start."""
-        rescue(self.huey, dead_neighbours(self.row))
+        Rescuer(self.huey, MAX_DEATHS).rescue(dead_neighbours(self.row))
         self.serving.look()
         if self.drain:
             self.huey.read_schedule()
@@ -373,6 +380,8 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         while not self._signals:
             time.sleep(STOP_INTERVAL)
             now = time.monotonic()
+            if self.registration.is_overdue(HEARTBEAT_TIMEOUT):
+                self.huey.give_up(self.registration.silence)
             if self.parent is not None and os.getppid() != self.parent:
                 logger.warning("The parent process is gone, stopping.")
                 return

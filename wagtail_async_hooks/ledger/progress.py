@@ -36,7 +36,7 @@ def goes_on(claim: Claim) -> bool:
 
 def _running(claim: Claim) -> QuerySet[BackgroundTask]:
     return BackgroundTask.objects.using(database()).filter(
-        pk=claim.pk, attempt=claim.attempt, state=State.RUNNING
+        pk=claim.pk, attempt=claim.attempt, task_id=claim.task_id, state=State.RUNNING
     )
 
 

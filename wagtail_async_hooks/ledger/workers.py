@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import enum
+import secrets
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from django.db import connections, transaction
+from django.db import IntegrityError, OperationalError, connections
 from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
 
+from wagtail_async_hooks.database_errors import is_contention
 from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.attempts import keep_attempt
-from wagtail_async_hooks.ledger.base import database, info
-from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import State, TaskInfo
+from wagtail_async_hooks.ledger.base import BATCH, database, info
+from wagtail_async_hooks.ledger.locks import brief, free
+from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, Worker
+from wagtail_async_hooks.records import Claim, State, TaskInfo
+
+
+class Beat(enum.Enum):
+    """What a worker learns when it says that it is alive."""
+
+    ALIVE = "alive"
+    """Its row is there, and nobody has given it up."""
+    RETURNED = "returned"
+    """It had been given up for dead, and what it held may have been given to others."""
+    GONE = "gone"
+    """Its row is not there: the database was restored, or somebody has deleted it."""
+    TAKEN = "taken"
+    """The row of its number is that of another process."""
 
 
 def register_worker(worker: Worker) -> Worker:
-    """Record a worker process; its clock is the database's."""
-    for name, value in fitted(Worker, _told_by(worker), connections[database()]).items():
+    """Record a worker process; its clock is the database's.
+
+    It gets a number that no other worker has or will get, see :func:`_new_number`, unless it has
+    one.
+    """
+    alias = database()
+    for name, value in fitted(Worker, _told_by(worker), connections[alias]).items():
         setattr(worker, name, value)
     worker.started_at = worker.heartbeat_at = DatabaseNow()
-    worker.save(using=database(), force_insert=True)
-    worker.refresh_from_db(using=database(), fields=["started_at", "heartbeat_at"])
+    worker.stopped_at = None
+    worker.pk = worker.pk or _new_number()
+    worker.save(using=alias, force_insert=True)
+    worker.refresh_from_db(using=alias, fields=["started_at", "heartbeat_at"])
     return worker
 
 
@@ -33,14 +59,57 @@ def _told_by(worker: Worker) -> dict[str, Any]:
     return {name: getattr(worker, name) for name in names}
 
 
-def beat(worker: int, clock_ahead: int = 0) -> None:
+def register_anew(worker: Worker) -> None:
+    """Record a worker once more whose row is gone, under its number, or is that of another one."""
+    if Worker.objects.using(database()).filter(pk=worker.pk).exists():
+        worker.pk = None
+    register_worker(worker)
+
+
+def _new_number() -> int:
+    """Return a primary key: milliseconds since 1970, then ten random bits.
+
+    Not one of the database's: where that is restored, its sequence may start over, and then the
+    next worker would be taken for one that still runs. JavaScript takes up to 53 bits.
+    """
+    with _numbers.lock:
+        number = time.time_ns() // 1_000_000 << 10 | secrets.randbits(10)
+        _numbers.last = max(number, _numbers.last + 1)  # they ascend
+        return _numbers.last
+
+
+class _Numbers:
+    """The last number that this process has given."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.last = 0
+
+
+_numbers: Final = _Numbers()
+
+
+def beat(worker: Worker | int, clock_ahead: int = 0) -> Beat:
     """Say that a worker is alive; one that had been given up for dead is alive again.
 
+    :param worker: its row as it was recorded, to see whether it is still its own; or its number.
     :param clock_ahead: by how many seconds its clock is ahead of the database's.
     """
-    Worker.objects.using(database()).filter(pk=worker).update(
-        heartbeat_at=DatabaseNow(), stopped_at=None, clock_ahead=clock_ahead
-    )
+    alias = database()
+    number = worker if isinstance(worker, int) else worker.pk
+    rows = Worker.objects.using(alias).filter(pk=number)
+    own = rows if isinstance(worker, int) else rows.filter(**_process_of(worker))
+    with brief(alias):
+        said: dict[str, Any] = {"heartbeat_at": DatabaseNow(), "clock_ahead": clock_ahead}
+        if own.filter(stopped_at=None).update(**said):
+            return Beat.ALIVE
+        if own.update(**said, stopped_at=None):
+            return Beat.RETURNED
+        return Beat.TAKEN if rows.exists() else Beat.GONE
+
+
+def _process_of(worker: Worker) -> dict[str, Any]:
+    return {"host": worker.host, "process_space": worker.process_space, "pid": worker.pid}
 
 
 def alive(seconds: float) -> QuerySet[Worker]:
@@ -57,7 +126,7 @@ def is_served(seconds: float) -> bool:
 
 def oldest_alive(seconds: float) -> int | None:
     """Return the worker that was started first, of those that said so lately they are alive."""
-    return alive(seconds).order_by("pk").values_list("pk", flat=True).first()
+    return alive(seconds).order_by("started_at", "pk").values_list("pk", flat=True).first()
 
 
 def is_served_throughout(seconds: float) -> bool:
@@ -108,10 +177,11 @@ def workers_beside(host: str, process_space: str) -> dict[int, int]:
 def stop_worker(worker: int) -> int:
     """Record that a worker has stopped, and let what it still holds wait for another one.
 
-    :returns: how many tasks were handed back.
+    :returns: how many tasks were handed back. What a transaction of a task's own has locked stays
+        until that has ended with the process.
     """
     alias = database()
-    with transaction.atomic(using=alias):
+    with brief(alias):
         handed_back = release(worker)
         Worker.objects.using(alias).filter(pk=worker).update(stopped_at=DatabaseNow())
     return handed_back
@@ -132,12 +202,13 @@ def hand_back(pk: int, attempt: int) -> bool:
 
 
 def release(worker: int) -> int:
-    """Hand back what a live worker holds, without counting a death; return how many."""
-    return (
-        BackgroundTask.objects.using(database())
-        .filter(worker=worker, state=State.RUNNING)
-        .update(state=State.WAITING, worker=None)
-    )
+    """Hand back what a live worker holds, without counting a death; return how many.
+
+    The caller holds a transaction of :func:`~wagtail_async_hooks.ledger.locks.brief`.
+    """
+    tasks = BackgroundTask.objects.using(database()).filter(worker=worker, state=State.RUNNING)
+    keys = list(free(tasks).values_list("pk", flat=True))
+    return tasks.filter(pk__in=keys).update(state=State.WAITING, worker=None) if keys else 0
 
 
 DIED: Final = "its worker died"
@@ -149,20 +220,70 @@ def killed(deaths: int) -> str:
     return f"its worker died {deaths} times"
 
 
+CUT_OFF: Final = "its worker was cut off, and came back"
+"""What went wrong at an attempt whose worker had been given up for dead, but was not."""
+
+MAX_RETURNS: Final = 5
+"""So many deaths of a task are forgiven: what holds up a worker's heartbeats each time may be the
+task itself."""
+
+
 def rescue(dead: Sequence[int], max_deaths: int) -> list[tuple[TaskInfo, bool]]:
     """Let the running tasks of dead workers wait for another one.
 
-    A task that so many workers died of is taken for their murderer, and fails.
+    A task that so many workers died of is taken for their murderer, and fails. Those whose rows
+    are locked stay as they are, see :func:`stranded`.
 
     :param dead: primary keys of the workers.
     :param max_deaths: so many deaths fail a task.
     :returns: each task, and whether it waits again.
     """
-    alias = database()
+    held = BackgroundTask.objects.using(database()).filter(state=State.RUNNING, worker__in=dead)
+    rescued = _rescue(held, max_deaths)
+    with brief(database()):
+        silent = Worker.objects.using(database()).filter(pk__in=dead, stopped_at=None)
+        keys = list(free(silent).values_list("pk", flat=True))
+        silent.filter(pk__in=keys).update(stopped_at=F("heartbeat_at"))
+    return rescued
+
+
+def rescue_orphans(
+    orphans: Collection[tuple[int, int]], max_deaths: int
+) -> list[tuple[TaskInfo, bool]]:
+    """Let running tasks wait again that are in no worker's hands; see :func:`orphans`.
+
+    :returns: as of :func:`rescue`.
+    """
+    attempts = dict(orphans)
+    held = _orphans().filter(pk__in=list(attempts))
+    return _rescue(held, max_deaths, attempts)
+
+
+def _rescue(
+    held: QuerySet[BackgroundTask], max_deaths: int, attempts: Mapping[int, int] | None = None
+) -> list[tuple[TaskInfo, bool]]:
+    """Rescue tasks, each by itself where the database cannot pass over rows that are locked."""
+    skips = connections[held.db].features.has_select_for_update_skip_locked
+    if skips or not connections[held.db].features.has_select_for_update:
+        return _rescue_free(held, max_deaths, attempts)
     rescued = []
-    with transaction.atomic(using=alias):
-        held = BackgroundTask.objects.using(alias).filter(state=State.RUNNING, worker__in=dead)
-        for row in held.select_for_update():
+    for pk in list(held.values_list("pk", flat=True)):
+        try:
+            rescued += _rescue_free(held.filter(pk=pk), max_deaths, attempts)
+        except OperationalError as error:
+            if not is_contention(error):
+                raise
+    return rescued
+
+
+def _rescue_free(
+    held: QuerySet[BackgroundTask], max_deaths: int, attempts: Mapping[int, int] | None
+) -> list[tuple[TaskInfo, bool]]:
+    alias, rescued = held.db, []
+    with brief(alias):
+        for row in free(held):
+            if attempts is not None and attempts[row.pk] != row.attempt:
+                continue
             keep_attempt(alias, row, State.RUNNING, error=DIED)
             row.deaths += 1
             waits = row.deaths < max_deaths
@@ -172,7 +293,89 @@ def rescue(dead: Sequence[int], max_deaths: int) -> list[tuple[TaskInfo, bool]]:
                 row.finished_at = DatabaseNow()
             row.save(using=alias, update_fields=["deaths", "state", "error", "finished_at"])
             rescued.append((info(row), waits))
-        Worker.objects.using(alias).filter(pk__in=dead, stopped_at=None).update(
-            stopped_at=F("heartbeat_at")
-        )
     return rescued
+
+
+def orphans() -> set[tuple[int, int]]:
+    """Return what runs in no known worker: primary keys with the number of the attempt.
+
+    Their workers' rows are gone since the database was restored, or have stopped. Those that no
+    worker has claimed, but a process without a row, have no worker either.
+    """
+    return set(_orphans().values_list("pk", "attempt")[:BATCH])
+
+
+def _orphans() -> QuerySet[BackgroundTask]:
+    alive = Worker.objects.filter(pk=OuterRef("worker"), stopped_at=None)
+    running = BackgroundTask.objects.using(database()).filter(state=State.RUNNING)
+    return running.filter(~Exists(alive))
+
+
+def stranded(dead: Sequence[int]) -> list[TaskInfo]:
+    """Return the tasks of dead workers that run by the ledger: their rows could not be changed."""
+    held = BackgroundTask.objects.using(database()).filter(state=State.RUNNING, worker__in=dead)
+    return [info(row) for row in held.defer("message", "result", "traceback", "messages")]
+
+
+def take_back(worker: int, held: Collection[Claim]) -> list[Claim]:
+    """Let a worker go on with what it still runs, whatever became of that in the ledger.
+
+    It was given up for dead, and what it held was taken from it; or the database was restored.
+    It goes on with what has not been given to another worker meanwhile, if no other task has the
+    exclusive key or the slot.
+
+    :param worker: its primary key.
+    :param held: what it still runs.
+    :returns: what it may not go on with.
+    """
+    return [claim for claim in held if not _is_taken_back(worker, claim)]
+
+
+def _is_taken_back(worker: int, claim: Claim) -> bool:
+    was_forgiven = forgive(worker, claim)
+    rows = BackgroundTask.objects.using(database()).filter(pk=claim.pk, task_id=claim.task_id)
+    taken_from_it = rows.filter(attempt=claim.attempt, worker=worker)
+    now: dict[str, Any] = {"state": State.RUNNING, "attempt": claim.attempt, "worker": worker}
+    try:
+        with brief(database()):
+            if taken_from_it.filter(state=State.WAITING).update(**now):
+                return True
+            failed = taken_from_it.filter(state=State.FAILED, error__startswith=DIED)
+            if was_forgiven and failed.update(**now, error="", finished_at=None):
+                return True
+            before = rows.filter(attempt=claim.attempt - 1, state=State.WAITING)
+            if before.update(**now, slot=claim.slot, started_at=DatabaseNow()):
+                return True  # it waits in the state that the database was restored to
+            return taken_from_it.filter(state=State.RUNNING).exists()
+    except IntegrityError:  # its exclusive key, or its slot, is another one's
+        return False
+
+
+def adopt(former: int, worker: int, held: Collection[Claim]) -> None:
+    """Let what a worker runs be that of its new number."""
+    running = BackgroundTask.objects.using(database()).filter(worker=former, state=State.RUNNING)
+    for claim in held:
+        own = running.filter(pk=claim.pk, task_id=claim.task_id, attempt=claim.attempt)
+        own.update(worker=worker)
+
+
+def go_on(claimed: Claim, earlier: Claim) -> None:
+    """Undo a claim of a task that the same process still runs: its earlier attempt goes on."""
+    rows = BackgroundTask.objects.using(database()).filter(pk=claimed.pk, state=State.RUNNING)
+    rows.filter(attempt=claimed.attempt, task_id=claimed.task_id).update(attempt=earlier.attempt)
+    if claimed.worker is not None:
+        forgive(claimed.worker, earlier)
+
+
+def forgive(worker: int, claim: Claim) -> bool:
+    """Count a death no more that was none: the worker has come back; return whether it counted."""
+    alias = database()
+    attempts = TaskAttempt.objects.using(alias).filter(task=claim.pk)
+    with brief(alias):
+        if attempts.filter(error=CUT_OFF).count() >= MAX_RETURNS:
+            return False
+        died = attempts.filter(number=claim.attempt, worker=worker, error=DIED)
+        if not died.update(error=CUT_OFF):
+            return False
+        tasks = BackgroundTask.objects.using(alias).filter(pk=claim.pk, deaths__gt=0)
+        return bool(tasks.update(deaths=F("deaths") - 1))
