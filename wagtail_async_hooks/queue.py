@@ -195,6 +195,7 @@ def _called(call: Callable[[], Any]) -> Any:
             # In immediate mode the caller's transaction goes on, whatever becomes of the task.
             with transactions.guarded(keeps_work=True):
                 return call()
+        assert claim is not None
         if not (running.task.timeout or claim.holds_alone):
             return call()
         return timeouts.limited(

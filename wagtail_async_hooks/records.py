@@ -141,6 +141,7 @@ class Claim(TaskInfo):
             self.priority,
             self.attempt,
         )
+
     goes_on: bool = False
 
     @property

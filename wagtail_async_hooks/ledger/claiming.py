@@ -152,7 +152,7 @@ def _finish_and_claim(
     changed = driver.rows_of(
         connection,
         _for_both(connection.alias, suspects, tuple(said.items())),
-        [state, worker, *now, *values, ended.pk, ended.pk, ended.attempt, *now],
+        [state, worker, *now, *values, ended.pk, ended.pk, ended.attempt, ended.task_id, *now],
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
@@ -182,7 +182,7 @@ def _for_both(alias: str, suspects: bool, columns: tuple[tuple[str, str], ...]) 
         f"started_at = {_IF_ENDED} started_at ELSE {now} END, "
         f"slot = NULL{changes} "
         f"WHERE id IN (%s, (SELECT id {choice.source(connection)})) "
-        "AND (id <> %s OR (attempt = %s AND state = 'running')) "
+        "AND (id <> %s OR (attempt = %s AND task_id = %s AND state = 'running')) "
         f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}, {_EXPIRED} {now}"
     )
 
@@ -221,8 +221,9 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
     assignments = ", ".join(f"{name} = {said}" for name, said in columns.items())
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s AND state = %s",
-            [*values, claim.pk, claim.attempt, State.RUNNING.value],
+            f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s "
+            "AND task_id = %s AND state = %s",
+            [*values, claim.pk, claim.attempt, claim.task_id, State.RUNNING.value],
         )
         kept = bool(cursor.rowcount == 1)
     if kept and _tells(outcome):

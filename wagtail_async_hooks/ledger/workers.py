@@ -377,5 +377,6 @@ def forgive(worker: int, claim: Claim) -> bool:
         died = attempts.filter(number=claim.attempt, worker=worker, error=DIED)
         if not died.update(error=CUT_OFF):
             return False
-        tasks = BackgroundTask.objects.using(alias).filter(pk=claim.pk, deaths__gt=0)
+        goes_on = Q(finished_at=None) | Q(state=State.FAILED, error__startswith=DIED)
+        tasks = BackgroundTask.objects.using(alias).filter(goes_on, pk=claim.pk, deaths__gt=0)
         return bool(tasks.update(deaths=F("deaths") - 1))
