@@ -9,6 +9,7 @@ import pytest
 
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger
+from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.records import State
 from wagtail_async_hooks.registration import Registration
@@ -104,7 +105,7 @@ def test_restore__another_task_with_the_same_number_is_another_task(worker: Regi
 @pytest.mark.parametrize("of", ["nobody", "a worker that is gone", "a worker that has stopped"])
 def test_orphans__are_rescued_but_not_at_once(of: str) -> None:
     stopped = register(pid=1)
-    Worker.objects.filter(pk=stopped.pk).update(stopped_at=ledger.DatabaseNow())
+    Worker.objects.filter(pk=stopped.pk).update(stopped_at=DatabaseNow())
     number = {"nobody": None, "a worker that is gone": 5}.get(of, stopped.pk)
     tasks.add(1, 2)
     background.next(number)
@@ -129,7 +130,7 @@ def test_orphans__none_are_what_a_living_worker_runs(worker: Registration) -> No
 def give_up(worker: Registration) -> None:
     """Take from a worker what it holds, as though it had not been heard of."""
     Rescuer(background, 3).rescue([worker.pk])
-    Worker.objects.filter(pk=worker.pk).update(stopped_at=ledger.DatabaseNow())
+    Worker.objects.filter(pk=worker.pk).update(stopped_at=DatabaseNow())
 
 
 def test_return__a_death_by_a_heartbeat_that_came_back_is_none(worker: Registration) -> None:

@@ -82,6 +82,12 @@ def cancel(tasks: Iterable[int] | QuerySet[BackgroundTask], reason: str = CANCEL
         for task in cancelled:
             signals.announce(signals.cancelled, task.sender, task=task, duration=0.0, error=reason)
         number += len(cancelled) + requested
+        for key in background.storage.ledger.not_cancelled(keys):
+            logger.warning(
+                "Task %d cannot be cancelled at this moment, since a transaction, mostly its own, "
+                "has locked its row: try again once that has ended.",
+                key,
+            )
     return number
 
 

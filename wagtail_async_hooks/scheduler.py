@@ -12,10 +12,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from wagtail_async_hooks import ledger, schedule
 from wagtail_async_hooks.catching import passes
+from wagtail_async_hooks.database_errors import is_contention
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import BackgroundTask, Schedule
@@ -54,9 +55,17 @@ class Scheduler:
         if not self._seen:
             _forget_all_but(entries)
         _create([entry for key, entry in entries.items() if key not in rows], now)
+        in_the_way = None
         for key, row in rows.items():
-            self._look_at(entries[key], row, now)
+            try:
+                self._look_at(entries[key], row, now)
+            except OperationalError as error:
+                if not is_contention(error):
+                    raise
+                in_the_way = error  # of this entry; it is looked at again
         self._seen.update(entries)
+        if in_the_way is not None:
+            raise in_the_way
 
     def _look_at(self, entry: Entry, row: Schedule, now: datetime.datetime) -> None:
         due = row.next_due_at
@@ -112,7 +121,9 @@ def _plan(entry: Entry, row: Schedule, now: datetime.datetime) -> None:
     }
     if _was_set_back(row, now):
         columns["last_due_at"] = None
-    if _change(row, columns):
+    with ledger.brief(ledger.database()):
+        has_changed = _change(row, columns)
+    if has_changed:
         logger.info('Schedule "%s": planned anew, by %s in %s.', row.name, crontab, time_zone)
 
 
@@ -136,7 +147,7 @@ def _change(row: Schedule, columns: Mapping[str, Any]) -> bool:
 def _run(entry: Entry, row: Schedule, first: datetime.datetime, now: datetime.datetime) -> None:
     """Record the task of an entry that is due, unless another worker does, or it is left out."""
     due = _latest(entry, first, now)
-    with transaction.atomic(using=ledger.database()):
+    with ledger.brief(ledger.database()):
         if not _change(row, {"next_due_at": entry.times.after(now)}):
             return
         last = row.last_due_at

@@ -37,6 +37,7 @@ from wagtail_async_hooks.registration import Registration
 from wagtail_async_hooks.rescuing import Rescuer
 from wagtail_async_hooks.scheduler import Scheduler
 from wagtail_async_hooks.serving import Serving, told_of
+from wagtail_async_hooks.storage.files import leave_replaced
 from wagtail_async_hooks.storage.waiting import Waiter
 from wagtail_async_hooks.supervisor import STOP_SIGNALS
 from wagtail_async_hooks.texts import one_line
@@ -126,6 +127,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
             return
         mark = self._waiter.mark()
         try:
+            leave_replaced(ledger.database())
             task = self.huey.next(None if worker is None else worker.pk)
         except Exception as error:
             connection_guard.restore_handler()
@@ -203,9 +205,13 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         Each by itself: what is in the way of one is not in that of the others.
         """
         begun = time.monotonic()
-        tasks: list[Callable[[], Any]] = [self._serving.look, self.huey.read_schedule]
+        tasks: list[Callable[[], Any]] = [
+            partial(leave_replaced, ledger.database()),
+            self._serving.look,
+            self.huey.read_schedule,
+        ]
         if begun - self._last_beat >= HEARTBEAT_INTERVAL:
-            tasks.insert(0, partial(self._beat, begun))
+            tasks.insert(1, partial(self._beat, begun))
         if self._recurring is not None:
             tasks.append(self._recurring.look)
         tasks += [self._pruner.look, self.huey.record_set_aside]

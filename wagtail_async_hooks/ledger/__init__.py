@@ -19,6 +19,7 @@ from wagtail_async_hooks.ledger.items import (
     record_item,
     told_of,
 )
+from wagtail_async_hooks.ledger.locks import brief
 from wagtail_async_hooks.ledger.notices import take_messages
 from wagtail_async_hooks.ledger.pauses import add_pause, pauses, remove_pause
 from wagtail_async_hooks.ledger.progress import goes_on, is_held, report
@@ -37,6 +38,7 @@ from wagtail_async_hooks.ledger.tasks import (
     newest,
     next_in_line,
     next_in_queue,
+    not_cancelled,
     promote_due,
     retry,
     under_way,
@@ -79,6 +81,7 @@ __all__ = [
     "alive",
     "attempts",
     "beat",
+    "brief",
     "cancel",
     "cancel_all",
     "cancel_scheduled",
@@ -108,6 +111,7 @@ __all__ = [
     "newest",
     "next_in_line",
     "next_in_queue",
+    "not_cancelled",
     "oldest_alive",
     "orphans",
     "pauses",

@@ -16,6 +16,7 @@ from django.db.models import F, Min, QuerySet
 
 from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, INFO, TABLE, info, lock_of
+from wagtail_async_hooks.ledger.locks import brief
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import Claim, State, TaskInfo
 from wagtail_async_hooks.texts import one_line
@@ -54,7 +55,8 @@ def coalesce(alias: str, claim: Claim, worker: int | None, suspects: bool) -> Cl
     """
     try:
         newest = _newest(alias, claim) if claim.is_debounced else None
-        with transaction.atomic(using=alias):
+        # To wait for another worker is right, but not for one that was cut off.
+        with transaction.atomic(using=alias) if newest is None else brief(alias):
             if newest is not None and (running := _meet(alias, claim, newest)) is not None:
                 return running
             alike, is_burst = _alike(connections[alias], claim, suspects)

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, database
+from wagtail_async_hooks.ledger.locks import brief, free
 from wagtail_async_hooks.ledger.tasks import delete
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.records import State
@@ -59,4 +60,8 @@ def prune_workers(age: datetime.timedelta) -> int:
     holds = BackgroundTask.objects.filter(state=State.RUNNING, worker=OuterRef("pk"))
     stopped = Worker.objects.using(alias).filter(stopped_at__lt=DatabaseNow() - age)
     keys = list(stopped.exclude(Exists(holds)).order_by("pk").values_list("pk", flat=True)[:BATCH])
-    return Worker.objects.using(alias).filter(pk__in=keys).delete()[0] if keys else 0
+    if not keys:
+        return 0
+    with brief(alias):
+        gone = list(free(Worker.objects.using(alias).filter(pk__in=keys)))
+        return Worker.objects.using(alias).filter(pk__in=[row.pk for row in gone]).delete()[0]

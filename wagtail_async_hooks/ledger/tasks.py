@@ -38,6 +38,7 @@ from wagtail_async_hooks.ledger import inserting
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
+from wagtail_async_hooks.ledger.locks import brief, free
 from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
 from wagtail_async_hooks.records import State, TaskInfo
 from wagtail_async_hooks.transactions import guarded
@@ -273,16 +274,25 @@ def cancel(keys: Sequence[int], reason: str) -> tuple[list[TaskInfo], int]:
     """Cancel tasks: those that wait at once, those that run when they next report their progress.
 
     :param keys: primary keys.
-    :returns: the tasks that are cancelled, and how many will be.
+    :returns: the tasks that are cancelled, and how many will be. Those whose rows are locked are
+        passed over: a transaction of a task's own locks its row once it has reported progress.
     """
     alias = database()
     tasks = BackgroundTask.objects.using(alias).filter(pk__in=keys)
-    with transaction.atomic(using=alias):
-        unbegun = tasks.filter(state__in=(State.WAITING, State.SCHEDULED)).select_for_update()
+    with brief(alias):
+        unbegun = free(tasks.filter(state__in=(State.WAITING, State.SCHEDULED)))
         cancelled = [info(row) for row in unbegun.order_by("pk")]
         tasks.filter(pk__in=[task.pk for task in cancelled]).update(**_cancelled(reason))
-        requested = tasks.filter(state=State.RUNNING).update(cancel_requested=True)
+        running = free(tasks.filter(state=State.RUNNING)).values_list("pk", flat=True)
+        requested = tasks.filter(pk__in=list(running)).update(cancel_requested=True)
     return cancelled, requested
+
+
+def not_cancelled(keys: Sequence[int]) -> list[int]:
+    """Return those of some tasks that have not ended and that nobody has cancelled."""
+    unfinished = State.WAITING, State.SCHEDULED, State.RUNNING
+    tasks = BackgroundTask.objects.using(database()).filter(pk__in=keys, state__in=unfinished)
+    return list(tasks.filter(cancel_requested=False).order_by("pk").values_list("pk", flat=True))
 
 
 def _cancelled(reason: str) -> dict[str, Any]:
@@ -376,10 +386,13 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
         .order_by("run_at")
         .values_list("pk", "priority")[:limit]
     )
-    if due:
-        keys = [pk for pk, _ in due]
-        tasks.filter(pk__in=keys, state=State.SCHEDULED).update(state=State.WAITING)
-    return due
+    if not due:
+        return []
+    with brief(tasks.db):
+        still = free(tasks.filter(pk__in=[pk for pk, _ in due], state=State.SCHEDULED))
+        keys = set(still.values_list("pk", flat=True))
+        tasks.filter(pk__in=keys).update(state=State.WAITING)
+    return [(pk, priority) for pk, priority in due if pk in keys]
 
 
 def cancel_all(state: State, reason: str) -> int:

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connections
 
 from wagtail_async_hooks.records import State
+from wagtail_async_hooks.storage.files import leave_replaced
 from wagtail_async_hooks.texts import one_line
 
 if TYPE_CHECKING:
@@ -96,10 +97,17 @@ class SQLiteLook:
 
     def __call__(self) -> bool:
         """See :class:`Look`."""
+        if leave_replaced(self.alias):
+            self._begin_anew()
+            return True
         connection = connections[self.alias]
         connection.ensure_connection()
         with connection.wrap_database_errors:
             return self._look(connection.connection)
+
+    def _begin_anew(self) -> None:
+        """The file was replaced by another one, of which nothing is known."""
+        self._seen = None
 
     def close(self) -> None:
         """See :class:`Look`."""
@@ -144,6 +152,13 @@ class InotifyLook(SQLiteLook):
     def close(self) -> None:
         """See :class:`Look`."""
         self._kernel.close()
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        for watch in self._watched:
+            with suppress(OSError):  # it may have ended with its file
+                self._kernel.rm_watch(watch)
+        self._watched = set()
 
     def _look(self, connection: sqlite3.Connection) -> bool:
         if self._is_deaf:
