@@ -53,7 +53,7 @@ def locked(model: type[Model], **which: Any) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _not_for_ever() -> Iterator[None]:
+def _not_for_ever(committed_db: None) -> Iterator[None]:
     """What waits for the lock all the same ends, with an error."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
