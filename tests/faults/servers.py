@@ -335,6 +335,10 @@ class MariaDB(DatabaseServer):
         """See :class:`DatabaseServer`."""
         self._ask(f"SET GLOBAL read_only = {int(on)}")
 
+    def set_largest_packet(self, size: int) -> None:
+        """Have connections that are made from now on take no more bytes in one statement."""
+        self._ask(f"SET GLOBAL max_allowed_packet = {size}")
+
     def sessions(self) -> int:
         """See :class:`DatabaseServer`."""
         [(_, number)] = self._ask("SHOW GLOBAL STATUS LIKE 'Connections'")

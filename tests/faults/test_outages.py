@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from tests.faults import outages, refusing
-from tests.faults.harness import Fault, Harness
+from tests.faults.harness import Fault, Harness, rows
+from tests.faults.servers import MariaDB
+from tests.work.refused import give
+from wagtail_async_hooks import background
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +33,21 @@ def test_database__loses_nothing(server_harness: Harness, fault: Fault) -> None:
 def test_refused_outcome__loses_nothing(harness: Harness, fault: Fault) -> None:
     result = fault(harness)
     assert (result.run, result.run_twice, result.lost) == (result.submitted, 0, 0)
+
+
+def test_result__larger_than_a_packet_of_mariadb_is_dropped(server_harness: Harness) -> None:
+    if not isinstance(server_harness.database, MariaDB):
+        pytest.skip("only MySQL and MariaDB have such a limit")
+    server_harness.database.set_largest_packet(1_048_576)
+    connections.close_all()
+    give(2_000_000, priority=1)
+    give(200_000)
+    while (task := background.next()) is not None:
+        background.execute(task)
+    large, small = rows().order_by("-priority")
+    assert (large.state, large.result, small.state) == ("succeeded", None, "succeeded")
+    assert large.error.startswith("the result was not kept: 2000")
+    assert (small.error, len(small.result) > 200_000) == ("", True)
 
 
 def skip_but_on_sqlite() -> None:

@@ -32,8 +32,9 @@ def lighten(outcome: Outcome, connection: BaseDatabaseWrapper) -> None:
 
     The result goes first: a task that has succeeded stays so without it, and its row says why.
     """
-    if outcome.result is None and outcome.message is None and len(outcome.messages) < _FEW:
-        return
+    held = len(outcome.result or b"") + len(outcome.message or b"")
+    if held < SMALL // 4 and len(outcome.messages) < _FEW:
+        return  # of nearly every task; each microsecond counts here
     size = _size(outcome)
     if size < SMALL or size < (limit := limit_of(connection)):
         return
