@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults import killing, locking, outages, publishing, refusing
+from tests.faults import killing, locking, outages, publishing, refusing, restoring
 from tests.faults.harness import Fault, Size
 from tests.faults.servers import DatabaseServer, MariaDB, PostgreSQL
 
@@ -79,6 +79,7 @@ ROWS: Final = (
     Row("A task that kills its worker, among {size.tasks} others (counted here)", killing.poison),
     Row("Tasks that fork, and whose children come back, among {size.tasks} others", killing.fork),
     Row("A worker frozen beyond its heartbeat, then thawed", killing.worker_frozen),
+    Row("Tasks and workers restored from a dump under a running worker", restoring.ledger_restored),
     Row(
         "The database stopped for {size.outage:g} s in the middle of tasks",
         outages.database_stopped_while_busy,
