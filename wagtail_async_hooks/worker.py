@@ -27,7 +27,7 @@ from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
 from wagtail_async_hooks import __version__, connection_guard, forks, ledger, logs, signals
-from wagtail_async_hooks.database_errors import is_contention
+from wagtail_async_hooks.database_errors import in_one_line, is_contention
 from wagtail_async_hooks.exceptions import OutageLasts
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.outages import OUTAGE_INTERVAL, Outage, persist
@@ -374,7 +374,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         try:
             return persist(action, self._outage, patience)
         except (DatabaseError, InterfaceError) as error:
-            raise OutageLasts(f"{self._outage.newest}.") from error
+            raise OutageLasts(f"{self._outage.newest or in_one_line(error)}.") from error
 
     def is_alive(self) -> bool:
         """Tell whether a thread is still running a task, after :meth:`run` has returned."""
