@@ -20,6 +20,8 @@ REDIS_TIMEOUT: Final = 1.0
 """Seconds that an editor's request waits at most for a Redis that does not answer; the options
 ``socket_connect_timeout`` and ``socket_timeout`` overrule it."""
 
+_DECODES: Final = "decode_responses"
+
 REDIS_LISTEN_TIMEOUT: Final = 5.0
 """Seconds after which a waiting worker takes Redis for dead; longer than Huey's blocking read."""
 
@@ -62,6 +64,11 @@ def make_bell(settings: Settings, name: str, *, listens: bool = False) -> BaseSt
     try:
         if settings.backend == "redis":
             if "connection_pool" in options:
+                if getattr(options["connection_pool"], "connection_kwargs", {}).get(_DECODES):
+                    raise ValueError(
+                        "its connection_pool has decode_responses=True, but what Huey keeps in "
+                        "Redis is no text; give a pool without it"
+                    )
                 return PriorityRedisStorage(name, **options)
             return ClosableRedisStorage(name, **_redis_options(options, listens))
         return _storage_of(find_class(settings.backend))(name, **options)
@@ -130,4 +137,5 @@ def _redis_options(options: Mapping[str, Any], listens: bool) -> dict[str, Any]:
         if url
         else ConnectionPool(**{**defaults, **given})
     )
+    pool.connection_kwargs.pop(_DECODES, None)  # what Huey keeps there is no text
     return {**own, "connection_pool": pool}
