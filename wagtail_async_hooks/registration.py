@@ -97,7 +97,7 @@ class Registration:
             return
         for claim in ledger.take_back(self.pk, found):
             if keeps(claim):
-                logger.debug("%s is another worker's by now, and goes on here.", claim)
+                logger.debug("%s is another worker's by now, and goes on here.", str(claim))
         for claim in found:
             if not keeps(claim):  # it ended at that very moment
                 ledger.hand_back(claim.pk, claim.attempt)

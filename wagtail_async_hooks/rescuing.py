@@ -42,7 +42,7 @@ class Rescuer:
                     "%s cannot be taken from its worker, which is gone, since its row is locked by "
                     "a transaction that has not ended; it is tried again until the database ends "
                     "that. Keepalives let it do so sooner, see the page on reliability.",
-                    task,
+                    str(task),
                 )
         self._told_of = {(task.pk, task.attempt) for task in stranded}
 
