@@ -20,10 +20,12 @@ from wagtail import hooks as wagtail_hooks
 from tests.processes import Process
 from wagtail_async_hooks import hooks
 from wagtail_async_hooks.checks import check_hook_names, check_hooks, check_tasks
+from wagtail_async_hooks.functions import label
 
 IDS = (
-    *(f"E00{number}" for number in range(1, 9)),
-    *(f"W0{number:02}" for number in (*range(1, 16), *range(30, 36))),
+    *(f"E00{number}" for number in range(1, 10)),
+    "I001",
+    *(f"W0{number:02}" for number in (*range(1, 21), *range(30, 36))),
 )
 
 
@@ -62,9 +64,9 @@ def test_checks__say_nothing_about_the_demo_site(number: str) -> None:
 
 @pytest.mark.parametrize("number", IDS)
 def test_checks__say_nothing_about_a_site_without_settings(settings: Any, number: str) -> None:
-    settings.WAGTAIL_TASKS = {}
+    settings.WAGTAIL_TASKS = {"BACKEND": ""}
 
-    assert said(number) == []
+    assert number == "I001" or said(number) == []
 
 
 @pytest.mark.parametrize("check", [check_hooks, check_hook_names])
@@ -366,14 +368,14 @@ def test_check_hooks__a_function_that_a_worker_cannot_find(on: Callable[..., Non
     first, second = said("W002")
 
     assert first.level == second.level == checks.WARNING
-    assert first.obj is nested
+    assert first.obj == label(nested)
     assert first.msg == (
         f"{__name__}.test_check_hooks__a_function_that_a_worker_cannot_find.<locals>.nested "
         f"({__file__}:{nested.__code__.co_firstlineno}), "
         'registered for "after_edit_page" with background=True, runs in the request: a worker '
         "cannot find a function again that is defined inside another one."
     )
-    assert second.msg.startswith("functools.partial(<function hook_function")
+    assert second.msg.startswith(f"functools.partial of {__name__}.hook_function")
     assert first.hint == "Move it to the top level of a module, and give it a name."
     assert said("W003") == []
 
@@ -391,10 +393,7 @@ def test_check_hooks__a_function_that_a_worker_finds(on: Callable[..., None]) ->
     ("hook", "hint"),
     [
         ("register_admin_urls", "Remove background=True."),
-        (
-            "after_publish_pages",
-            'Remove background=True, or did you mean the hook "after_publish_page"?',
-        ),
+        ("before_edit_page", 'Remove background=True, or did you mean the hook "after_edit_page"?'),
     ],
 )
 def test_check_hooks__a_hook_that_is_not_background_safe(
@@ -405,7 +404,7 @@ def test_check_hooks__a_hook_that_is_not_background_safe(
     [message] = said("W003")
 
     assert message.level == checks.WARNING
-    assert message.obj is hook_function
+    assert message.obj == label(hook_function)
     assert message.msg == (
         f"{__name__}.hook_function ({__file__}:{hook_function.__code__.co_firstlineno}), "
         f'registered for "{hook}" with background=True, runs in the '
@@ -551,7 +550,7 @@ def test_check_sources__what_is_not_carried(on: Callable[..., None]) -> None:
     [message] = said("W006")
 
     assert message.level == checks.WARNING
-    assert message.obj is count_fields
+    assert message.obj == label(count_fields)
     assert message.msg == (
         f'{__name__}.count_fields, which runs in the background for "after_edit_page", reads '
         f"request.POST ({__file__}:{line}); a worker does not have it."
@@ -585,7 +584,7 @@ def test_check_sources__arguments_that_do_not_fit(on: Callable[..., None]) -> No
     [message] = said("W007")
 
     assert message.level == checks.WARNING
-    assert message.obj is too_few
+    assert message.obj == label(too_few)
     assert message.msg == (
         f"{__name__}.too_few ({__file__}:{too_few.__code__.co_firstlineno}) takes "
         '(page), but "after_edit_page" passes (request, page).'
@@ -622,7 +621,7 @@ def test_w010__retries_are_missing(on: Callable[..., None], settings: Any) -> No
 
     [message] = said("W010")
 
-    assert (message.level, message.obj) == (checks.WARNING, hook_function)
+    assert (message.level, message.obj) == (checks.WARNING, label(hook_function))
     assert message.msg.endswith(
         'in the background for "after_edit_page", has retry_delay and retry_on, but no retries: '
         "it is not tried again."
@@ -973,3 +972,140 @@ def test_check__ten_mistakes_give_ten_messages(tmp_path: Path) -> None:
     for (number, message), (expected, begins) in zip(told, sorted(MISTAKES), strict=True):
         assert (number, message[: len(begins)]) == (expected, begins)
     assert "Traceback" not in check.said()
+
+
+# W016, I001 ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["W016"]),
+        ({"HOOKS": {}}, ["W016"]),
+        ({"BACKEND": ""}, ["I001"]),
+        ({"BACKEND": None}, ["E001"]),
+        ("database", ["E001"]),
+        ({"backend": "database"}, ["E001", "W016"]),
+        ({"BACKEND": "database"}, []),
+    ],
+    ids=str,
+)
+def test_no_backend(
+    settings: Any, on: Callable[..., None], given: Any, expected: list[str]
+) -> None:
+    on("after_edit_page", hook_function)
+    settings.WAGTAIL_TASKS = given
+
+    assert [n for n in ("E001", "I001", "W016") if said(n)] == expected
+    for message in said("W016") + said("I001"):
+        assert "functions with background=True run in the request: " in message.msg
+
+
+def test_no_backend__nothing_that_asks(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wagtail_async_hooks import dispatch
+
+    monkeypatch.setattr(dispatch, "registry", {})
+    del settings.WAGTAIL_TASKS
+    assert said("W016") == said("I001") == []
+
+
+# W019 ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hook", "hint"),
+    [
+        ("after_publish_pge", 'Did you mean "after_publish_page"?'),
+        ("after_publish_pages", 'Did you mean "after_publish_page"?'),
+        ("After_Publish_Page", 'Did you mean "after_publish_page"?'),
+        (" after_publish_page", 'Did you mean "after_publish_page"?'),
+        ("after_page_published", 'Did you mean "after_publish"?'),
+        ("before_edit_pages", 'Did you mean "before_edit_page"?'),
+        (
+            "shop_paid",
+            "If your own code or a package fires it, add it to the catalogue: "
+            'WAGTAIL_TASKS["HOOKS"]["shop_paid"] = {"arguments": […]}.',
+        ),
+    ],
+)
+def test_check_hook_exists__there_is_no_such_hook(
+    on: Callable[..., None], hook: str, hint: str
+) -> None:
+    on(hook, hook_function)
+
+    [message] = said("W019")
+
+    assert message.msg.endswith(
+        f'registered for "{hook}" with background=True, is never called by Wagtail, which has no '
+        "such hook."
+    )
+    assert message.hint == hint
+    assert said("W003") == said("W002") == []
+    assert str(message).startswith(f"{__name__}.hook_function: (wagtail_async_hooks.W019)")
+
+
+def test_known_hooks__are_all_that_wagtail_fires() -> None:
+    """By Wagtail's source: a hook that a later Wagtail adds is noticed."""
+    import wagtail
+
+    from wagtail_async_hooks import catalogue
+    from wagtail_async_hooks.known_hooks import UNSUITABLE_HOOKS
+
+    fired = re.compile(r"""(?:get_hooks|run_hook|hook_name\s*=)\(?\s*["']([a-z_]+)["']""")
+    found = {
+        name
+        for file in Path(wagtail.__file__).parent.rglob("*.py")
+        if not {"test", "tests"} & set(file.parts)
+        for name in fired.findall(file.read_text())
+    }
+    assert len(found) > 70
+    assert found - UNSUITABLE_HOOKS - set(catalogue.BACKGROUND_SAFE) == set()
+    assert not UNSUITABLE_HOOKS & set(catalogue.BACKGROUND_SAFE)
+
+
+# What stands at the head of a message -------------------------------------------------------
+
+
+def test_messages__have_no_addresses(on: Callable[..., None]) -> None:
+    class Odd:
+        def __call__(self, request: Any, page: Any) -> None: ...
+
+    on("after_edit_page", lambda request, page: None)
+    on("after_edit_page", functools.partial(hook_function))
+    on("after_edit_page", Odd())
+    on("register_admin_urls", hook_function)
+    on("after_edit_pge", hook_function)
+    on("after_publish_page", hook_function, retry_delay=5, coalesce="{nobody.pk}")
+    on("after_move_page", lambda: None)
+
+    found = checks.run_checks(tags=[checks.Tags.compatibility])
+
+    assert len(found) >= 7
+    assert not [str(message) for message in found if " at 0x" in str(message)]
+
+
+@pytest.mark.parametrize(
+    ("backend", "hint"),
+    [
+        ("redis", 'Run "pip install wagtail-async-hooks[redis]".'),
+        ("Redis", 'Did you mean "redis"?'),
+        (" redis", 'Did you mean "redis"?'),
+        ("REDIS", 'Did you mean "redis"?'),
+        ("Database", 'Did you mean "database"?'),
+        ("shop.Nothing", "See the page “Storages”."),
+    ],
+)
+def test_backend__is_not_what_was_written(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, backend: str, hint: str
+) -> None:
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "redis" else find(name)
+    )
+    settings.WAGTAIL_TASKS = {"BACKEND": backend}
+
+    [message] = said("E002")
+    assert message.hint == hint

@@ -12,6 +12,7 @@ from django_tasks import task as django_task
 
 from tests.test_checks import said
 from wagtail_async_hooks import hooks, receiver
+from wagtail_async_hooks.functions import label
 
 shipped = Signal()
 OURS = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
@@ -91,7 +92,7 @@ def test_check_options__contradict_each_other(
     assert message.msg == (
         f'{ANNOUNCE}, which runs in the background for "after_publish_page", {problem}'
     )
-    assert (message.hint, message.obj) == (hint, announce)
+    assert (message.hint, message.obj) == (hint, label(announce))
 
 
 def test_check_options__as_the_settings_overrule_them(settings: Any) -> None:

@@ -486,9 +486,8 @@ def test_signals__attributes_of_a_task() -> None:
 
 def test_checks__are_those_of_the_code() -> None:
     package = REPOSITORY / "wagtail_async_hooks"
-    modules = (package / f"{name}.py" for name in ("checks", "contradictions", "takeover"))
-    source = "".join(module.read_text(encoding="utf-8") for module in modules)
-    ids = sorted(set(re.findall(r"wagtail_async_hooks\.[EW]\d{3}", source)))
+    source = "".join(module.read_text(encoding="utf-8") for module in package.rglob("*.py"))
+    ids = sorted(set(re.findall(r"wagtail_async_hooks\.[EIW]\d{3}", source)))
     prose = prose_of(DOCS / "checks.md")
     assert sorted(re.findall(r"^## (wagtail_async_hooks\.\w+)$", prose, re.MULTILINE)) == ids
     assert {name.rpartition(".")[2].lower() for name in ids} <= anchors_of(DOCS / "checks.md")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from wagtail import hooks as wagtail_hooks
+from wagtail.signals import page_published
 
-from wagtail_async_hooks import dispatch, hooks
+from wagtail_async_hooks import background, dispatch, hooks, receiver
 
 HOOK = "after_create_page"
 
@@ -185,3 +186,38 @@ def test_register_temporarily__several(background: bool) -> None:
 def test_register_temporarily__priority_needs_background() -> None:
     with pytest.raises(TypeError, match="needs background=True"):
         hooks.register_temporarily(HOOK, first, priority=5)
+
+
+# Spellings ----------------------------------------------------------------------------------
+
+
+def spelt(request: Any, page: Any) -> None:
+    """What the decorators below are written above."""
+
+
+@pytest.mark.parametrize(
+    ("decorate", "expected"),
+    [
+        (
+            lambda: hooks.register(spelt),
+            r"write @hooks\.register\(.* than give it .*spelt\.",
+        ),
+        (lambda: hooks.register(None), r"takes the name of a hook first"),
+        (lambda: hooks.register("after_move_page", "a.path"), r"takes a function, but was given"),
+        (
+            lambda: hooks.register("after_move_page", background="yes"),
+            r"background=…\) should be True or False, but is 'yes'\.",
+        ),
+        (lambda: receiver(spelt), r"write @receiver\(page_published\) with its brackets"),
+        (lambda: receiver([spelt], background=True), r"write @receiver\(page_published\)"),
+        (lambda: receiver("page_published"), r"takes a signal first"),
+        (lambda: receiver(page_published, background=1), r"background=…\) should be True or False"),
+        (
+            lambda: background.task(spelt),
+            r"write @background\.task\(\) with its brackets above",
+        ),
+    ],
+)
+def test_spelling__is_told_where_it_is_written(decorate: Any, expected: str) -> None:
+    with pytest.raises(TypeError, match=expected):
+        decorate()

@@ -39,6 +39,7 @@ from tests.site.blog.models import Advert, Author, BlogPage, HomePage, RelatedLi
 from tests.site.editing import form_data
 from wagtail_async_hooks import background, background_task, catalogue, dispatch, receiver
 from wagtail_async_hooks.arguments import Snapshot
+from wagtail_async_hooks.functions import label
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import State
 
@@ -617,7 +618,7 @@ def test_receiver__what_a_worker_cannot_find_is_connected_as_ever(stage: Stage) 
 
     assert len(at_once) == 1
     [message] = said("W002")
-    assert message.obj is nested
+    assert message.obj == label(nested)
     assert ', connected to the signal "page_published" with background=True, runs at once: ' in (
         message.msg
     )
@@ -1114,7 +1115,7 @@ def test_unsuitable__is_connected_as_ever_and_a_check_says_so(name: str) -> None
     assert any(entry[1] is see_at_once for entry in signal.receivers)
     [message] = said("W003")
     assert message.level == checks.WARNING
-    assert message.obj is see_at_once
+    assert message.obj == label(see_at_once)
     assert message.msg == (
         f'{place_of(see_at_once)}, connected to the signal "{name}" with background=True, runs at '
         f"once: the signal is not background-safe: {reason}."

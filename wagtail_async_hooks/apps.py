@@ -25,13 +25,21 @@ class WagtailAsyncHooksConfig(AppConfig):
         register_signal_handlers()
         takeover.connect()
         register(check, Tags.compatibility)
+        register(check_database, Tags.database)
 
 
 def check(**kwargs: Any) -> Iterator[CheckMessage]:
     """Run all system checks of the package."""
     # Not above: a web process runs none, and they need half of the package.
-    from wagtail_async_hooks import checks, contradictions, takeover
+    from wagtail_async_hooks import checks, contradictions, oversights, takeover
 
     takeover.take_over()  # what the settings move is looked at as well
-    for each in (*checks.CHECKS, *contradictions.CHECKS):
+    for each in (*checks.CHECKS, *contradictions.CHECKS, *oversights.CHECKS):
         yield from each(**kwargs)
+
+
+def check_database(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Run the system checks that need a connection."""
+    from wagtail_async_hooks import oversights
+
+    yield from oversights.check_migrations(**kwargs)

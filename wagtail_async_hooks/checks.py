@@ -27,6 +27,7 @@ from wagtail_async_hooks import (
     leftovers,
     mail,
     middleware,
+    oversights,
     renditions,
     retrying,
     schedule,
@@ -68,10 +69,16 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
             return []
         make_bell(settings, "check")
     except ConfigurationError as error:
-        near = difflib.get_close_matches(settings.backend, ("database", "redis"), n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else "See the page “Storages”."
+        hint = _hint_of_backend(settings.backend)
         return [Error(str(error), hint=hint, id="wagtail_async_hooks.E002")]
     return []
+
+
+def _hint_of_backend(given: str) -> str:
+    if given == "redis":
+        return 'Run "pip install wagtail-async-hooks[redis]".'
+    near = difflib.get_close_matches(given.strip().lower(), ("database", "redis"), n=1)
+    return f'Did you mean "{near[0]}"?' if near else "See the page “Storages”."
 
 
 def check_database(**kwargs: Any) -> list[CheckMessage]:
@@ -226,7 +233,7 @@ def check_bulk_actions(**kwargs: Any) -> Iterator[CheckMessage]:
                 f'{setting} names "{name}", which stays in the request: {why}.',
                 hint="Move that work to execute_action(), or let the class have "
                 "BackgroundBulkActionMixin before its other bases.",
-                obj=actions[name],
+                obj=functions.label(actions[name]),
                 id="wagtail_async_hooks.W015",
             )
 
@@ -252,10 +259,11 @@ def check_hooks(**kwargs: Any) -> list[CheckMessage]:
         checks.Warning(
             f"{functions.named(kept.function)}, {_how(kept)}: {kept.reason}.",
             hint=_hint(kept),
-            obj=kept.function,
+            obj=functions.label(kept.function),
             id="wagtail_async_hooks.W003" if kept.is_unsuitable else "wagtail_async_hooks.W002",
         )
         for kept in dispatch.kept_synchronous
+        if kept.is_receiver or not kept.is_unsuitable or oversights.is_known(kept.hook)
     ]
 
 
@@ -265,7 +273,7 @@ def check_moved(**kwargs: Any) -> Iterator[CheckMessage]:
         yield checks.Warning(
             f"{problem.text}.",
             hint=problem.hint,
-            obj=problem.obj,
+            obj=problem.obj and functions.label(problem.obj),
             id=problem.number,
         )
 
@@ -291,7 +299,7 @@ def _missing(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
             f'"{entry.hook}", reads {finding.what} ({finding.place}); a worker does not have it.',
             hint="Read what you need from the object that the hook is about, or keep the function "
             "synchronous with WAGTAIL_TASKS_SYNC_HOOKS.",
-            obj=entry.function,
+            obj=functions.label(entry.function),
             id="wagtail_async_hooks.W006",
         )
 
@@ -302,7 +310,7 @@ def _misfit(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
         yield checks.Warning(
             f'{functions.named(entry.function)} {misfit}, but "{entry.hook}" passes ({passed}).',
             hint="Give it these arguments.",
-            obj=entry.function,
+            obj=functions.label(entry.function),
             id="wagtail_async_hooks.W007",
         )
 
@@ -321,7 +329,7 @@ def check_leftovers(**kwargs: Any) -> Iterator[CheckMessage]:
                 "reach a worker.",
                 hint="Keep the function synchronous with WAGTAIL_TASKS_SYNC_HOOKS, or have its "
                 "synchronous part pass the value to a task.",
-                obj=entry.function,
+                obj=functions.label(entry.function),
                 id="wagtail_async_hooks.W035",
             )
 
@@ -426,9 +434,9 @@ def _hint(kept: dispatch.KeptSynchronous) -> str:
         suits = after != kept.hook and after in catalogue.SIGNALS
         other = f', or did you mean the signal "{after}"?' if suits else "."
         return f"Remove background=True{other}"
-    near = difflib.get_close_matches(kept.hook, catalogue.hooks(), n=1, cutoff=0.8)
-    if near:
-        return f'Remove background=True, or did you mean the hook "{near[0]}"?'
+    after = kept.hook.replace("before_", "after_", 1)
+    if after != kept.hook and after in catalogue.hooks():
+        return f'Remove background=True, or did you mean the hook "{after}"?'
     return "Remove background=True."
 
 

@@ -20,6 +20,7 @@ from wagtail_async_hooks import (
     conf,
     diagnosis,
     dispatch,
+    functions,
     placeholders,
     retrying,
     signatures,
@@ -44,7 +45,7 @@ class Configured:
     options: TaskOptions
     names: Collection[str] | None = None
     superseded: str = ""
-    obj: Any = None
+    obj: str | None = None
 
 
 def check_options(**kwargs: Any) -> Iterator[CheckMessage]:
@@ -123,7 +124,7 @@ def _configured() -> Iterator[Configured]:
                 entry.options_now(),
                 names,
                 "what is deleted has no newer revision" if entry.kind.deleted else "",
-                entry.function,
+                functions.label(entry.function),
             )
     for path in settings.hooks:
         if (task := find_any(path)) is not None:

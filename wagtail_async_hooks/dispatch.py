@@ -12,7 +12,15 @@ from typing import Any, Final, NamedTuple
 from django.dispatch import Signal
 from huey.api import Task, TaskWrapper
 
-from wagtail_async_hooks import catalogue, conf, current, functions, recording, switches
+from wagtail_async_hooks import (
+    catalogue,
+    conf,
+    current,
+    functions,
+    installed,
+    recording,
+    switches,
+)
 from wagtail_async_hooks.carrying import Call
 from wagtail_async_hooks.catalogue import Kind
 from wagtail_async_hooks.context import Context
@@ -327,6 +335,11 @@ def dispatch(
         return
     if mode is Mode.SYNCHRONOUS or entry.is_synchronous_now():
         return _at_once(entry, run)
+    if installed.is_missing():
+        if conf.current().backend:
+            logger.error("%s runs in the request: %s. %s", entry, installed.MISSING, installed.HINT)
+        recording.run_here(str(entry), run)
+        return
     call = entry.call(args, kwargs)
     if call.is_autosave and not entry.options_now().merges:
         logger.debug("%s is not run for an autosave.", entry)

@@ -83,6 +83,15 @@ def to_the_end(function: Function) -> Function:
     return async_to_sync(function) if inspect.iscoroutinefunction(function) else function
 
 
+def label(function: Any) -> str:
+    """Return the dotted path of a function or class, or what it is, without its address."""
+    if has_name(function):
+        return dotted_path(function)
+    inner = getattr(function, "func", None)  # of a partial, or of a task
+    kind = f"{type(function).__module__}.{type(function).__qualname__}"
+    return f"{kind} of {label(inner)}" if callable(inner) else f"an object of {kind}"
+
+
 def place(function: Function) -> str:
     """Return file and line of a function's definition; blank for one that is not in Python."""
     try:
@@ -96,6 +105,6 @@ def place(function: Function) -> str:
 
 def named(function: Function) -> str:
     """Return the name and the place of a function, for people."""
-    name = dotted_path(function) if has_name(function) else repr(function)
+    name = label(function)
     where = place(function)
     return f"{name} ({where})" if where else name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
 
-from wagtail_async_hooks import dispatch, registrations
+from wagtail_async_hooks import dispatch, functions, registrations
 from wagtail_async_hooks.dispatch import Moved
 from wagtail_async_hooks.functions import Function
 from wagtail_async_hooks.options import EXPECTED, Options, TaskOptions, wrong
@@ -81,6 +81,7 @@ def register(
     :raises TypeError: if an option is unknown, of a wrong type, or given without
         ``background=True``.
     """
+    _check_names(hook_name, fn)
     given, content = check_options(f'register("{hook_name}"', background, live, draft, options)
 
     def decorator(fn: Function) -> Function:
@@ -93,6 +94,20 @@ def register(
         return fn
 
     return decorator if fn is None else decorator(fn)
+
+
+def _check_names(hook_name: Any, fn: Any) -> None:
+    """Make sure that a name comes first, and then a function.
+
+    :raises TypeError: if not; the function would never be called, and nothing would say so.
+    """
+    if not isinstance(hook_name, str):
+        raise TypeError(
+            'hooks.register(…) takes the name of a hook first: write @hooks.register("after_publish'
+            f'_page") with its brackets, rather than give it {functions.label(hook_name)}.'
+        )
+    if fn is not None and not callable(fn):
+        raise TypeError(f'register("{hook_name}", …) takes a function, but was given {fn!r}.')
 
 
 def _take_out(hook_name: str, fn: Function) -> list[Registration]:
@@ -213,6 +228,8 @@ def check_options(
     :raises TypeError: if one is unknown, of a wrong type, contradicts another one, or is given
         without ``background=True``.
     """
+    if not isinstance(background, bool):
+        raise TypeError(f"{call}, background=…) should be True or False, but is {background!r}.")
     for name in options:
         if name not in EXPECTED:
             near = difflib.get_close_matches(name, EXPECTED, n=1)

@@ -11,8 +11,11 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
+from wagtail_async_hooks import installed
 from wagtail_async_hooks.instants import InstantField
 from wagtail_async_hooks.records import ItemState, State
+
+installed.require()
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # not generic at run time

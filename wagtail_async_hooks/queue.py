@@ -38,6 +38,7 @@ from wagtail_async_hooks import (
     forks,
     huey_log,
     identifiers,
+    installed,
     keys,
     options,
     recurrence,
@@ -290,7 +291,16 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         **options: Unpack[TaskKeywords],
     ) -> ContextTaskDecorator: ...
     def task(self, *args: Any, **options: Any) -> Any:
-        """Return a decorator that makes a background task of a function, as Huey does."""
+        """Return a decorator that makes a background task of a function, as Huey does.
+
+        :raises TypeError: if it is given the function itself, which would be taken for a number of
+            retries.
+        """
+        if args and callable(args[0]):
+            raise TypeError(
+                "background.task(…) returns a decorator: write @background.task() with its brackets"
+                f" above {getattr(args[0], '__qualname__', 'the function')}."
+            )
         return super().task(*args, **options)
 
     def task_with(self, **settings: Any) -> Callable[[Callable[..., Any]], TaskWrapper]:
@@ -1040,5 +1050,7 @@ def _announce(outcome: Outcome, kept: bool) -> None:
 
 
 huey_log.connect()
+installed.watch()
+
 background: Final = TaskQueue()
 """The task queue of the site."""

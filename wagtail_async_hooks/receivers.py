@@ -13,7 +13,7 @@ from django.db.models.signals import pre_delete
 from django.dispatch import Signal
 from django.dispatch import receiver as django_receiver
 
-from wagtail_async_hooks import catalogue, dispatch, gates, registrations
+from wagtail_async_hooks import catalogue, dispatch, functions, gates, registrations
 from wagtail_async_hooks.dispatch import (
     BackgroundFunction,
     KeptSynchronous,
@@ -27,6 +27,17 @@ from wagtail_async_hooks.registrations import Connection
 
 _OURS: Final = "wagtail_async_hooks"
 """Label of our own app, whose rows no task is about: each would be the cause of the next one."""
+
+
+def _listed(given: Any) -> list[Signal]:
+    signals = list(given) if isinstance(given, Iterable) else [given]
+    for each in signals:
+        if not isinstance(each, Signal):
+            raise TypeError(
+                "receiver(…) takes a signal first: write @receiver(page_published) with its "
+                f"brackets, rather than give it {functions.label(each)}."
+            )
+    return signals
 
 
 def receiver(
@@ -58,7 +69,7 @@ def receiver(
     :raises TypeError: if an option is unknown, of a wrong type, or given without
         ``background=True``.
     """
-    signals = [signal] if isinstance(signal, Signal) else list(signal)
+    signals = [signal] if isinstance(signal, Signal) else _listed(signal)
     given, content = check_options("receiver(…", background, live, draft, options)
 
     def decorator(function: F) -> F:

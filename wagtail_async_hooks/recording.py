@@ -11,9 +11,10 @@ from django.apps import apps
 from django.db import router, transaction
 from huey.api import Task
 
-from wagtail_async_hooks import connection_guard
+from wagtail_async_hooks import connection_guard, installed
 from wagtail_async_hooks.catching import as_exception, passes
 from wagtail_async_hooks.error_texts import report
+from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.queue import background
 from wagtail_async_hooks.transactions import guarded
 
@@ -44,6 +45,9 @@ def make_and_record(make: Callable[[], Task], otherwise: Otherwise) -> None:
         rolled it back (a deadlock of MySQL and MariaDB), or the connection is gone. The transaction
         is marked for a rollback, and nothing is called.
     """
+    if installed.is_missing():
+        otherwise(ConfigurationError(f"{installed.MISSING}. {installed.HINT}"))
+        return
     pages = _database_of_pages()
     if background.immediate or pages == background.storage.ledger.database():
         with guarded(otherwise):

@@ -46,7 +46,7 @@ def test_settings__all_mistakes_are_told(settings: Any, refusal: Ask) -> None:
 
 
 def test_tables__missing(no_table: None) -> None:
-    with pytest.raises(CommandError, match=r'lacks the tables .*run "manage.py migrate'):
+    with pytest.raises(CommandError, match=r'lacks the tables .*"manage.py migrate'):
         call_command("wagtail_tasks", "list", stdout=io.StringIO())
 
 

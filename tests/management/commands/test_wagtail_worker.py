@@ -77,7 +77,7 @@ def test_tables__not_migrated(start: Callable[..., Process], tmp_path: Path) -> 
         SITE_DATABASE_NAME=str(tmp_path / "empty.sqlite3"),
     )
     assert worker.wait() == 1
-    assert 'lacks the tables of wagtail_async_hooks; run "manage.py migrate' in worker.said()
+    assert 'run "manage.py migrate wagtail_async_hooks' in worker.said()
     assert "Traceback" not in worker.said()
 
 

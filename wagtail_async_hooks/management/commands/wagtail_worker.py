@@ -9,10 +9,11 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from wagtail_async_hooks import conf, discovery, dispatch, takeover
+from wagtail_async_hooks import conf, discovery, dispatch, migrated, takeover
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
 from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
@@ -86,6 +87,7 @@ class Command(BaseCommand):
         processes = options["processes"] or settings.worker.processes
         queues, exclude = _queues_of(options, settings)
         self._introduce(settings, threads, processes, drain=options["drain"])
+        self._warn()
         self._introduce_queues(queues, exclude)
         self._introduce_hooks()
         self._introduce_schedule(looks=options["schedule"])
@@ -147,7 +149,7 @@ class Command(BaseCommand):
             bell = getattr(background.storage, "bell", None)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        require_tables()
+        self._standing = require_tables()
         if bell is not None:
             self._find_bell(settings.backend, bell)
         return settings
@@ -183,6 +185,18 @@ class Command(BaseCommand):
             connection.display_name,
             connection.settings_dict["NAME"],
         )
+
+    def _warn(self) -> None:
+        """Say what may surprise people about the code that this worker runs."""
+        from wagtail_async_hooks import ledger
+
+        if self._standing.newer:
+            logger.warning("%s", migrated.told_of_newer(ledger.database(), self._standing.newer))
+        if django_settings.DEBUG:
+            logger.info(
+                "DEBUG is on: this worker goes on with the code that it has now; restart it after "
+                "each change of the code."
+            )
 
     def _introduce_hooks(self) -> None:
         names = sorted({hook for hook, _ in dispatch.registry})
