@@ -137,6 +137,25 @@ def test_signal__a_running_task_ends_and_no_other_begins(
     assert Worker.objects.get().stopped_at is not None
 
 
+def test_signal__heartbeats_go_on_while_the_last_task_runs(
+    start: Start, backend: Backend, trace_file: Path, tmp_path: Path
+) -> None:
+    """Others would rescue it, and run it beside itself, if it took longer than they wait."""
+    gate = tmp_path / "gate"
+    worker = start("wagtail_worker", "--threads", "1", **backend)
+    tasks.wait_for(str(trace_file), str(gate))
+    wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
+    worker.send(signal.SIGTERM)
+    worker.wait_for("is stopping")
+    for _ in range(2):
+        last = Worker.objects.get().heartbeat_at
+        wait_until(lambda last=last: Worker.objects.get().heartbeat_at > last, "one more heartbeat")
+    gate.touch()
+    assert worker.wait() == 0
+    assert states() == {State.SUCCEEDED: 1}
+    assert Worker.objects.get().stopped_at is not None
+
+
 def test_second_signal__ends_at_once_and_hands_back(
     start: Start, backend: Backend, trace_file: Path, tmp_path: Path
 ) -> None:

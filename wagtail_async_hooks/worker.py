@@ -29,6 +29,7 @@ from huey.consumer import Worker as HueyWorker
 from wagtail_async_hooks import __version__, connection_guard, forks, ledger, logs, signals
 from wagtail_async_hooks.database_errors import in_one_line, is_contention
 from wagtail_async_hooks.exceptions import OutageLasts
+from wagtail_async_hooks.last_beats import LastBeats
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.outages import OUTAGE_INTERVAL, Outage, persist
 from wagtail_async_hooks.pruning import Pruner
@@ -386,8 +387,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         while not self._signals:
             time.sleep(STOP_INTERVAL)
             now = time.monotonic()
-            if self.registration.is_overdue(HEARTBEAT_TIMEOUT):
-                self.huey.give_up(self.registration.silence)
+            self._give_up_if_overdue()
             if self.parent is not None and os.getppid() != self.parent:
                 logger.warning("The parent process is gone, stopping.")
                 return
@@ -402,6 +402,10 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             if now - checked >= HEARTBEAT_INTERVAL:
                 self.check_worker_health()
                 checked = now
+
+    def _give_up_if_overdue(self) -> None:
+        if self.registration.is_overdue(HEARTBEAT_TIMEOUT):
+            self.huey.give_up(self.registration.silence)
 
     def _anything_due(self) -> bool:
         """Tell whether threads that found nothing have to look again."""
@@ -420,11 +424,15 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             logger.warning("%d %s because of a pause.", number, told)
 
     def _end(self) -> None:
+        beats = LastBeats(
+            self.registration, self._outage, HEARTBEAT_INTERVAL, self._give_up_if_overdue
+        )
         try:
             self.stop_flag.set()  # from here on, no thread claims another task
             logger.info("Worker %d is stopping.", os.getpid())
             self.waiter.close()
-            self.stop(graceful=True)
+            with beats:
+                self.stop(graceful=True)
         except KeyboardInterrupt:
             logger.info("Not waiting for what runs.")
         for number in STOP_SIGNALS:
