@@ -216,10 +216,10 @@ def test_result__is_that_of_the_run_at_the_end_of_the_burst() -> None:
 
 @pytest.mark.django_db
 def test_signal__tells_what_was_merged_into_what_waits() -> None:
-    told: list[tuple[int, int, bool]] = []
+    told: list[tuple[int, int]] = []
 
-    def note(sender: str, *, task: TaskInfo, into: Claim) -> None:
-        told.append((task.pk, into.pk, into.put_off))
+    def note(sender: str, *, task: TaskInfo, into: TaskInfo) -> None:
+        told.append((task.pk, into.pk))
 
     remember("a")
     pass_minutes(9)
@@ -229,7 +229,7 @@ def test_signal__tells_what_was_merged_into_what_waits() -> None:
         run_all()
 
     first, second = rows()
-    assert told == [(first.pk, second.pk, True)]
+    assert told == [(first.pk, second.pk)]
     assert not background.holds(first.pk, 1)
     assert not background.holds(second.pk, 0)
 
@@ -348,7 +348,7 @@ def test_claim__of_two_workers_in_the_middle_of_a_burst() -> None:
     for word in ("a", "b"):
         remember(word)
         pass_minutes(5)
-    first = rows()[0].pk
+    first, task_id = rows()[0].pk, rows()[0].task_id
     pass_minutes(5)
     BackgroundTask.objects.filter(pk=first).update(state=State.RUNNING, attempt=1)
     remember("c")
@@ -356,7 +356,7 @@ def test_claim__of_two_workers_in_the_middle_of_a_burst() -> None:
     run_all()
     assert ran == []  # the second was put off, too
     assert [row.state for row in rows()] == [State.RUNNING, State.MERGED, State.SCHEDULED]
-    claim = Claim(first, "id", "name", "", "", "default", 0, 1, 0, b"")
+    claim = Claim(first, task_id, "name", "", "", "default", 0, 1, 0, b"")
     assert ledger.step(Outcome(claim, State.SUCCEEDED), None, claim=False)[0]
     pass_minutes(10)
     run_all()

@@ -28,7 +28,16 @@ from tests.effort import ROW, effort
 from tests.site.blog.models import BlogPage
 from tests.site.editing import form_data
 from tests.work import tasks
-from wagtail_async_hooks import background, control, figures, hooks, ledger, overview, worker
+from wagtail_async_hooks import (
+    background,
+    connection_guard,
+    control,
+    figures,
+    hooks,
+    ledger,
+    overview,
+    worker,
+)
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.records import EVERYTHING, Bounds, Outcome, State
 
@@ -218,21 +227,18 @@ def thread() -> worker.TaskThread:
 
 
 @pytest.mark.django_db
-def test_thread__looks_after_connections_once_for_each_task_and_after_a_rest(
+def test_thread__looks_after_connections_before_and_after_each_task(
     thread: worker.TaskThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Before, as they may have rested for long; not where there was nothing to do."""
     looks: list[str] = []
-    monkeypatch.setattr(worker, "close_old_connections", lambda: looks.append("look"))
-    found = []
-    for given in (3, 1):
-        for number in range(given):
-            tasks.add(number, 1)
-        for _ in range(given + 1):  # there is nothing to do in the end
-            thread.loop()
-        found.append(len(looks))
-        looks.clear()
+    monkeypatch.setattr(connection_guard, "tidy", lambda: looks.append("look"))
+    for number in range(3):
+        tasks.add(number, 1)
+    for _ in range(5):
+        thread.loop()
 
-    assert found == [1 + 3, 1 + 1]
+    assert len(looks) == 2 * 3
 
 
 # How far statements look ----------------------------------------------------------------------

@@ -723,6 +723,15 @@ SAMPLE_OF_EMAILS = (
     b'args":{}}}}:rOPP41LxkT2Iz_wpOqpOgzXFgvNSeOyoH9IwHL1T4C8'
 )
 
+SAMPLE_OF_DELETED = (
+    b'{"v":1,"d":[{"$":"deleted","v":{"runs":[["blog.author","default",[4,5]]],"copies":[{'
+    b'"model":"blog.author","data":{"id":4,"latest_revision_id":null,"live":true,"has_unpu'
+    b'blished_changes":false,"first_published_at":null,"last_published_at":null,"live_revi'
+    b'sion_id":null,"go_live_at":null,"expire_at":null,"expired":false,"name":"Ada","role"'
+    b':"","biography":""}}]}},{"$":"deleted_objects","v":{"runs":[["blog.author","default"'
+    b',[4,5]]],"copies":[]}}]}:FxZwSoDH-9qjlma7tv1LSgw3FH-QFu_Q4Yn6YxdMHRE'
+)
+
 
 @pytest.fixture
 def sample(settings: Any) -> Message:
@@ -842,6 +851,16 @@ def test_resolve__the_emails_of_version_1(settings: Any) -> None:
         assert email.message()["Subject"] == "Tides"
 
 
+def test_resolve__the_deleted_objects_of_version_1(settings: Any) -> None:
+    settings.SECRET_KEY = "the key of the sample"
+    copied, others = serializer.resolve(SERIALIZER.deserialize(SAMPLE_OF_DELETED))
+
+    assert [(author.pk, author.name) for author in copied] == [(4, "Ada")]
+    assert copied.gone == [("blog.author", 5)]
+    assert list(others) == []
+    assert others.keys == copied.keys == [4, 5]
+
+
 def test_resolve__the_references_of_version_1(sample: Message, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["example.org"]
     models, sequence, snapshot, request, action, error, month, read = serializer.resolve(
@@ -858,7 +877,7 @@ def test_resolve__the_references_of_version_1(sample: Message, settings: Any) ->
 
 
 def test_sample__has_every_codec() -> None:
-    samples = SAMPLE + SAMPLE_OF_TEXT + SAMPLE_OF_OTHERS + SAMPLE_OF_EMAILS
+    samples = SAMPLE + SAMPLE_OF_TEXT + SAMPLE_OF_OTHERS + SAMPLE_OF_EMAILS + SAMPLE_OF_DELETED
     kinds = set(re.findall(rb'\{"\$":"([a-z_]+)","v":', samples))
 
     assert {kind.decode() for kind in kinds} == set(serializer._by_kind)
