@@ -8,9 +8,7 @@ from contextlib import contextmanager, suppress
 
 from django.db import OperationalError, connection, connections
 
-from wagtail_async_hooks.models import BackgroundTask
-
-TABLE = BackgroundTask._meta.db_table
+TABLE = "wagtail_async_hooks_backgroundtask"  # not by the model: faults are listed without Django
 
 
 def run_sql(*statements: str) -> None:

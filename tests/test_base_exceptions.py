@@ -39,6 +39,14 @@ from wagtail_async_hooks.records import State
 Start = Callable[..., Process]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Heed Ctrl-C, which a process that a shell has started in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def run_all() -> None:
     """Run what waits, in this process."""
     with retrying.without_least_delay():

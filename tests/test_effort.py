@@ -33,6 +33,7 @@ from wagtail_async_hooks import (
     connection_guard,
     control,
     figures,
+    forks,
     hooks,
     ledger,
     overview,
@@ -233,6 +234,7 @@ def test_thread__looks_after_connections_before_and_after_each_task(
     """Before, as they may have rested for long; not where there was nothing to do."""
     looks: list[str] = []
     monkeypatch.setattr(connection_guard, "tidy", lambda: looks.append("look"))
+    monkeypatch.setattr(thread, "_since", forks.generation(), raising=False)  # as it starts
     for number in range(3):
         tasks.add(number, 1)
     for _ in range(5):
