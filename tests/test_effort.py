@@ -68,11 +68,14 @@ def rows(**columns: Any) -> Any:
 
 
 def queries(call: Call) -> list[str]:
-    """Return the statements of a call, but for savepoints."""
+    """Return what a call sends, but for savepoints that are sent on their own.
+
+    On PostgreSQL, an INSERT and its savepoint are one round trip.
+    """
     with CaptureQueriesContext(connection) as found:
         call()
     sent = [query["sql"] for query in found]
-    return [sql for sql in sent if "SAVEPOINT" not in sql]
+    return [sql for sql in sent if "SAVEPOINT" not in sql or ";" in sql]
 
 
 @pytest.mark.django_db
@@ -89,7 +92,7 @@ def test_dispatch__is_one_insert(editor_request: Any) -> None:
 
     [sent] = queries(lambda: wrapper(editor_request, page))
 
-    assert sent.startswith("INSERT")
+    assert sent.count("INSERT INTO") == 1
 
 
 def see_page(request: Any, page: Any) -> None:
@@ -114,7 +117,7 @@ def test_publish__costs_an_insert_for_each_task_of_wagtail(
 
     ours = [sql for sql in sent if "wagtail_async_hooks" in sql]
 
-    assert [sql.partition(" ")[0] for sql in ours] == ["INSERT"] * 4
+    assert [sql.count("INSERT INTO") for sql in ours] == [1] * 4
     page.refresh_from_db()
     assert (page.title, page.live) == ("High tides", True)
 

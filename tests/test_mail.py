@@ -659,6 +659,31 @@ def test_real__is_not_the_queue(configure: Callable[..., None]) -> None:
 
 
 @pytest.mark.skipif(not HAS_MAILERS, reason="Django has MAILERS since 6.1")
+@pytest.mark.usefixtures("site")
+def test_made_by_hand__sends_as_the_default_mailer_does(
+    configure: Callable[..., None], running: MailServer
+) -> None:
+    assert BackgroundEmailBackend().send_messages([make(to=["bo@example.com"])]) == 1
+    assert rows()[0].state == State.WAITING
+    work()
+    assert len(running.to("bo@example.com")) == 1
+
+    configure("")
+    assert BackgroundEmailBackend().send_messages([make(to=["cy@example.com"])]) == 1
+    assert len(running.to("cy@example.com")) == 1
+
+
+@pytest.mark.skipif(not HAS_MAILERS, reason="Django has MAILERS since 6.1")
+def test_made_by_hand__by_whatever_the_default_mailer_is(settings: Any) -> None:
+    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}}
+    assert type(BackgroundEmailBackend().real()).__module__.endswith("dummy")
+
+    settings.MAILERS = {"default": {"BACKEND": QUEUE}}
+    with pytest.raises(ConfigurationError, match=r'\["using"\] is missing'):
+        BackgroundEmailBackend()
+
+
+@pytest.mark.skipif(not HAS_MAILERS, reason="Django has MAILERS since 6.1")
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

@@ -31,6 +31,7 @@ from wagtail_async_hooks.models import BackgroundTask
 
 HOOK = "after_convert_alias_page"
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
+QUEUE = f"{BackgroundEmailBackend.__module__}.{BackgroundEmailBackend.__name__}"
 LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 
 TEXT = "x" * 20_000
@@ -97,6 +98,13 @@ def site(adverts: None, settings: Any, on: Callable[..., None]) -> None:
     """A site on which all that can be recorded is, by all ways; something was recorded before."""
     settings.TASKS = {"default": {"BACKEND": BACKEND}}
     settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "EMAIL": {"BACKEND": LOCMEM}}
+    if hasattr(django_mail, "mailers"):  # since Django 6.1
+        settings.MAILERS = {
+            "default": {"BACKEND": QUEUE, "OPTIONS": {"using": "sender"}},
+            "sender": {"BACKEND": LOCMEM},
+        }
+    else:
+        settings.EMAIL_BACKEND = QUEUE
     on(remember)
     with transaction.atomic():
         for way in WAYS.values():
@@ -132,7 +140,7 @@ def by_hook() -> str:
 def by_email() -> str:
     """An e-mail."""
     email = EmailMessage("Hello", TEXT, "a@example.com", ["b@example.com"])
-    assert BackgroundEmailBackend().send_messages([email]) == 1
+    assert email.send() == 1
     return "ran" if django_mail.outbox else "recorded"
 
 

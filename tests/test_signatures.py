@@ -136,7 +136,7 @@ def test_named__of_what_cannot_be_hashed() -> None:
         (lambda **kwargs: None, None),
         (Purger().half, ("page",)),
         (dict.fromkeys, ("iterable", "value")),
-        (type("InC", (), {"__call__": map})(), None),
+        (type("InC", (), {"__call__": max})(), None),
     ],
 )
 def test_names__of_what_is_called(function: Any, expected: Any) -> None:

@@ -46,6 +46,7 @@ class BackgroundEmailBackend(BaseEmailBackend):
     :param fail_silently: what is sent in the request raises no error if the server is in the way.
         In a worker nothing is silent: there, an error has the e-mail tried again.
     :param alias: of this mailer in ``MAILERS``.
+        What is made without one is, on a site that has ``MAILERS``, that of the default mailer.
     :param using: alias of the mailer that really sends.
     :param arguments: for this connection alone, such as ``username`` and ``password``. Secrets are
         not kept in the ledger, so what comes with some is sent in the request.
@@ -62,6 +63,8 @@ class BackgroundEmailBackend(BaseEmailBackend):
     ) -> None:
         if alias is None:
             super().__init__()
+            if _has_mailers():  # made by hand: it sends as the default mailer does
+                alias, using = DEFAULT_MAILER, _sender_of_default()
         else:
             super().__init__(alias=alias, **arguments)  # refuses options that it does not know
             if problem := _problem_of(alias, using):
@@ -332,6 +335,20 @@ def _problem_of(alias: str, using: str | None) -> str:
             'send, such as "smtp".'
         )
     return _loop(_named(alias)) if using == alias else ""
+
+
+def _sender_of_default() -> str:
+    """Return the alias of the mailer that really sends what the default mailer is given.
+
+    :raises ConfigurationError: if ``MAILERS`` does not say so.
+    """
+    mailer = _mailers().get(DEFAULT_MAILER, {})
+    if not _is_ours(_path_in(mailer)):
+        return DEFAULT_MAILER
+    using = mailer.get("OPTIONS", {}).get("using")
+    if problem := _problem_of(DEFAULT_MAILER, using):
+        raise ConfigurationError(problem)
+    return str(using)
 
 
 def _loop(setting: str) -> str:
