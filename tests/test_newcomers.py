@@ -27,6 +27,29 @@ def tell(instance, **kwargs):
     print("told of", instance)
 """
 
+MODELS = """
+from django.db.models.signals import post_save
+from wagtail.signals import page_published
+from wagtail_async_hooks import receiver
+
+@receiver(page_published, background=True)
+def first(instance, **kwargs):
+    print("first told of", instance)
+
+@receiver(page_published, background=True)
+def second(instance, **kwargs):
+    print("second told of", instance)
+
+@receiver(page_published, background=True, dispatch_uid="third")
+def third(instance, **kwargs):
+    print("third told of", instance)
+
+@receiver(post_save, sender="wagtailcore.Page", background=True)
+@receiver([page_published, post_save], sender="wagtailcore.Page", background=True)
+def labelled(instance, **kwargs):
+    print("labelled told of", instance)
+"""
+
 READY = """
 from django.apps import AppConfig
 
@@ -59,6 +82,21 @@ def site(tmp_path: Path) -> Callable[..., Newcomer]:
 @pytest.mark.parametrize("apps", [("home", "wagtail_async_hooks"), ("wagtail_async_hooks", "home")])
 def test_nothing_is_said_of_a_site_that_is_right(apps: Any, site: Any) -> None:
     assert "no issues" in site(apps=apps).check()
+
+
+@pytest.mark.parametrize("apps", [("home", "wagtail_async_hooks"), ("wagtail_async_hooks", "home")])
+def test_many_receivers_of_a_signal_in_models(apps: Any, site: Any) -> None:
+    """They are connected while Django still imports the models of other apps."""
+    site = site(apps=apps, files={"home/models.py": MODELS, "home/wagtail_hooks.py": ""})
+    said = site.publish()
+    assert "answer 302 New title" in said, said
+    assert "told of" not in said
+
+    status, said = site.run("wagtail_worker", "--drain")
+    assert status == 0, said
+    for name in ("first", "second", "third"):
+        assert said.count(f"{name} told of New title") == 1, said
+    assert "labelled told of New title" in said
 
 
 # The app is missing -------------------------------------------------------------------------

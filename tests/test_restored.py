@@ -11,7 +11,7 @@ from tests.work import tasks
 from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.records import Outcome, State
 from wagtail_async_hooks.registration import Registration
 from wagtail_async_hooks.rescuing import Rescuer
 
@@ -100,6 +100,27 @@ def test_restore__another_task_with_the_same_number_is_another_task(worker: Regi
     background.execute(before)
     row = BackgroundTask.objects.get()
     assert (row.state, row.worker_id) == (State.RUNNING, other.pk)
+
+
+@pytest.mark.parametrize("claim", [True, False], ids=["with the next claim", "alone"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_restore__an_outcome_is_none_of_another_task_with_the_same_number(
+    waits: bool, claim: bool, worker: Registration
+) -> None:
+    tasks.add(1, 2)
+    _, claimed = ledger.step(None, worker.pk)
+    assert claimed is not None
+    other = register(pid=1)
+    BackgroundTask.objects.update(task_id="another", worker=other.pk)
+    if waits:
+        tasks.add(3, 4)
+
+    kept, following = ledger.step(Outcome(claimed, State.SUCCEEDED), worker.pk, claim=claim)
+
+    assert not kept
+    assert (following is not None) is (waits and claim)
+    row = BackgroundTask.objects.get(pk=claimed.pk)
+    assert (row.state, row.worker_id, row.finished_at) == (State.RUNNING, other.pk, None)
 
 
 @pytest.mark.parametrize("of", ["nobody", "a worker that is gone", "a worker that has stopped"])

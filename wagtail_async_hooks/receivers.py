@@ -113,7 +113,7 @@ def _take_out(signal: Signal, function: Function, sender: Any) -> None:
     """Disconnect a receiver that its author has connected: it is not to run twice."""
     signal.disconnect(function, sender=sender)
     try:
-        for found in registrations.of_signal(signal):  # those with a dispatch_uid
+        for found in registrations.of_signal(signal, sender):  # those with a dispatch_uid
             if found.function == function and found.has_sender and found.sender is sender:
                 registrations.disconnect(signal, found)
     except registrations.Unreadable:

@@ -114,16 +114,20 @@ def _deregister(hook: str, registration: Registration) -> None:
 # Signals ------------------------------------------------------------------------------------
 
 
-def of_signal(signal: Signal) -> list[Connection]:
+def of_signal(signal: Signal, *senders: Any) -> list[Connection]:
     """Return what is connected to a signal.
 
+    :param senders: those to recognise. Without any, nobody, models and apps are recognised, which
+        takes that Django has loaded them; at the import of a module that may not be so.
     :raises Unreadable: see there.
     """
     found = getattr(signal, "receivers", None)
     if not isinstance(found, list):
         raise Unreadable("django.dispatch.Signal has no list of receivers")
-    senders = _senders() if found else {}
-    return [each for entry in list(found) if (each := _connection(entry, senders)) is not None]
+    if not found:
+        return []
+    known = {id(sender): sender for sender in senders} if senders else _senders()
+    return [each for entry in list(found) if (each := _connection(entry, known)) is not None]
 
 
 def _senders() -> dict[int, Any]:

@@ -1,6 +1,6 @@
 """Records how a task ended and claims the next by one call of a function, on PostgreSQL.
 
-The function is made by migration 0014, which tells why there is one.
+The function is made by migration 0014, which tells why there is one, and changed by 0016.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOOK_BACK: Final = 0.05
 LONG: Final = 0.0003
 """So many seconds of the server's are a long look for the first of all tasks."""
 
-_CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 12)})"
+_CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
 
 
 def step(
@@ -51,11 +51,12 @@ def takes(outcome: Outcome) -> bool:
 
 def _ended(outcome: Outcome | None, connection: BaseDatabaseWrapper) -> list[Any]:
     if outcome is None:
-        return [None] * 8
+        return [None] * 9
     errors = [""] * 4
     if outcome.error or outcome.error_type:
         errors = list(fitted(BackgroundTask, errors_of(outcome), connection).values())
-    return [outcome.claim.pk, outcome.claim.attempt, outcome.state.value, outcome.result, *errors]
+    claim = outcome.claim
+    return [claim.pk, claim.attempt, claim.task_id, outcome.state.value, outcome.result, *errors]
 
 
 def _last(outcome: Outcome | None) -> Claim | None:

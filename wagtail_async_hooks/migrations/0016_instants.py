@@ -4,7 +4,8 @@ The columns that there are stay as they are: they are of the types that they hav
 is in them is read as UTC from now on, also with ``USE_TZ=False``.
 
 On PostgreSQL, the function of migration 0014 asks the clock itself, and says of a task that
-it claims whether it has expired.
+it claims whether it has expired. And it records an end only for the task that was claimed: after a
+restore of the database, another one may have the same number.
 """
 
 from importlib import import_module
@@ -17,6 +18,8 @@ from wagtail_async_hooks.instants import InstantField
 _before: Any = import_module("wagtail_async_hooks.migrations.0014_step_on_postgresql")
 
 _CHANGES = {
+    "ended_attempt integer,": "ended_attempt integer, ended_task_id text,",
+    "t.attempt = ended_attempt": "t.attempt = ended_attempt AND t.task_id = ended_task_id",
     "moment timestamptz, by_worker": "by_worker",
     "OUT revocations boolean,": "OUT revocations boolean, OUT expired boolean,",
     "DECLARE chosen": "DECLARE moment CONSTANT timestamptz := statement_timestamp(); chosen",
