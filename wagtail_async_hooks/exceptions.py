@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from huey.exceptions import CancelExecution, TaskTimeout
 
 
@@ -52,6 +52,16 @@ class MessageRefused(BackgroundError, ValueError):
 
 class CodecFailed(BackgroundError, ValueError):
     """A codec could not make a value again of what it had made of it; the message names it."""
+
+
+class CalledInCoroutine(BackgroundError, SynchronousOnlyOperation):
+    """A task was called within a coroutine, where Django allows no statements."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The task {name} cannot be recorded within a coroutine, and nothing was recorded: "
+            'write "await sync_to_async(task)(…)", with sync_to_async() of asgiref.sync.'
+        )
 
 
 class UnknownTask(BackgroundError, LookupError):

@@ -16,7 +16,7 @@ from django.db import DatabaseError, connections, router
 from django.urls import get_resolver
 from wagtail import hooks as wagtail_hooks
 
-from wagtail_async_hooks import catalogue, conf, dispatch, functions, migrated, unimported
+from wagtail_async_hooks import catalogue, conf, dispatch, functions, migrated, pools, unimported
 from wagtail_async_hooks.known_hooks import UNSUITABLE_HOOKS
 
 _NAMED: Final = 3
@@ -135,5 +135,18 @@ def check_unimported(**kwargs: Any) -> Iterator[CheckMessage]:
         )
 
 
-CHECKS: Final = (check_blank_backend, check_hook_exists, check_unimported)
+def check_pool(**kwargs: Any) -> Iterator[CheckMessage]:
+    """A pool of connections that is too small for the site's workers."""
+    settings = conf.current()
+    alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
+    if settings.backend and (problem := pools.why_too_small(alias, settings.worker.threads)):
+        yield checks.Warning(
+            f"{problem}.",
+            hint=f'Or let {conf.SETTING}["WORKER"]["threads"] be smaller. Each process of a worker '
+            "has a pool of its own.",
+            id="wagtail_async_hooks.W042",
+        )
+
+
+CHECKS: Final = (check_blank_backend, check_hook_exists, check_unimported, check_pool)
 """What :mod:`.apps` makes known to Django."""

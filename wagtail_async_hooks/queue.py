@@ -34,6 +34,7 @@ from wagtail_async_hooks import (
     catching,
     clock,
     conf,
+    coroutines,
     current,
     forks,
     huey_log,
@@ -53,6 +54,7 @@ from wagtail_async_hooks.context import Context, fresh
 from wagtail_async_hooks.current import Running
 from wagtail_async_hooks.error_texts import report, repr_of, traceback_of
 from wagtail_async_hooks.exceptions import (
+    CalledInCoroutine,
     CannotSerialize,
     MessageRefused,
     TargetGone,
@@ -405,7 +407,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """Record a task, in the caller's transaction; see Huey for the result.
 
         :raises CannotSerialize: if an argument cannot be carried; nothing was recorded.
+        :raises CalledInCoroutine: if Django allows no statements here; nothing was recorded.
         """
+        if not self.immediate and coroutines.refuses_statements():
+            raise CalledInCoroutine(_named(task))
         execution = self._thread.execution
         is_eta_named, self._thread.is_eta_named = self._thread.is_eta_named, False
         if isinstance(task, group | chord):
@@ -969,6 +974,11 @@ def own_options(kind: type[Task]) -> options.TaskOptions:
     of_keys = options.TaskOptions() if own_keys is None else own_keys.options
     own: options.TaskOptions = kind.options_now(None)
     return of_keys.over(own)._replace(queue=getattr(kind, "queue", None))
+
+
+def _named(task: Task | group | chord) -> str:
+    """Return the name of what is enqueued, for an error; a group has none."""
+    return str(getattr(task, "function", "") or type(task).__name__)
 
 
 def _added_to(task: Task) -> Set[str]:

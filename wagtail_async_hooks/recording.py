@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import router, transaction
 from huey.api import Task
 
-from wagtail_async_hooks import connection_guard, installed
+from wagtail_async_hooks import connection_guard, coroutines, installed
 from wagtail_async_hooks.catching import as_exception, passes
 from wagtail_async_hooks.error_texts import report
 from wagtail_async_hooks.exceptions import ConfigurationError
@@ -36,6 +36,8 @@ def record(task: Task, otherwise: Otherwise) -> None:
 def make_and_record(make: Callable[[], Task], otherwise: Otherwise) -> None:
     """Make a task and record it, in the caller's transaction; that is as it was before.
 
+    Within a coroutine this is done in another thread, outside of any transaction.
+
     Where the ledger is in another database than the pages and cannot share their transaction, the
     task is recorded right after that has committed.
 
@@ -45,6 +47,10 @@ def make_and_record(make: Callable[[], Task], otherwise: Otherwise) -> None:
         rolled it back (a deadlock of MySQL and MariaDB), or the connection is gone. The transaction
         is marked for a rollback, and nothing is called.
     """
+    if coroutines.refuses_statements():
+        # The function is called by a signal or a hook, whose sender is not to fail for it.
+        coroutines.call_beside(partial(make_and_record, make, otherwise))
+        return
     if installed.is_missing():
         otherwise(ConfigurationError(f"{installed.MISSING}. {installed.HINT}"))
         return
@@ -88,6 +94,9 @@ def run_here(told: str, run: Callable[[], Any]) -> None:
     :param told: what it is, for the log.
     :raises Exception: if the transaction of the caller is lost, see :func:`make_and_record`.
     """
+    if coroutines.refuses_statements():
+        coroutines.call_beside(partial(run_here, told, run))
+        return
     with guarded(lambda error: report(logger, error, "%s failed in the request.", told)):
         connection_guard.call(run, lambda: told)
 

@@ -26,7 +26,15 @@ from huey.consumer import Consumer
 from huey.consumer import Scheduler as HueyScheduler
 from huey.consumer import Worker as HueyWorker
 
-from wagtail_async_hooks import __version__, connection_guard, forks, ledger, logs, signals
+from wagtail_async_hooks import (
+    __version__,
+    connection_guard,
+    forks,
+    ledger,
+    logs,
+    pools,
+    signals,
+)
 from wagtail_async_hooks.database_errors import in_one_line, is_contention
 from wagtail_async_hooks.exceptions import OutageLasts
 from wagtail_async_hooks.last_beats import LastBeats
@@ -515,6 +523,9 @@ def _keep_connections_open() -> None:
     """Keep each thread's connection to the ledger, as long as it works.
 
     Every task begins with a claim over that connection, so that one which is broken is noticed
-    there, and replaced, before the task.
+    there, and replaced, before the task. A pool keeps its connections itself, and Django allows it
+    no others.
     """
-    connections.settings[ledger.database()]["CONN_MAX_AGE"] = None
+    alias = ledger.database()
+    if not pools.has_pool(alias):
+        connections.settings[alias]["CONN_MAX_AGE"] = None

@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from wagtail_async_hooks import conf, discovery, dispatch, migrated, takeover
+from wagtail_async_hooks import conf, discovery, dispatch, migrated, pools, takeover
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
 from wagtail_async_hooks.management.ready import require_tables
 from wagtail_async_hooks.options import queue_name
@@ -85,6 +85,7 @@ class Command(BaseCommand):
         takeover.provide_tasks()
         threads = options["threads"] or settings.worker.threads
         processes = options["processes"] or settings.worker.processes
+        _require_connections(threads)
         queues, exclude = _queues_of(options, settings)
         self._introduce(settings, threads, processes, drain=options["drain"])
         self._warn()
@@ -132,6 +133,7 @@ class Command(BaseCommand):
         else:
             # Processes do not share connections.
             connections.close_all()
+            pools.close_all()
             background.storage.close()
             supervisor = Supervisor(processes, work_or_give_up, settings.worker.shutdown_timeout)
             if not supervisor.run():
@@ -220,6 +222,14 @@ class Command(BaseCommand):
             logger.info("Schedule: left to other workers.")
         elif names:
             logger.info("Schedule: %s (%s).", _counted(len(names), "entry"), ", ".join(names))
+
+
+def _require_connections(threads: int) -> None:
+    """End with a sentence where threads would wait in vain for connections of a pool."""
+    from wagtail_async_hooks import ledger
+
+    if problem := pools.why_too_small(ledger.database(), threads):
+        raise CommandError(f"{problem}.")
 
 
 def _queues_of(

@@ -1,0 +1,1 @@
+"""A site whose connections come from a pool."""
