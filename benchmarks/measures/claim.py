@@ -131,8 +131,10 @@ def _looked(worker: Worker) -> float:
     import threading
 
     from wagtail_async_hooks import background
+    from wagtail_async_hooks.registration import Registration
     from wagtail_async_hooks.scheduler import Scheduler
     from wagtail_async_hooks.serving import Serving
+    from wagtail_async_hooks.timekeeping import Timekeeper
     from wagtail_async_hooks.worker import Keeper, Outage
 
     class TimedKeeper(Keeper):
@@ -148,10 +150,11 @@ def _looked(worker: Worker) -> float:
         stop_flag=threading.Event(),
         interval=1,
         periodic=False,
-        worker=worker.pk,
+        worker=Registration(worker, background),
         outage=Outage(),
         serving=Serving(background, (), ()),
         recurring=Scheduler(),
+        timekeeper=Timekeeper(),
     )
     keeper.loop()
     return keeper.taken
