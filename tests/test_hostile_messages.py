@@ -241,7 +241,7 @@ class Victim:
 
     def died(self) -> bool:
         """Tell whether a thread has ended before its time."""
-        return bool(re.search("died|restart", self.process.said()))
+        return bool(re.search("died|restarting", self.process.said()))
 
     @contextmanager
     def taking_at_most(self, size: int) -> Iterator[None]:

@@ -85,9 +85,10 @@ END_OF_MINUTE: Final = 3
 
 
 @pytest.fixture(autouse=True)
-def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Huey knows none: its tests reckon with the delay that they ask for."""
+def delays_of_huey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Huey knows no jitter and no least delay: its tests reckon with what they ask for."""
     monkeypatch.setattr(retrying, "JITTER", 0)
+    monkeypatch.setattr(retrying, "LEAST_DELAY", 0)
 
 
 class OnTheTaskQueue:
