@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.mail import EmailMessage
-from django.db import connection
+from django.db import connection, connections
 from django.dispatch import Signal
 from django.utils import translation
 from wagtail import hooks as wagtail_hooks
@@ -25,6 +25,13 @@ from wagtail_async_hooks.models import BackgroundTask
 
 paid = Signal()
 seen: list[tuple[str, Any]] = []
+
+
+@pytest.fixture(autouse=True)
+def threads_connections() -> Iterator[None]:
+    """Close the connections of the thread in which asgiref runs what is called in coroutines."""
+    yield
+    asyncio.run(sync_to_async(connections.close_all)())
 
 
 @pytest.fixture(autouse=True)
