@@ -50,7 +50,9 @@ def adapted(moment: datetime.datetime | None, connection: BaseDatabaseWrapper) -
         return None
     if connection.vendor == "postgresql":  # whose columns are instants
         return moment
-    return str(moment.astimezone(datetime.UTC).replace(tzinfo=None))
+    if moment.tzinfo is not datetime.UTC:
+        moment = moment.astimezone(datetime.UTC)
+    return str(moment.replace(tzinfo=None))
 
 
 class InstantField(models.DateTimeField):  # type: ignore[type-arg]  # not generic at run time

@@ -15,6 +15,7 @@ from django.db import connections
 
 from wagtail_async_hooks.outages import Outage
 from wagtail_async_hooks.registration import Registration
+from wagtail_async_hooks.timekeeping import Timekeeper
 
 LOOK_INTERVAL: Final = 0.25
 """Seconds between two looks whether others may be about to take over what still runs."""
@@ -27,6 +28,7 @@ class LastBeats:
     """While a worker waits for its tasks to end; no heartbeat follows.
 
     :param registration: the worker's.
+    :param timekeeper: measures the clock for each heartbeat, as before.
     :param outage: is told of heartbeats that cannot be recorded.
     :param interval: seconds between two heartbeats.
     :param look: called all the time, by a thread that never waits for the database.
@@ -35,11 +37,13 @@ class LastBeats:
     def __init__(
         self,
         registration: Registration,
+        timekeeper: Timekeeper,
         outage: Outage,
         interval: float,
         look: Callable[[], None],
     ) -> None:
         self._registration = registration
+        self._timekeeper = timekeeper
         self._outage = outage
         self._interval = interval
         self._look = look
@@ -68,7 +72,7 @@ class LastBeats:
                 if self._over.is_set():
                     break
                 try:
-                    self._registration.beat()
+                    self._registration.beat(self._timekeeper.look())
                 except Exception as error:
                     self._outage.begin(error)
         self._outage.leave()

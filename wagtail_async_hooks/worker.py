@@ -70,6 +70,9 @@ DUE_INTERVAL: Final = 1
 IDLE_INTERVAL: Final = 1.0
 """Seconds after which an idle thread looks into the ledger even if nothing has woken it."""
 
+FILE_INTERVAL: Final = 0.1
+"""Seconds between two looks of a thread whether the file of an SQLite database was replaced."""
+
 STOP_INTERVAL: Final = 0.05
 """Seconds between two looks whether the process should end."""
 
@@ -119,6 +122,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         self._waiter = waiter
         self._activity = activity
         self._outage = outage
+        self._looks_at = float("-inf")
 
     def initialize(self) -> None:
         """Let signals through again, so that they reach what a task starts."""
@@ -136,7 +140,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
             return
         mark = self._waiter.mark()
         try:
-            leave_replaced(ledger.database())
+            self._leave_replaced()
             task = self.huey.next(None if worker is None else worker.pk)
         except Exception as error:
             connection_guard.restore_handler()
@@ -149,6 +153,13 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         else:
             self._waiter.found()
             self._run(task)
+
+    def _leave_replaced(self) -> None:
+        """Look now and then whether SQLite's file was replaced, rather than before each task."""
+        now = time.monotonic()
+        if now >= self._looks_at:
+            leave_replaced(ledger.database())
+            self._looks_at = now + FILE_INTERVAL
 
     def _wait_for_heartbeat(self) -> None:
         """Neither begin nor record anything before it is known what is still this worker's."""
@@ -300,7 +311,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
         parent: int | None = None,
     ) -> None:
         self.parent = parent
-        timekeeper = Timekeeper()
+        self._timekeeper = timekeeper = Timekeeper()
         self.drain = drain
         self.max_seconds = max_seconds
         self._outage = outage = Outage()
@@ -433,7 +444,11 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
 
     def _end(self) -> None:
         beats = LastBeats(
-            self.registration, self._outage, HEARTBEAT_INTERVAL, self._give_up_if_overdue
+            self.registration,
+            self._timekeeper,
+            self._outage,
+            HEARTBEAT_INTERVAL,
+            self._give_up_if_overdue,
         )
         try:
             self.stop_flag.set()  # from here on, no thread claims another task

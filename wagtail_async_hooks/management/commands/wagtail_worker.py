@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -93,51 +94,24 @@ class Command(BaseCommand):
         self._introduce_hooks()
         self._introduce_schedule(looks=options["schedule"])
 
-        parent = os.getpid() if processes > 1 else None
-
-        def work() -> int:
-            # Not above: it needs the app's tables, and what is wrong with them is told first.
-            from wagtail_async_hooks.worker import WorkerProcess
-
-            worker = WorkerProcess(
-                background,
-                threads=threads,
-                drain=options["drain"],
-                max_seconds=options["max_seconds"],
-                shutdown_timeout=settings.worker.shutdown_timeout,
-                schedule=options["schedule"],
-                queues=queues,
-                exclude_queues=exclude,
-                parent=parent,
-            )
-            worker.run()
-            logger.info("Worker %d stopped.", os.getpid())
-            if worker.is_alive():
-                # What these threads run was handed back; nobody wants to wait for them now.
-                logging.shutdown()
-                os._exit(0)
-            return 0
-
-        def work_or_give_up() -> int:
-            try:
-                return work()
-            except OutageLasts as error:
-                logger.error("Worker %d gives up: %s", os.getpid(), error)
-                return GAVE_UP
-
+        work = partial(
+            _work,
+            threads=threads,
+            drain=options["drain"],
+            max_seconds=options["max_seconds"],
+            shutdown_timeout=settings.worker.shutdown_timeout,
+            schedule=options["schedule"],
+            queues=queues,
+            exclude_queues=exclude,
+            parent=os.getpid() if processes > 1 else None,
+        )
         if processes == 1:
             try:
                 work()
             except OutageLasts as error:
                 raise CommandError(f"The worker gives up: {error}") from error
         else:
-            # Processes do not share connections.
-            connections.close_all()
-            pools.close_all()
-            background.storage.close()
-            supervisor = Supervisor(processes, work_or_give_up, settings.worker.shutdown_timeout)
-            if not supervisor.run():
-                raise CommandError("Worker processes gave up; their log says why.")
+            _supervise(processes, work, settings.worker.shutdown_timeout)
 
     def _usable_settings(self) -> conf.Settings:
         """Return the settings, or end with a sentence that says why no worker can run."""
@@ -230,6 +204,39 @@ def _require_connections(threads: int) -> None:
 
     if problem := pools.why_too_small(ledger.database(), threads):
         raise CommandError(f"{problem}.")
+
+
+def _work(**options: Any) -> int:
+    """Run one worker process; return its exit code."""
+    # Not above: it needs the app's tables, and what is wrong with them is told first.
+    from wagtail_async_hooks.worker import WorkerProcess
+
+    worker = WorkerProcess(background, **options)
+    worker.run()
+    logger.info("Worker %d stopped.", os.getpid())
+    if worker.is_alive():
+        # What these threads run was handed back; nobody wants to wait for them now.
+        logging.shutdown()
+        os._exit(0)
+    return 0
+
+
+def _supervise(processes: int, work: Callable[[], int], shutdown_timeout: float) -> None:
+    """Run several worker processes."""
+
+    def work_or_give_up() -> int:
+        try:
+            return work()
+        except OutageLasts as error:
+            logger.error("Worker %d gives up: %s", os.getpid(), error)
+            return GAVE_UP
+
+    # Processes do not share connections.
+    connections.close_all()
+    pools.close_all()
+    background.storage.close()
+    if not Supervisor(processes, work_or_give_up, shutdown_timeout).run():
+        raise CommandError("Worker processes gave up; their log says why.")
 
 
 def _queues_of(
