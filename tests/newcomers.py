@@ -70,7 +70,7 @@ from wagtail_async_hooks import hooks
 
 @hooks.register("after_publish_page", background=True)
 def tell(request, page):
-    print("told of", page)
+    print(f"told of {page}")
 """
 
 PUBLISH: Final = """

@@ -24,7 +24,7 @@ from wagtail_async_hooks import receiver
 
 @receiver(page_published, background=True)
 def tell(instance, **kwargs):
-    print("told of", instance)
+    print(f"told of {instance}")
 """
 
 MODELS = """
@@ -34,20 +34,20 @@ from wagtail_async_hooks import receiver
 
 @receiver(page_published, background=True)
 def first(instance, **kwargs):
-    print("first told of", instance)
+    print(f"first told of {instance}")
 
 @receiver(page_published, background=True)
 def second(instance, **kwargs):
-    print("second told of", instance)
+    print(f"second told of {instance}")
 
 @receiver(page_published, background=True, dispatch_uid="third")
 def third(instance, **kwargs):
-    print("third told of", instance)
+    print(f"third told of {instance}")
 
 @receiver(post_save, sender="wagtailcore.Page", background=True)
 @receiver([page_published, post_save], sender="wagtailcore.Page", background=True)
 def labelled(instance, **kwargs):
-    print("labelled told of", instance)
+    print(f"labelled told of {instance}")
 """
 
 READY = """
@@ -65,7 +65,7 @@ from wagtail_async_hooks import background
 
 @background.task()
 def tell(page):
-    print("told of", page)
+    print(f"told of {page}")
 """
 
 
