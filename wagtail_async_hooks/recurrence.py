@@ -7,6 +7,13 @@ twice, in spring it may not come at all.
   and one that does not come as much later as clocks are put forward.
 * A crontab of every hour means that time passes: it is due whenever the clock shows one of its
   minutes.
+
+cronsim 2.8 was tried instead, and has other rules, those of Debian's cron: ``0 9 1 * 1`` is due on
+the first of a month and on every Monday, and ``*/30 2 * * *``, whose minutes begin with ``*``, is
+not due at all in Berlin on 29 March 2026, and four times on 25 October. It also leaves out times
+that exist (``0 */6 * * *`` at 6:00 on 5 April 2026 in Australia/Lord_Howe, where clocks go back by
+half an hour), and returns one that is over (asked at the second 2:10 of 25 October for the next
+``30 2 * * *``, the first 2:30).
 """
 
 from __future__ import annotations
