@@ -163,9 +163,9 @@ def immediate(settings: Any) -> None:
 @pytest.fixture
 def retried_at_once() -> Iterator[None]:
     """Leave the minimum delay of retries out."""
-    from wagtail_async_hooks import retrying
+    from wagtail_async_hooks.queue import retries
 
-    with retrying.without_least_delay():
+    with retries.without_least_delay():
         yield
 
 
@@ -198,7 +198,8 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget afterwards what a test registers: here, in Wagtail and in Huey."""
     from wagtail import hooks as wagtail_hooks
 
-    from wagtail_async_hooks import background, dispatch
+    from wagtail_async_hooks import background
+    from wagtail_async_hooks.hooks import dispatch
 
     wagtail_hooks.search_for_hooks()
     copied = {name: list(found) for name, found in wagtail_hooks._hooks.items()}

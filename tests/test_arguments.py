@@ -35,14 +35,6 @@ from tests.site.blog.models import (
     HomePage,
     RelatedLink,
 )
-from wagtail_async_hooks import serializer
-from wagtail_async_hooks.arguments import (
-    CHUNK,
-    BulkActionInfo,
-    CarriedRequest,
-    ModelSequence,
-    Snapshot,
-)
 from wagtail_async_hooks.exceptions import (
     CannotSerialize,
     CodecFailed,
@@ -50,7 +42,15 @@ from wagtail_async_hooks.exceptions import (
     RemoteError,
     TargetGone,
 )
-from wagtail_async_hooks.serializer import Reference, SignedJSONSerializer, resolve
+from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization.arguments import (
+    CHUNK,
+    BulkActionInfo,
+    CarriedRequest,
+    ModelSequence,
+    Snapshot,
+)
+from wagtail_async_hooks.serialization.messages import Reference, SignedJSONSerializer, resolve
 
 SERIALIZER = SignedJSONSerializer()
 
@@ -900,10 +900,10 @@ def test_class__nothing_is_made_or_imported(
     message = {"$": kind, "v": payload}
 
     if kind == "exception":
-        assert type(serializer.decode(message)) is RemoteError
+        assert type(messages.decode(message)) is RemoteError
     else:
         with pytest.raises(CodecFailed, match="is not loaded in this process"):
-            serializer.decode(message)
+            messages.decode(message)
 
 
 class Shelf:
@@ -925,7 +925,7 @@ def test_exception__whose_text_cannot_be_made_arrives_as_text() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[__name__], "Mute", Mute, raising=False)
-        arrived = serializer.decode({"$": "exception", "v": [f"{__name__}.Mute", "text"]})
+        arrived = messages.decode({"$": "exception", "v": [f"{__name__}.Mute", "text"]})
 
     assert str(arrived) == f"{__name__}.Mute: text"
 

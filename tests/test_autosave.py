@@ -13,9 +13,10 @@ from wagtail.models import Page, Revision
 
 from tests.site.blog.models import Author, BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import background, dispatch, hooks, ledger
+from wagtail_async_hooks import background, hooks, ledger
+from wagtail_async_hooks.hooks import dispatch
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 AUTOSAVES = 40
 """As many as an editor causes in 20 seconds of typing."""

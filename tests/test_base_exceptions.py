@@ -22,19 +22,14 @@ from huey import signals as huey_signals
 from tests.processes import Process, wait_until
 from tests.work import hostile_tasks, tasks
 from tests.work.hostile_tasks import RAISED, OwnBaseException
-from wagtail_async_hooks import (
-    arguments,
-    background,
-    catching,
-    hooks,
-    retrying,
-    serializer,
-    signals,
-)
-from wagtail_async_hooks.catching import stops
+from wagtail_async_hooks import background, hooks, signals
 from wagtail_async_hooks.exceptions import BaseExceptionRaised
 from wagtail_async_hooks.models import BackgroundTask, Schedule
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import retries
+from wagtail_async_hooks.serialization import arguments, messages
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils import catching
+from wagtail_async_hooks.utils.catching import stops
 
 Start = Callable[..., Process]
 
@@ -49,7 +44,7 @@ def ctrl_c() -> Iterator[None]:
 
 def run_all() -> None:
     """Run what waits, in this process."""
-    with retrying.without_least_delay():
+    with retries.without_least_delay():
         while (task := background.next()) is not None:
             background.execute(task)
 
@@ -414,13 +409,13 @@ def codec(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A codec, whose two functions the test may replace."""
     does: dict[str, Any] = {"encode": lambda value: 1, "decode": lambda payload: Parcel()}
     for name in ("_by_kind", "_by_type"):
-        monkeypatch.setattr(serializer, name, dict(getattr(serializer, name)))
-    serializer._codec_for.cache_clear()
+        monkeypatch.setattr(messages, name, dict(getattr(messages, name)))
+    messages._codec_for.cache_clear()
     arguments.register(
         Parcel, lambda value: does["encode"](value), lambda payload: does["decode"](payload)
     )
     yield does
-    serializer._codec_for.cache_clear()
+    messages._codec_for.cache_clear()
 
 
 def give_up(value: Any = None) -> Any:

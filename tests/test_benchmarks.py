@@ -34,9 +34,10 @@ from benchmarks.results import Figure, Results
 from tests.processes import REPOSITORY, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import background, recording
+from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import enqueue
+from wagtail_async_hooks.types import State
 
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
 
@@ -63,7 +64,7 @@ def test_publish__costs_one_query_for_each_task(
     known = BackgroundTask.objects.count()
     ours = publish()
     tasks = BackgroundTask.objects.count() - known
-    monkeypatch.setattr(recording, "make_and_record", lambda *arguments: None)
+    monkeypatch.setattr(enqueue, "make_and_record", lambda *arguments: None)
     publish()
 
     # Wagtail's two index tasks, twice; four hooks of after_publish_page, one of after_edit_page.

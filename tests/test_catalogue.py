@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import wagtail
 
-from wagtail_async_hooks import catalogue
-from wagtail_async_hooks.catalogue import BACKGROUND_SAFE
+from wagtail_async_hooks.hooks import catalogue
+from wagtail_async_hooks.hooks.catalogue import BACKGROUND_SAFE
 
 WAGTAIL = Path(wagtail.__file__).parent
 

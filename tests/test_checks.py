@@ -20,7 +20,7 @@ from wagtail import hooks as wagtail_hooks
 from tests.processes import Process
 from wagtail_async_hooks import hooks
 from wagtail_async_hooks.checks import check_hook_names, check_hooks, check_tasks
-from wagtail_async_hooks.functions import label
+from wagtail_async_hooks.utils.functions import label
 
 IDS = (
     *(f"E00{number}" for number in range(1, 10)),
@@ -1002,7 +1002,7 @@ def test_no_backend(
 
 
 def test_no_backend__nothing_that_asks(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wagtail_async_hooks import dispatch
+    from wagtail_async_hooks.hooks import dispatch
 
     monkeypatch.setattr(dispatch, "registry", {})
     del settings.WAGTAIL_TASKS
@@ -1048,8 +1048,8 @@ def test_known_hooks__are_all_that_wagtail_fires() -> None:
     """By Wagtail's source: a hook that a later Wagtail adds is noticed."""
     import wagtail
 
-    from wagtail_async_hooks import catalogue
-    from wagtail_async_hooks.known_hooks import UNSUITABLE_HOOKS
+    from wagtail_async_hooks.hooks import catalogue
+    from wagtail_async_hooks.hooks.known_hooks import UNSUITABLE_HOOKS
 
     fired = re.compile(r"""(?:get_hooks|run_hook|hook_name\s*=)\(?\s*["']([a-z_]+)["']""")
     found = {

@@ -26,7 +26,7 @@ from tests.work.tasks import leave_trace
 from wagtail_async_hooks import background, hooks, ledger, signals
 from wagtail_async_hooks.ledger import coalescing
 from wagtail_async_hooks.models import BackgroundTask, Counter, Worker
-from wagtail_async_hooks.records import Claim, State, TaskInfo
+from wagtail_async_hooks.types import Claim, State, TaskInfo
 
 HOOK = "after_publish_page"
 KEY = "a key"

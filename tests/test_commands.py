@@ -8,10 +8,11 @@ import pytest
 from django.core.management import BaseCommand, CommandError, call_command
 from django.core.management.base import CommandParser
 
-from wagtail_async_hooks import background, commands
-from wagtail_async_hooks.commands import MAX_OUTPUT, run_command
+from wagtail_async_hooks import background
+from wagtail_async_hooks.integrations import commands
+from wagtail_async_hooks.integrations.commands import MAX_OUTPUT, run_command
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
 

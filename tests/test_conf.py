@@ -17,9 +17,9 @@ from wagtail_async_hooks.conf import (
     WorkerOptions,
     parse,
 )
+from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import ConfigurationError
-from wagtail_async_hooks.options import TaskOptions
-from wagtail_async_hooks.recurrence import Crontab
+from wagtail_async_hooks.utils.crontab import Crontab
 
 TEXT = 'a text such as "database", "redis" or a dotted path'
 ENTRY = 'WAGTAIL_TASKS["SCHEDULE"]["daily"]'

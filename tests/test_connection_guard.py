@@ -19,12 +19,13 @@ from huey import signals as huey_signals
 
 from tests.work import leaving_tasks
 from tests.work.leaving_tasks import LEFT, LEFT_OPEN, SESSIONS, VALUE
-from wagtail_async_hooks import background, connection_guard, recording, retrying, signals
-from wagtail_async_hooks.connection_guard import Guard
-from wagtail_async_hooks.context import Context
+from wagtail_async_hooks import background, signals
 from wagtail_async_hooks.exceptions import TransactionLeftOpen
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import connection_guard, enqueue, retries
+from wagtail_async_hooks.queue.connection_guard import Guard
+from wagtail_async_hooks.serialization.context import Context
+from wagtail_async_hooks.types import State
 
 
 def run_all(worker: bool = True) -> None:
@@ -32,7 +33,7 @@ def run_all(worker: bool = True) -> None:
 
     def run() -> None:
         try:
-            with retrying.without_least_delay():
+            with retries.without_least_delay():
                 while (task := background.next()) is not None:
                     connection_guard.tidy()
                     background.attempt(task)
@@ -168,7 +169,7 @@ def test_surroundings__of_the_request_are_not_changed() -> None:
 
 def test_surroundings__what_is_run_in_the_request_changes_none(db: None) -> None:
     before = leaving_tasks.surroundings()
-    recording.run_here("it", leaving_tasks._leave_surroundings)
+    enqueue.run_here("it", leaving_tasks._leave_surroundings)
 
     assert leaving_tasks.surroundings() == before
 
@@ -317,7 +318,7 @@ def test_editors_transaction__is_left_as_it_was(
         if how == "immediate":
             leaving_tasks.leave_open(name)
         else:
-            recording.run_here("it", LEFT_OPEN[name])
+            enqueue.run_here("it", LEFT_OPEN[name])
         Group.objects.create(name="of the editor, too")
 
     assert not connection.in_atomic_block
@@ -334,7 +335,7 @@ def test_editors_request__has_no_transaction_afterwards(
     if how == "immediate":
         leaving_tasks.leave_open(name)
     else:
-        recording.run_here("it", LEFT_OPEN[name])
+        enqueue.run_here("it", LEFT_OPEN[name])
     Group.objects.create(name="of the editor")
     connections.close_all()
 
@@ -518,7 +519,9 @@ def test_log__names_the_task(groups: None, caplog: pytest.LogCaptureFixture) -> 
     run_all()
 
     told = [
-        record for record in caplog.records if record.name == "wagtail_async_hooks.connection_guard"
+        record
+        for record in caplog.records
+        if record.name == "wagtail_async_hooks.queue.connection_guard"
     ]
     assert "tests.work.leaving_tasks.leave_open" in told[0].getMessage()
     assert told[0].levelno == logging.WARNING

@@ -12,7 +12,7 @@ from django_tasks import task as django_task
 
 from tests.test_checks import said
 from wagtail_async_hooks import hooks, receiver
-from wagtail_async_hooks.functions import label
+from wagtail_async_hooks.utils.functions import label
 
 shipped = Signal()
 OURS = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"

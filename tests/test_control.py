@@ -10,9 +10,10 @@ from django.db.models import CASCADE
 from django.utils import timezone
 
 from tests.work import tasks
-from wagtail_async_hooks import background, control, ledger, signals
+from wagtail_async_hooks import background, ledger, signals
 from wagtail_async_hooks.models import BackgroundTask, Notice, TaskAttempt, TaskItem, Worker
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from django.db import (
 )
 from django.db.transaction import TransactionManagementError
 
-from wagtail_async_hooks.database_errors import (
+from wagtail_async_hooks.utils.database.errors import (
     AWAY,
     Verdict,
     in_one_line,

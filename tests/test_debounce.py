@@ -21,7 +21,7 @@ from tests.site.blog.models import BlogPage, HomePage
 from tests.work.tasks import leave_trace
 from wagtail_async_hooks import background, hooks, ledger, signals
 from wagtail_async_hooks.models import BackgroundTask, Counter, Worker
-from wagtail_async_hooks.records import Claim, Outcome, State, TaskInfo
+from wagtail_async_hooks.types import Claim, Outcome, State, TaskInfo
 
 HOOK = "after_publish_page"
 MINUTE = datetime.timedelta(minutes=1)

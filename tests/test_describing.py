@@ -14,12 +14,13 @@ from django.utils.translation import gettext_lazy
 from wagtail.models import Page
 
 from tests.site.blog.models import HomePage
-from wagtail_async_hooks import background, control, describing, hooks
-from wagtail_async_hooks.describing import explanation, title
+from wagtail_async_hooks import background, hooks
 from wagtail_async_hooks.exceptions import TimedOut
-from wagtail_async_hooks.mail import send_email
+from wagtail_async_hooks.integrations.mail import send_email
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import control, titles
+from wagtail_async_hooks.queue.titles import explanation, title
+from wagtail_async_hooks.types import State
 
 HOOK = "after_create_page"
 
@@ -36,7 +37,7 @@ def purge(page: Any, depth: int = 1) -> None:
 @pytest.fixture(autouse=True)
 def nothing_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each gap is logged once in a process."""
-    monkeypatch.setattr(describing, "_told_of", set())
+    monkeypatch.setattr(titles, "_told_of", set())
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def test_retry__leaves_out_what_has_side_effects(
     letters: list[BackgroundTask], caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = mark_failed(*letters)
-    with caplog.at_level("INFO", "wagtail_async_hooks.control"):
+    with caplog.at_level("INFO", "wagtail_async_hooks.queue.control"):
         assert control.retry(keys) == 1
     states = BackgroundTask.objects.order_by("pk").values_list("state", flat=True)
     assert list(states) == [State.FAILED, State.WAITING]

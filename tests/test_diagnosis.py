@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from wagtail_async_hooks.arguments import CarriedRequest
-from wagtail_async_hooks.diagnosis import NOT_CARRIED, does_not_fit, what_is_missing
+from wagtail_async_hooks.checks.source import NOT_CARRIED, does_not_fit, what_is_missing
 from wagtail_async_hooks.exceptions import NotCarried
+from wagtail_async_hooks.serialization.arguments import CarriedRequest
 
 
 def reads_all(request: Any, page: Any) -> Any:
@@ -71,7 +71,7 @@ def test_what_is_missing__of_what_has_no_source_of_its_own(function: Any) -> Non
 
 @pytest.mark.parametrize("name", NOT_CARRIED)
 def test_not_carried__is_what_a_request_in_a_worker_lacks(name: str, rf: Any) -> None:
-    from wagtail_async_hooks.arguments.requests import encode_request
+    from wagtail_async_hooks.serialization.requests import encode_request
 
     request = CarriedRequest(encode_request(rf.get("/")))
 

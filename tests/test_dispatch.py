@@ -21,9 +21,14 @@ from django.urls import reverse
 from wagtail.models import Page
 
 from tests.site.blog.models import Advert, Author, BlogPage, HomePage
-from wagtail_async_hooks import background, dispatch, hooks
-from wagtail_async_hooks.arguments import BulkActionInfo, CarriedRequest, ModelSequence
+from wagtail_async_hooks import background, hooks
+from wagtail_async_hooks.hooks import dispatch
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.serialization.arguments import (
+    BulkActionInfo,
+    CarriedRequest,
+    ModelSequence,
+)
 
 HOOK = "after_create_page"
 """A hook for which the demo site has no function of its own."""
@@ -648,7 +653,7 @@ def test_dispatch__what_cannot_be_carried_runs_in_the_request(
     assert len(calls) == 2
     assert rows(remember) == []
     [record] = errors(caplog)
-    assert record.name == "wagtail_async_hooks.dispatch"
+    assert record.name == "wagtail_async_hooks.hooks.dispatch"
     assert record.getMessage() == (
         f"{HOOK} {told(remember)} runs in the request, because an argument cannot be carried "
         f"to a worker: page (Parcel) → {__name__}.Parcel cannot be carried to the worker; pass "

@@ -40,29 +40,20 @@ from wagtail.models import Page
 
 from tests.fidelity import differences
 from tests.work import tasks
-from wagtail_async_hooks import (
-    __version__,
-    arguments,
-    background,
-    catalogue,
-    conf,
-    dispatch,
-    hooks,
-    localize,
-    schedule,
-    secrecy,
-    serializer,
-    signals,
-    testing,
-    texts,
-)
-from wagtail_async_hooks.arguments import requests
+from wagtail_async_hooks import __version__, background, conf, hooks, signals, testing
+from wagtail_async_hooks.conf.options import TaskOptions
+from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.integrations import localize
 from wagtail_async_hooks.management.commands.wagtail_tasks import known
 from wagtail_async_hooks.management.commands.wagtail_worker import Command
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.options import TaskOptions
-from wagtail_async_hooks.records import State, TaskInfo
-from wagtail_async_hooks.storage.resolving import make_bell
+from wagtail_async_hooks.serialization import arguments, requests
+from wagtail_async_hooks.serialization import messages as serializer
+from wagtail_async_hooks.storage.factory import make_bell
+from wagtail_async_hooks.types import State, TaskInfo
+from wagtail_async_hooks.utils import redaction
+from wagtail_async_hooks.utils import text as texts
+from wagtail_async_hooks.worker import schedule
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
@@ -449,9 +440,9 @@ def _carried_as(kind: catalogue.Kind) -> str:
 def test_security__names_of_secrets_are_those_of_the_code() -> None:
     section = text_of(DOCS / "security.md").split("## Names of secrets")[1].split("\n## ")[0]
     words, keys, examples = (codes(part) for part in re.split("\nSo it is|, as in", section))
-    assert tuple(words) == secrecy.WORDS
-    assert tuple(keys) == secrecy.KEYS
-    assert all(secrecy.is_secret(name) for name in examples)
+    assert tuple(words) == redaction.WORDS
+    assert tuple(keys) == redaction.KEYS
+    assert all(redaction.is_secret(name) for name in examples)
 
 
 def test_security__limits_are_those_of_the_code() -> None:
@@ -638,7 +629,7 @@ def test_example__sqlite_options_are_those_of_the_demo() -> None:
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget afterwards what examples register: here, in Wagtail, in Huey and with blinker."""
-    from wagtail_async_hooks import serializer
+    from wagtail_async_hooks.serialization import messages as serializer
 
     wagtail_hooks.search_for_hooks()
     known: list[dict[Any, Any]] = [

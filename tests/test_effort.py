@@ -28,19 +28,13 @@ from tests.effort import ROW, effort
 from tests.site.blog.models import BlogPage
 from tests.site.editing import form_data
 from tests.work import tasks
-from wagtail_async_hooks import (
-    background,
-    connection_guard,
-    control,
-    figures,
-    forks,
-    hooks,
-    ledger,
-    overview,
-    worker,
-)
+from wagtail_async_hooks import background, hooks, ledger
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import EVERYTHING, Bounds, Outcome, State
+from wagtail_async_hooks.monitoring import figures, overview
+from wagtail_async_hooks.queue import connection_guard, control
+from wagtail_async_hooks.types import EVERYTHING, Bounds, Outcome, State
+from wagtail_async_hooks.utils import forks
+from wagtail_async_hooks.worker import process
 
 ROWS: Final = 100_000
 BOUND: Final = 10_000
@@ -214,9 +208,9 @@ class Restless:
 
 
 @pytest.fixture
-def thread() -> worker.TaskThread:
+def thread() -> process.TaskThread:
     """Return what a worker's thread does, to be done here."""
-    return worker.TaskThread(
+    return process.TaskThread(
         huey=background,
         stop_flag=threading.Event(),
         default_delay=0,
@@ -224,15 +218,15 @@ def thread() -> worker.TaskThread:
         backoff=0,
         worker=None,
         waiter=Restless(),
-        activity=worker.Activity(1),
-        outage=worker.Outage(),
+        activity=process.Activity(1),
+        outage=process.Outage(),
         ready=threading.Event(),
     )
 
 
 @pytest.mark.django_db
 def test_thread__looks_after_connections_before_and_after_each_task(
-    thread: worker.TaskThread, monkeypatch: pytest.MonkeyPatch
+    thread: process.TaskThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, as they may have rested for long; not where there was nothing to do."""
     looks: list[str] = []

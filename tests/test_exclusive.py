@@ -18,7 +18,7 @@ from tests.processes import Process, wait_until
 from tests.work.tasks import leave_trace
 from wagtail_async_hooks import background, hooks, ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import Claim, Outcome, State
+from wagtail_async_hooks.types import Claim, Outcome, State
 
 KEYS = 10
 TASKS = 200

@@ -11,9 +11,6 @@ import pytest
 from django.db import connection, models
 from django.utils import timezone
 
-from wagtail_async_hooks import fitting
-from wagtail_async_hooks.fitting import fitted, json_fitted, limit_of, size_of
-from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import (
     BackgroundTask,
     Counter,
@@ -25,6 +22,9 @@ from wagtail_async_hooks.models import (
     TaskItem,
     Worker,
 )
+from wagtail_async_hooks.utils.database import values as fitting
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.utils.database.values import fitted, json_fitted, limit_of, size_of
 
 MODELS = [
     *(BackgroundTask, TaskAttempt, TaskItem, Notice, Pause),

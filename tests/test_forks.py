@@ -14,9 +14,10 @@ from django.db import connection, connections
 
 from tests.processes import Process, wait_until
 from tests.work import leaving_tasks
-from wagtail_async_hooks import background, forks
+from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils import forks
 
 Start = Callable[..., Process]
 
@@ -209,5 +210,5 @@ def test_pools__of_connections_are_not_shared() -> None:
     from django.db.backends.postgresql.base import DatabaseWrapper
 
     assert isinstance(DatabaseWrapper._connection_pools, dict)
-    assert sys.modules["wagtail_async_hooks.forks"] is forks
+    assert sys.modules["wagtail_async_hooks.utils.forks"] is forks
     assert background is not None

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from tests.work import jobs
-from wagtail_async_hooks import functions
+from wagtail_async_hooks.utils import functions
 
 
 def test_find__a_function_of_an_installed_app() -> None:

@@ -12,11 +12,13 @@ import pytest
 from django.db import connections
 
 from tests.processes import wait_until
-from wagtail_async_hooks import background, ledger, registration, timeouts
+from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.exceptions import GivenUp
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils import timeouts
+from wagtail_async_hooks.worker import registration
+from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import pytest
 from wagtail import hooks as wagtail_hooks
 from wagtail.signals import page_published
 
-from wagtail_async_hooks import background, dispatch, hooks, receiver
+from wagtail_async_hooks import background, hooks, receiver
+from wagtail_async_hooks.hooks import dispatch
 
 HOOK = "after_create_page"
 

@@ -27,8 +27,8 @@ from tests.processes import PATIENCE, Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
-from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.types import State
 
 SALT: Final = "wagtail_async_hooks.message"
 NAME: Final = "tests.work.tasks.show"

@@ -15,8 +15,8 @@ import pytest
 from huey.api import Huey
 
 from tests import huey_tests
-from wagtail_async_hooks import retrying
-from wagtail_async_hooks.queue import TaskQueue
+from wagtail_async_hooks.queue import retries
+from wagtail_async_hooks.queue.task_queue import TaskQueue
 
 LATER = "a task for later is scheduled at once, where Huey leads it through the queue"
 ERRORS = "an error is withheld until the retries are used up (store_intermediate_errors=False)"
@@ -87,8 +87,8 @@ END_OF_MINUTE: Final = 3
 @pytest.fixture(autouse=True)
 def delays_of_huey(monkeypatch: pytest.MonkeyPatch) -> None:
     """Huey knows no jitter and no least delay: its tests reckon with what they ask for."""
-    monkeypatch.setattr(retrying, "JITTER", 0)
-    monkeypatch.setattr(retrying, "LEAST_DELAY", 0)
+    monkeypatch.setattr(retries, "JITTER", 0)
+    monkeypatch.setattr(retries, "LEAST_DELAY", 0)
 
 
 class OnTheTaskQueue:

@@ -12,15 +12,15 @@ import pytest
 from tests.processes import REPOSITORY
 
 FOR_WORKERS = {
-    *("worker", "supervisor", "scheduler", "serving", "pruning", "logs", "tasks"),
-    *("schedule", "commands", "indexing", "bulk_actions.running"),
+    *("worker", "worker.process", "worker.schedule", "worker.supervisor", "tasks"),
+    *("integrations.commands", "integrations.indexing", "integrations.bulk_actions.running"),
 }
-FOR_COMMANDS = {"management", "checks", "contradictions", "diagnosis", "listing", "showing"}
-FOR_TESTS = {"testing", "pytest_plugin", "localize"}
-FOR_OTHER_STORAGES = {"storage.bell"}
+FOR_COMMANDS = {"management", "checks", "monitoring"}
+FOR_TESTS = {"testing", "pytest_plugin", "localize", "integrations.localize"}
+FOR_OTHER_STORAGES = {"storage.notifier"}
 FOR_WHO_ASKS = {
-    *("mail", "receivers", "reporting", "pausing", "figures", "overview"),
-    *("bulk_actions.calls", "bulk_actions.summary"),
+    *("mail", "integrations.mail", "hooks.receivers", "queue.progress", "queue.pausing"),
+    *("integrations.bulk_actions.calls", "integrations.bulk_actions.summary"),
 }
 """Imported when something of the site asks for it, which the demo's start does not."""
 
@@ -67,7 +67,7 @@ def test_web_process__imports_nothing_that_only_others_need(ours: set[str]) -> N
     loaded = {name.removeprefix(package) for name in ours if name.startswith(package)}
     unwanted = FOR_WORKERS | FOR_COMMANDS | FOR_TESTS | FOR_OTHER_STORAGES | FOR_WHO_ASKS
     assert all(find_spec(package + name) for name in unwanted)
-    assert {"queue", "dispatch", "wagtail_hooks"} <= loaded
+    assert {"queue.task_queue", "hooks.dispatch", "wagtail_hooks"} <= loaded
     assert not loaded & unwanted
 
 

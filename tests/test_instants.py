@@ -16,26 +16,20 @@ from django.db.models import Max, Min
 from django.utils import timezone
 
 from tests.work import tasks, tasks_of_package
-from wagtail_async_hooks import (
-    background,
-    clock,
-    conf,
-    control,
-    figures,
-    instants,
-    ledger,
-    schedule,
-    scheduled_publishing,
-    scheduler,
-)
+from wagtail_async_hooks import background, conf, ledger
 from wagtail_async_hooks.exceptions import Snooze
-from wagtail_async_hooks.instants import NOW, DatabaseNow, FromNow, InstantField
-from wagtail_async_hooks.management import telling
+from wagtail_async_hooks.integrations import scheduled_publishing
+from wagtail_async_hooks.management import formatting
 from wagtail_async_hooks.models import BackgroundTask, Schedule, StoredValue, Worker
-from wagtail_async_hooks.pruning import prune
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.scheduler import Scheduler
+from wagtail_async_hooks.monitoring import figures
+from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.testing import BackgroundTasks
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database import clock, instants
+from wagtail_async_hooks.utils.database.instants import NOW, DatabaseNow, FromNow, InstantField
+from wagtail_async_hooks.worker import schedule, scheduler
+from wagtail_async_hooks.worker.pruning import prune
+from wagtail_async_hooks.worker.scheduler import Scheduler
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("registries")]
 
@@ -324,7 +318,7 @@ def test_workers__live_and_die_by_the_clock() -> None:
     assert abs(seconds_from_now(worker.started_at)) < 60
     assert figures.workers_alive(20) == [worker]
     assert ledger.silent_workers(20) == []
-    assert telling.since(worker.started_at, ledger.clock()).endswith(" s")
+    assert formatting.since(worker.started_at, ledger.clock()).endswith(" s")
     Worker.objects.update(heartbeat_at=datetime.datetime.now(datetime.UTC) - MINUTE)
     assert figures.workers_alive(20) == []
     assert ledger.silent_workers(20) == [worker.pk]
@@ -359,9 +353,9 @@ def test_values__expire_in_time() -> None:
 
 
 def test_shown__with_the_difference_from_utc(berlin: None, capsys: Any) -> None:
-    assert telling.clock(FIRST) == "2026-10-25 02:30:00+02:00"
-    assert telling.clock(SECOND) == "2026-10-25 02:30:00+01:00"
-    assert telling.moment(SECOND) == "2026-10-25T01:30:00.000125+00:00"
+    assert formatting.clock(FIRST) == "2026-10-25 02:30:00+02:00"
+    assert formatting.clock(SECOND) == "2026-10-25 02:30:00+01:00"
+    assert formatting.moment(SECOND) == "2026-10-25T01:30:00.000125+00:00"
     pk = row(enqueued_at=SECOND, state="waiting").pk
     call_command("wagtail_tasks", "show", str(pk))
     assert "2026-10-25 02:30:00+01:00" in capsys.readouterr().out

@@ -14,10 +14,12 @@ from huey.api import Task
 from wagtail.models import Page
 
 from tests.site.blog.models import Author, BlogPage, HomePage
-from wagtail_async_hooks import background, dispatch, hooks, keys, receiver
+from wagtail_async_hooks import background, hooks, receiver
+from wagtail_async_hooks.conf.options import TaskOptions
+from wagtail_async_hooks.hooks import dispatch
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.options import TaskOptions
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import keys
+from wagtail_async_hooks.types import State
 
 HOOK = "after_publish_page"
 filed, shelved = Signal(), Signal()

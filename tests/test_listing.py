@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from wagtail.signals import page_published
 
-from wagtail_async_hooks import background, hooks, listing, receiver
-from wagtail_async_hooks.listing import Listed, Option
+from wagtail_async_hooks import background, hooks, receiver
+from wagtail_async_hooks.monitoring import registered
+from wagtail_async_hooks.monitoring.registered import Listed, Option
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -24,7 +25,7 @@ def key_of(page: Any) -> str:
 
 def listed(function: str) -> list[Listed]:
     """Return what is listed of a function."""
-    return [each for each in listing.listed() if each.function.endswith(function)]
+    return [each for each in registered.listed() if each.function.endswith(function)]
 
 
 def options(each: Listed) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def test_listed__all_that_a_task_was_given(registries: None) -> None:
         "discard_on": ("OSError", "task()"),
         "title": ("Add {a}", "task()"),
     }
-    assert "slow" in listing.queues()
+    assert "slow" in registered.queues()
 
 
 def test_listed__the_strongest_says_it(settings: Any) -> None:
@@ -89,7 +90,7 @@ def test_listed__is_what_a_task_gets(settings: Any) -> None:
         "HOOKS": {"after_publish_page": {"priority": 5}},
     }
     hooks.register("after_publish_page", warm_cache, background=True, retries=4)
-    from wagtail_async_hooks.dispatch import registry
+    from wagtail_async_hooks.hooks.dispatch import registry
 
     entry = registry["after_publish_page", f"{__name__}.warm_cache"]
     [each] = listed("warm_cache")
@@ -147,7 +148,7 @@ def test_listed__what_runs_in_the_request_says_why(settings: Any) -> None:
 
 
 def test_functions_known() -> None:
-    known = listing.functions_known()
+    known = registered.functions_known()
     assert {"tests.work.tasks.add", "manage.py check"} <= known
-    assert "wagtail_async_hooks.commands.run_command" not in known
-    assert Option("priority", 0, "default").source == listing.DEFAULT
+    assert "wagtail_async_hooks.integrations.commands.run_command" not in known
+    assert Option("priority", 0, "default").source == registered.DEFAULT

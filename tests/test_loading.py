@@ -20,8 +20,9 @@ from django.http import HttpRequest
 from wagtail import hooks as wagtail_hooks
 from wagtail.models import Page
 
-from wagtail_async_hooks import background, discovery, dispatch
+from wagtail_async_hooks import background
 from wagtail_async_hooks.checks import check_task_modules
+from wagtail_async_hooks.hooks import discovery, dispatch
 from wagtail_async_hooks.models import BackgroundTask
 
 HOOKS = """

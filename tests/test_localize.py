@@ -18,9 +18,9 @@ from tests.processes import Process
 from tests.site.blog.models import Advert, HomePage
 from tests.work import jobs
 from wagtail_async_hooks import background
-from wagtail_async_hooks.localize import BackgroundJobBackend, run_job
+from wagtail_async_hooks.integrations.localize import BackgroundJobBackend, run_job
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,13 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Model
 
 from tests.work import tasks
-from wagtail_async_hooks import background, control, ledger, scheduler
-from wagtail_async_hooks.instants import DatabaseNow
+from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.rescuing import Rescuer
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.worker import scheduler
+from wagtail_async_hooks.worker.rescuing import Rescuer
 
 pytestmark = [
     pytest.mark.slow,

@@ -28,12 +28,13 @@ from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
 from tests.smtp import MailServer
-from wagtail_async_hooks import background, logs
+from wagtail_async_hooks import background
 from wagtail_async_hooks.exceptions import ConfigurationError
-from wagtail_async_hooks.mail import BackgroundEmailBackend
+from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.serializer import resolve
+from wagtail_async_hooks.serialization.messages import resolve
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker import log
 
 QUEUE = "wagtail_async_hooks.mail.BackgroundEmailBackend"
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
@@ -599,13 +600,13 @@ class Reporter(logging.Handler):
 def errors_told_by_email() -> Iterator[None]:
     """Send each error by e-mail, also those that the worker logs."""
     reporter = Reporter(logging.WARNING)
-    logs.connect()
+    log.connect()
     logging.getLogger().addHandler(reporter)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(reporter)
-        logs.disconnect()
+        log.disconnect()
 
 
 @pytest.mark.usefixtures("site")

@@ -15,9 +15,9 @@ from tests.faults.harness import SMALL, Harness, backend
 from tests.faults.refusing import PRIORITY
 from tests.processes import wait_until
 from tests.work.fault_tasks import work
-from wagtail_async_hooks import outages
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.outages import (
+from wagtail_async_hooks.utils.database import outages
+from wagtail_async_hooks.utils.database.outages import (
     CONTENTION_INTERVAL,
     OUTAGE_INTERVAL,
     Outage,

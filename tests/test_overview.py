@@ -11,10 +11,11 @@ from django.utils import timezone
 from wagtail.models import Page
 
 from tests.work import tasks
-from wagtail_async_hooks import control, overview
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.overview import Count, OfError, OfSubject, OfUser
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.monitoring import overview
+from wagtail_async_hooks.monitoring.overview import Count, OfError, OfSubject, OfUser
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
 

@@ -13,10 +13,11 @@ from django.contrib.auth import get_user_model
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks import background, pausing
+from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.serving import Serving
+from wagtail_async_hooks.queue import pausing
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker.bounds import Serving
 
 HOOK = "after_publish_page"
 FUNCTION = "tests.test_pausing.plain"

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.test import RequestFactory
 from wagtail.models import Page
 
-from wagtail_async_hooks.placeholders import Refused, filled, problems_of
+from wagtail_async_hooks.utils.placeholders import Refused, filled, problems_of
 
 SECRET = "s3cr3t-0123456789"
 

@@ -11,9 +11,10 @@ from django.db import connection, connections
 
 from tests.processes import Process, wait_until
 from tests.work.tasks import add
-from wagtail_async_hooks import oversights, pools
+from wagtail_async_hooks.checks import oversights
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database import pools
 
 on_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="Django has pools for PostgreSQL only"

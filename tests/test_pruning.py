@@ -11,12 +11,14 @@ from django.utils import timezone
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks import conf, control, ledger, pruning
+from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.conf import HistoryOptions
-from wagtail_async_hooks.ledger import history
+from wagtail_async_hooks.ledger import retention
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, Worker
-from wagtail_async_hooks.pruning import Pruner
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker import pruning
+from wagtail_async_hooks.worker.pruning import Pruner
 
 WEEK = HistoryOptions(succeeded=7, failed=30)
 
@@ -82,20 +84,20 @@ def test_prune__takes_attempts_along() -> None:
 @pytest.mark.django_db
 def test_prune__what_is_run_again_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     key = make(State.FAILED, 40)
-    delete = history._delete_ended
+    delete = retention._delete_ended
 
     def retry_first(alias: str, keys: list[int]) -> int:
         control.retry(keys)
         return delete(alias, keys)
 
-    monkeypatch.setattr(history, "_delete_ended", retry_first)
+    monkeypatch.setattr(retention, "_delete_ended", retry_first)
     assert pruning.prune(WEEK) == 0
     assert left() == [key]
 
 
 @pytest.mark.django_db
 def test_prune__in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "BATCH", 3)
+    monkeypatch.setattr(retention, "BATCH", 3)
     old = [make(State.SUCCEEDED, 40) for _ in range(7)]
     young = make(State.SUCCEEDED, 1)
     ages = pruning.ages_of(WEEK)
@@ -111,7 +113,7 @@ def test_prune__in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_prune__does_not_look_at_what_is_young(
     monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(history, "BATCH", 3)
+    monkeypatch.setattr(retention, "BATCH", 3)
     for _ in range(9):
         make(State.SUCCEEDED, 1)
     with django_assert_num_queries(1):
@@ -141,7 +143,7 @@ def test_look__is_done_by_the_oldest_worker_and_then_rests(
 
 @pytest.mark.django_db
 def test_look__goes_on_at_once_where_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)
     pruner = Pruner(register().pk, 20)
     for _ in range(5):
         make(State.SUCCEEDED, 40)

@@ -20,13 +20,15 @@ from huey.api import chord, group
 from huey.exceptions import CancelExecution, ResultTimeout, TaskException
 
 from tests.work import tasks
-from wagtail_async_hooks import arguments, background, ledger, serializer, signals
-from wagtail_async_hooks.arguments import CarriedRequest, requests
+from wagtail_async_hooks import background, ledger, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
-from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.storage import bell
+from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.serialization import arguments, requests
+from wagtail_async_hooks.serialization import messages as serializer
+from wagtail_async_hooks.serialization.arguments import CarriedRequest
+from wagtail_async_hooks.storage import notifier
+from wagtail_async_hooks.types import State
 
 
 def run_all() -> list[Any]:
@@ -216,7 +218,7 @@ def test_enqueue_many__where_the_database_does_not_return_keys(
 def test_enqueue_many__what_does_not_ring_is_found(
     committed_db: None, backend: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "RINGS", 3)
+    monkeypatch.setattr(notifier, "RINGS", 3)
     background.enqueue_many(tasks.add.s(n, 0, priority=n) for n in range(10))
     assert sorted(run_all()) == list(range(10))
     assert background.dequeue() is None

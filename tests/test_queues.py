@@ -18,10 +18,11 @@ from tests.effort import ROW, effort
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from tests.work.tasks import leave_trace
-from wagtail_async_hooks import background, conf, hooks, ledger, schedule
+from wagtail_async_hooks import background, conf, hooks, ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import EVERYTHING, Bounds, Claim, Outcome, State
-from wagtail_async_hooks.serving import Serving
+from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
+from wagtail_async_hooks.worker import schedule
+from wagtail_async_hooks.worker.bounds import Serving
 
 MANY = 15
 """So often the rows of a table are doubled."""

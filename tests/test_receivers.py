@@ -37,11 +37,12 @@ from tests import test_docs
 from tests.processes import Process
 from tests.site.blog.models import Advert, Author, BlogPage, HomePage, RelatedLink
 from tests.site.editing import form_data
-from wagtail_async_hooks import background, background_task, catalogue, dispatch, receiver
-from wagtail_async_hooks.arguments import Snapshot
-from wagtail_async_hooks.functions import label
+from wagtail_async_hooks import background, background_task, receiver
+from wagtail_async_hooks.hooks import catalogue, dispatch
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.serialization.arguments import Snapshot
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.functions import label
 
 HERE = sys.modules[__name__]
 

@@ -25,8 +25,8 @@ from tests.site.blog.models import Advert
 from tests.site.editing import form_data
 from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, hooks, signals
-from wagtail_async_hooks.ledger import inserting
-from wagtail_async_hooks.mail import BackgroundEmailBackend
+from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend
+from wagtail_async_hooks.ledger import insertion
 from wagtail_async_hooks.models import BackgroundTask
 
 HOOK = "after_convert_alias_page"
@@ -112,7 +112,7 @@ def site(adverts: None, settings: Any, on: Callable[..., None]) -> None:
     BackgroundTask.objects.all().delete()
     calls.clear()
     django_mail.outbox.clear()
-    inserting._held_up.clear()
+    insertion._held_up.clear()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wagtail_async_hooks.records import TaskInfo
+from wagtail_async_hooks.types import TaskInfo
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from huey.api import crontab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wagtail_async_hooks import recurrence
-from wagtail_async_hooks.recurrence import AskedTimes, Crontab, CrontabTimes, times_of
+from wagtail_async_hooks.utils import crontab as recurrence
+from wagtail_async_hooks.utils.crontab import AskedTimes, Crontab, CrontabTimes, times_of
 
 DAY = datetime.timedelta(days=1)
 MINUTE = datetime.timedelta(minutes=1)

@@ -21,9 +21,11 @@ from django.utils.translation import gettext_lazy
 
 from tests.faults.refusing import refusing
 from tests.work import refused, tasks
-from wagtail_async_hooks import background, fitting, ledger, refusals
+from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, TaskItem, Worker
-from wagtail_async_hooks.records import Claim, ItemState, Outcome, State
+from wagtail_async_hooks.queue import refusals
+from wagtail_async_hooks.types import Claim, ItemState, Outcome, State
+from wagtail_async_hooks.utils.database import values as fitting
 
 TABLE = BackgroundTask._meta.db_table
 
@@ -68,7 +70,7 @@ def test_progress__of_any_note(note: Any, stored: str) -> None:
 
 
 def refused_progress(note: Any) -> Any:
-    from wagtail_async_hooks.reporting import _checked
+    from wagtail_async_hooks.queue.progress import _checked
 
     return _checked(1, 2, note)
 
@@ -360,7 +362,7 @@ def test_encoding_error_of_the_driver_is_a_refusal(
     def fail() -> None:
         raise ValueError("…")
 
-    monkeypatch.setattr("wagtail_async_hooks.execution.storable", lambda text: text)
+    monkeypatch.setattr("wagtail_async_hooks.queue.attempt.storable", lambda text: text)
     refused.fail("\ud800 a\0b")
     run_all()
     row = only_row()

@@ -25,9 +25,10 @@ from tests.pictures.models import Picture
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import background, renditions, signal_handlers
+from wagtail_async_hooks import background, signal_handlers
+from wagtail_async_hooks.integrations import renditions
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 SPECS = ["fill-80x60", "width-{40,50} format-webp"]
 EXPANDED = {"fill-80x60", "width-40|format-webp", "width-50|format-webp"}

@@ -15,9 +15,11 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks import aprogress, background, control, progress, reporting, signals, track
+from wagtail_async_hooks import aprogress, background, progress, signals, track
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Progress, State
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.queue import progress as reporting
+from wagtail_async_hooks.types import Progress, State
 
 Steps = list[tuple[Any, ...]]
 

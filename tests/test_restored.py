@@ -9,11 +9,11 @@ import pytest
 
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger
-from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import Outcome, State
-from wagtail_async_hooks.registration import Registration
-from wagtail_async_hooks.rescuing import Rescuer
+from wagtail_async_hooks.types import Outcome, State
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.worker.registration import Registration
+from wagtail_async_hooks.worker.rescuing import Rescuer
 
 pytestmark = pytest.mark.django_db
 

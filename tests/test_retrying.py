@@ -21,8 +21,8 @@ from tests.work import tasks
 from wagtail_async_hooks import Snooze, background, hooks, receiver, signals
 from wagtail_async_hooks.exceptions import TimedOut
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.retrying import JITTER, classes, problems_of
+from wagtail_async_hooks.queue.retries import JITTER, classes, problems_of
+from wagtail_async_hooks.types import State
 
 HOOK = "after_create_page"
 
@@ -319,7 +319,7 @@ def test_snooze__an_outage_is_still_survived(raising: Any, registries: None) -> 
     """However often it was put off before: what counts are the attempts that were not."""
     raising(*[Snooze(0)] * 5, OperationalError("gone"))
     background.task()(stumble)()
-    with mock.patch("wagtail_async_hooks.execution._a_connection_is_lost", return_value=True):
+    with mock.patch("wagtail_async_hooks.queue.attempt._a_connection_is_lost", return_value=True):
         row = run_all()
     assert (row.state, row.attempt) == (State.SUCCEEDED, 7)
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from huey.api import crontab
 
-from wagtail_async_hooks import background, schedule
+from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask, Schedule
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.scheduler import Scheduler
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker import schedule
+from wagtail_async_hooks.worker.scheduler import Scheduler
 
 pytestmark = pytest.mark.django_db
 

@@ -18,11 +18,12 @@ from wagtail.signals import page_published
 from tests.processes import Process, wait_until
 from tests.site.blog.models import Author, BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import background, ledger, scheduled_publishing
+from wagtail_async_hooks import background, ledger
+from wagtail_async_hooks.integrations import scheduled_publishing
+from wagtail_async_hooks.integrations.scheduled_publishing import LATE_ACTION
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.scheduled_publishing import LATE_ACTION
-from wagtail_async_hooks.scheduler import Scheduler
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker.scheduler import Scheduler
 
 SOON = datetime.timedelta(seconds=3)
 HOUR = datetime.timedelta(hours=1)

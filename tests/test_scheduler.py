@@ -11,10 +11,11 @@ import pytest
 from django.db import OperationalError, connection
 from huey.api import crontab
 
-from wagtail_async_hooks import background, ledger, schedule, scheduler
+from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.models import BackgroundTask, Schedule
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.scheduler import Scheduler
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker import schedule, scheduler
+from wagtail_async_hooks.worker.scheduler import Scheduler
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("registries")]
 

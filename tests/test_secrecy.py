@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wagtail_async_hooks.secrecy import is_secret, without_password
+from wagtail_async_hooks.utils.redaction import is_secret, without_password
 
 
 @pytest.mark.parametrize(

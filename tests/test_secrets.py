@@ -32,7 +32,7 @@ from tests.fidelity.desk import PREFIX, Desk, desk, dossier_form, user_form
 from tests.processes import Process
 from tests.prying import functions
 from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue, Worker
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 Places = dict[str, str]
 """What was found, by where it was."""

@@ -39,10 +39,10 @@ from tests.arguments.strategies import (
     values,
 )
 from tests.site.blog.models import BlogPage
-from wagtail_async_hooks import serializer
-from wagtail_async_hooks.arguments import BulkActionInfo
 from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
-from wagtail_async_hooks.serializer import Codec, Reference, SignedJSONSerializer
+from wagtail_async_hooks.serialization import messages as serializer
+from wagtail_async_hooks.serialization.arguments import BulkActionInfo
+from wagtail_async_hooks.serialization.messages import Codec, Reference, SignedJSONSerializer
 
 SERIALIZER = SignedJSONSerializer()
 SALT = "wagtail_async_hooks.message"

@@ -12,9 +12,11 @@ from django.http import HttpRequest
 from wagtail.models import Page
 
 from tests.work import tasks
-from wagtail_async_hooks import background, commands, showing
-from wagtail_async_hooks.dispatch import dispatch, registry
+from wagtail_async_hooks import background
+from wagtail_async_hooks.hooks.dispatch import dispatch, registry
+from wagtail_async_hooks.integrations import commands
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.monitoring import display
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +28,7 @@ def log_in(user: str, password: str, *others: str, api_key: str = "") -> None:
 
 def shown() -> dict[str, Any] | None:
     """Return the arguments of the only task."""
-    return showing.arguments(BackgroundTask.objects.get())
+    return display.arguments(BackgroundTask.objects.get())
 
 
 def test_arguments__by_name_and_without_secrets() -> None:
@@ -52,7 +54,7 @@ def test_arguments__of_a_task_that_is_not_known_here() -> None:
     row = BackgroundTask.objects.get()
     message, context = background.serializer.deserialize_call(bytes(row.message))
     row.message = background.serializer.serialize_call(message._replace(name="a.b"), context)
-    assert showing.arguments(row) == {"1": 1, "2": 2}
+    assert display.arguments(row) == {"1": 1, "2": 2}
 
 
 def test_arguments__of_a_hook(editor_request: HttpRequest, registries: None) -> None:
@@ -92,8 +94,8 @@ def test_arguments__an_email_is_not_quoted() -> None:
     ],
 )
 def test_value(given: Any, told: Any) -> None:
-    assert showing.value(given) == told
+    assert display.value(given) == told
 
 
 def test_value__a_long_text_is_shortened() -> None:
-    assert len(showing.value("x" * 5_000)) < 300
+    assert len(display.value("x" * 5_000)) < 300

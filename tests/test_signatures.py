@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wagtail_async_hooks import signatures
+from wagtail_async_hooks.utils import signatures
 
 
 def purge(client: Any, page: Any, depth: int = 1, *, soft: bool = False) -> None:

@@ -17,13 +17,13 @@ from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import Snooze, background, background_task, hooks, ledger, receiver
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.retrying import (
+from wagtail_async_hooks.queue.retries import (
     IMMEDIATE_TRIES,
     LEAST_DELAY,
     LONGEST_LEAST_DELAY,
     again_at,
 )
+from wagtail_async_hooks.types import State
 
 HOOK = "after_create_page"
 

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.ledger import postgresql
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import Claim, Outcome, State
 from wagtail_async_hooks.storage.database import DatabaseStorage
-from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT, MAX_DEATHS
+from wagtail_async_hooks.types import Claim, Outcome, State
+from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT, MAX_DEATHS
 
 pytestmark = pytest.mark.slow
 

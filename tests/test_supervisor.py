@@ -13,7 +13,7 @@ import pytest
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,8 @@ from django.dispatch import Signal
 from django.http import HttpRequest
 from wagtail.models import Page
 
-from wagtail_async_hooks import hooks, receiver, switches
+from wagtail_async_hooks import hooks, receiver
+from wagtail_async_hooks.hooks import overrides
 from wagtail_async_hooks.testing import BackgroundTasks
 
 shipped = Signal()
@@ -87,7 +88,7 @@ def test_suppress__all(
     caplog: pytest.LogCaptureFixture,
     django_assert_num_queries: Any,
 ) -> None:
-    caplog.set_level(logging.DEBUG, "wagtail_async_hooks.dispatch")
+    caplog.set_level(logging.DEBUG, "wagtail_async_hooks.hooks.dispatch")
 
     with hooks.suppress(), django_assert_num_queries(0):
         assert fire(editor_request, page) == [None, None]
@@ -254,4 +255,4 @@ def test_switches__are_off_after_an_error(switch: Any) -> None:
     with switch("shipped"):
         pass
 
-    assert switches.mode_of("shipped", "") is None
+    assert overrides.mode_of("shipped", "") is None

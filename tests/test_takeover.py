@@ -27,10 +27,12 @@ from wagtail.signals import page_published, page_unpublished, published
 from tests.neighbour import caching
 from tests.processes import Process
 from tests.site.blog.models import Advert, BlogPage, HomePage
-from wagtail_async_hooks import background, dispatch, hooks, listing, receiver, registrations
-from wagtail_async_hooks.dispatch import Moved
+from wagtail_async_hooks import background, hooks, receiver
+from wagtail_async_hooks.hooks import dispatch, registrations
+from wagtail_async_hooks.hooks.dispatch import Moved
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.monitoring import registered as listing
+from wagtail_async_hooks.types import State
 
 HERE = "tests.neighbour.caching"
 HOOK = "after_publish_page"
@@ -682,7 +684,7 @@ def test_stays__a_check_says_why_and_it_runs_in_the_request(
 
 
 def test_stays__what_belongs_to_this_package(settings: Any) -> None:
-    path = "wagtail_async_hooks.scheduled_publishing.object_published"
+    path = "wagtail_async_hooks.integrations.scheduled_publishing.object_published"
     settings.WAGTAIL_TASKS = {"BACKEND": "database", "HOOKS": {path: {"background": True}}}
 
     found = checks.run_checks(tags=[checks.Tags.compatibility])
@@ -806,7 +808,7 @@ def test_registries__when_they_change_functions_go_on_in_the_request(
 
 def said_by_takeover() -> list[tuple[str, str]]:
     """Return number and text of what the checks say of functions that are not moved."""
-    from wagtail_async_hooks import takeover
+    from wagtail_async_hooks.hooks import takeover
 
     return [(problem.number.rpartition(".")[2], problem.text) for problem in takeover.problems()]
 

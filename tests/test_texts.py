@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wagtail_async_hooks.texts import shortened, storable
+from wagtail_async_hooks.utils.text import shortened, storable
 
 
 def test_shortened__keeps_what_fits() -> None:

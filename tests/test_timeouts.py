@@ -18,11 +18,11 @@ from django.db import connection, transaction
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks import timeouts
 from wagtail_async_hooks.exceptions import TimedOut
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.timeouts import limited
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils import timeouts
+from wagtail_async_hooks.utils.timeouts import limited
 
 # Python ignores, and pytest tells of, an interruption of what tidies up after an object. The next
 # one ends the function.
@@ -174,7 +174,7 @@ def test_limited__interrupts_nothing_that_comes_after(often_switched: None) -> N
 _TRACED = """
 import asyncio, sys, time
 from wagtail_async_hooks.exceptions import TimedOut
-from wagtail_async_hooks.timeouts import awaited, limited
+from wagtail_async_hooks.utils.timeouts import awaited, limited
 
 def run_for_ever():
     while True:

@@ -18,8 +18,8 @@ from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
-from wagtail_async_hooks.records import Bounds, State
-from wagtail_async_hooks.scheduler import Scheduler
+from wagtail_async_hooks.types import Bounds, State
+from wagtail_async_hooks.worker.scheduler import Scheduler
 
 pytestmark = pytest.mark.slow
 

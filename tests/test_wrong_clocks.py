@@ -22,10 +22,11 @@ from django.db import connection
 from tests.processes import Process, wait_until
 from tests.test_scheduled_publishing import new_page
 from tests.work import tasks
-from wagtail_async_hooks import background, clock, ledger
+from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.timekeeping import Timekeeper
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.worker.timekeeping import Timekeeper
 
 ON_SERVERS: Final = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="its clock is that of the process"
@@ -230,7 +231,7 @@ def test_timekeeper__says_it_once_and_when_it_changes(
         "clock",
         lambda: clock.now() - datetime.timedelta(seconds=ahead),
     )
-    caplog.set_level("INFO", "wagtail_async_hooks.timekeeping")
+    caplog.set_level("INFO", "wagtail_async_hooks.worker.timekeeping")
     keeper = Timekeeper()
 
     def look(by: float) -> list[str]:

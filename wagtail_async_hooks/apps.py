@@ -19,7 +19,8 @@ class WagtailAsyncHooksConfig(AppConfig):
 
     def ready(self) -> None:
         # They register themselves.
-        from wagtail_async_hooks import arguments, takeover  # noqa: F401
+        from wagtail_async_hooks.hooks import takeover
+        from wagtail_async_hooks.serialization import arguments  # noqa: F401
         from wagtail_async_hooks.signal_handlers import register_signal_handlers
 
         register_signal_handlers()
@@ -31,15 +32,17 @@ class WagtailAsyncHooksConfig(AppConfig):
 def check(**kwargs: Any) -> Iterator[CheckMessage]:
     """Run all system checks of the package."""
     # Not above: a web process runs none, and they need half of the package.
-    from wagtail_async_hooks import checks, contradictions, oversights, takeover
+    from wagtail_async_hooks import checks
+    from wagtail_async_hooks.checks import options, oversights
+    from wagtail_async_hooks.hooks import takeover
 
     takeover.take_over()  # what the settings move is looked at as well
-    for each in (*checks.CHECKS, *contradictions.CHECKS, *oversights.CHECKS):
+    for each in (*checks.CHECKS, *options.CHECKS, *oversights.CHECKS):
         yield from each(**kwargs)
 
 
 def check_database(**kwargs: Any) -> Iterator[CheckMessage]:
     """Run the system checks that need a connection."""
-    from wagtail_async_hooks import oversights
+    from wagtail_async_hooks.checks import oversights
 
     yield from oversights.check_migrations(**kwargs)

@@ -13,8 +13,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
 from wagtail_async_hooks import ledger
-from wagtail_async_hooks.queue import background
-from wagtail_async_hooks.texts import visible
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.utils.text import visible
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
-from wagtail_async_hooks import installed
-from wagtail_async_hooks.instants import InstantField
-from wagtail_async_hooks.records import ItemState, State
+from wagtail_async_hooks.conf import installed
+from wagtail_async_hooks.types import ItemState, State
+from wagtail_async_hooks.utils.database.instants import InstantField
 
 installed.require()
 

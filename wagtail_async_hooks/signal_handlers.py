@@ -10,7 +10,8 @@ from django.db.models.signals import post_delete, post_save
 from wagtail.models import Revision
 from wagtail.signals import published, unpublished
 
-from wagtail_async_hooks import conf, ledger, renditions, scheduled_publishing
+from wagtail_async_hooks import conf, ledger
+from wagtail_async_hooks.integrations import renditions, scheduled_publishing
 
 
 def forget_deleted_user(instance: Any, **kwargs: Any) -> None:

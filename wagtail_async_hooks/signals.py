@@ -29,8 +29,8 @@ signal                  sent                                         arguments b
 ======================  ===========================================  ==========================
 
 The sender is the hook's name, or the task's name where there is no hook, so that a site can
-subscribe to one hook. ``task`` is a :class:`~wagtail_async_hooks.records.TaskInfo`, ``duration``
-is in seconds, ``progress`` is a :class:`~wagtail_async_hooks.records.Progress`, ``error`` is one
+subscribe to one hook. ``task`` is a :class:`~wagtail_async_hooks.types.TaskInfo`, ``duration``
+is in seconds, ``progress`` is a :class:`~wagtail_async_hooks.types.Progress`, ``error`` is one
 line of text, ``run_at`` is when it is called again, ``into`` is the task that runs. For the
 worker's signals the sender is the host name.
 """
@@ -44,8 +44,8 @@ from typing import Any, Final
 
 from blinker import NamedSignal, Namespace
 
-from wagtail_async_hooks.error_texts import report
-from wagtail_async_hooks.transactions import guarded
+from wagtail_async_hooks.utils.database.transactions import guarded
+from wagtail_async_hooks.utils.errors import report
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
 """The package's own tasks: a worker imports this module, as it does the ``tasks`` of any app."""
 
-from wagtail_async_hooks import commands, mail, renditions, schedule, scheduled_publishing
-from wagtail_async_hooks.bulk_actions import running as bulk_actions
-from wagtail_async_hooks.tasks_backend import running
+from wagtail_async_hooks.integrations import commands, mail, renditions, scheduled_publishing
+from wagtail_async_hooks.integrations.bulk_actions import running as bulk_actions
+from wagtail_async_hooks.integrations.tasks_backend import running
+from wagtail_async_hooks.worker import schedule
 
 __all__ = [
     "bulk_actions",

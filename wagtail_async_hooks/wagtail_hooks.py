@@ -12,9 +12,10 @@ from django.http import HttpRequest
 from django.urls import include, path
 from wagtail import hooks
 
-from wagtail_async_hooks import catalogue, dispatch, gates, scheduled_publishing, takeover
 from wagtail_async_hooks.admin import urls
-from wagtail_async_hooks.bulk_actions import moving
+from wagtail_async_hooks.hooks import catalogue, delete_snapshots, dispatch, takeover
+from wagtail_async_hooks.integrations import scheduled_publishing
+from wagtail_async_hooks.integrations.bulk_actions import moving
 
 LAST: Final = 10_000
 """Order of the gates: after those of the site, which may refuse."""
@@ -43,7 +44,7 @@ def copy_objects(request: HttpRequest, action_type: str, objects: Any, action: A
 
 def _copy(hook: str, request: HttpRequest, instances: Any) -> None:
     if request.method == "POST" and dispatch.wants_copies(hook):
-        gates.keep_also(request, instances)
+        delete_snapshots.keep_also(request, instances)
 
 
 def register_late_action(actions: Any) -> None:

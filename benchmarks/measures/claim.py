@@ -86,7 +86,7 @@ def run(case: Case) -> dict[str, list[float]]:
 def _claims(worker: Worker, number: int) -> list[float]:
     """Finish a task and claim the next one, so many times; return the seconds of each."""
     from wagtail_async_hooks import ledger
-    from wagtail_async_hooks.records import Outcome, State
+    from wagtail_async_hooks.types import Outcome, State
 
     taken = []
     _, claim = ledger.step(None, worker.pk)
@@ -106,7 +106,7 @@ def _sweep(worker: Worker) -> float:
 
     from wagtail_async_hooks import ledger
     from wagtail_async_hooks.models import BackgroundTask, Worker
-    from wagtail_async_hooks.records import State
+    from wagtail_async_hooks.types import State
 
     now = timezone.now()
     fill(_DUE, state=State.SCHEDULED, run_at=now)
@@ -131,11 +131,11 @@ def _looked(worker: Worker) -> float:
     import threading
 
     from wagtail_async_hooks import background
-    from wagtail_async_hooks.registration import Registration
-    from wagtail_async_hooks.scheduler import Scheduler
-    from wagtail_async_hooks.serving import Serving
-    from wagtail_async_hooks.timekeeping import Timekeeper
-    from wagtail_async_hooks.worker import Keeper, Outage
+    from wagtail_async_hooks.worker.bounds import Serving
+    from wagtail_async_hooks.worker.process import Keeper, Outage
+    from wagtail_async_hooks.worker.registration import Registration
+    from wagtail_async_hooks.worker.scheduler import Scheduler
+    from wagtail_async_hooks.worker.timekeeping import Timekeeper
 
     class TimedKeeper(Keeper):
         """Tells how long it took, where it would rest."""
@@ -164,7 +164,7 @@ def _ended(age: datetime.timedelta) -> dict[str, Any]:
     """Return the columns of a task that was done some time ago."""
     from django.utils import timezone
 
-    from wagtail_async_hooks.records import State
+    from wagtail_async_hooks.types import State
 
     moment = timezone.now() - age
     times = dict.fromkeys(("enqueued_at", "started_at", "finished_at"), moment)

@@ -85,7 +85,8 @@ def _queries() -> dict[str, Callable[[], Any]]:
     from django.contrib.contenttypes.models import ContentType
     from wagtail.models import Page
 
-    from wagtail_async_hooks import control, overview
+    from wagtail_async_hooks.monitoring import overview
+    from wagtail_async_hooks.queue import control
 
     page = Page(pk=17, content_type=ContentType.objects.get_for_model(Page))
     counting = {

@@ -98,7 +98,7 @@ def _claim(worker: Worker, times: int) -> Callable[[], Any]:
     """Return what finishes a task and claims the next one."""
     from benchmarks import tasks
     from wagtail_async_hooks import ledger
-    from wagtail_async_hooks.records import Outcome, State
+    from wagtail_async_hooks.types import Outcome, State
 
     for _ in range(times + 1):
         tasks.ours(0.0, 0.0)

@@ -15,7 +15,7 @@ from tests.bulk_actions.conftest import Act, make_pages
 from tests.site.blog.models import HomePage
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.records import ItemState, State
+from wagtail_async_hooks.types import ItemState, State
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from wagtail.models import DraftStateMixin
 
 from tests.oddities import models as odd
 from tests.oddities.routers import OTHER
-from wagtail_async_hooks import serializer
-from wagtail_async_hooks.serializer import SignedJSONSerializer
+from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization.messages import SignedJSONSerializer
 
 SERIALIZER: Final = SignedJSONSerializer()
 
@@ -53,7 +53,7 @@ def packed(value: Any) -> bytes:
 
 def unpacked(data: bytes) -> Any:
     """Return what the worker's function gets."""
-    return serializer.resolve(SERIALIZER.deserialize(data).args[1])
+    return messages.resolve(SERIALIZER.deserialize(data).args[1])
 
 
 def carried(value: Any, kind: str) -> Any:
@@ -61,7 +61,7 @@ def carried(value: Any, kind: str) -> Any:
 
     :param kind: the codec that has to carry it.
     """
-    assert serializer.encode(value)["$"] == kind
+    assert messages.encode(value)["$"] == kind
     handed_on = SERIALIZER.deserialize(packed(value))  # by a worker that did not come to it
     return unpacked(SERIALIZER.serialize(handed_on))
 

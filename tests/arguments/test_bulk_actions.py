@@ -22,7 +22,7 @@ from tests.arguments.strategies import (
     values,
 )
 from tests.oddities.models import Place
-from wagtail_async_hooks.arguments import BulkActionInfo
+from wagtail_async_hooks.serialization.arguments import BulkActionInfo
 
 
 @given(

@@ -20,9 +20,9 @@ from tests.arguments.strategies import (
     saved,
     undone,
 )
-from wagtail_async_hooks.arguments import Snapshot
-from wagtail_async_hooks.arguments.deleted import DeletedList
-from wagtail_async_hooks.arguments.instances import encode_model
+from wagtail_async_hooks.serialization.arguments import Snapshot
+from wagtail_async_hooks.serialization.deleted import DeletedList
+from wagtail_async_hooks.serialization.models import encode_model
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)
 

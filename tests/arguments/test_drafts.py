@@ -26,7 +26,7 @@ from tests.arguments.strategies import (
     unpacked,
 )
 from tests.oddities.models import Leaflet
-from wagtail_async_hooks.arguments import Draft
+from wagtail_async_hooks.serialization.arguments import Draft
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from tests.arguments.strategies import examples
 from wagtail_async_hooks.exceptions import CannotSerialize
-from wagtail_async_hooks.serializer import SignedJSONSerializer, encode, resolve
+from wagtail_async_hooks.serialization.messages import SignedJSONSerializer, encode, resolve
 
 MODERN = django.VERSION >= (6, 0)
 """Whether Django writes e-mails by Python's modern API, and takes its parts."""

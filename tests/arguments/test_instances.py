@@ -30,7 +30,7 @@ from tests.arguments.strategies import (
     unpacked,
 )
 from tests.oddities.models import Colour, Place, Seat, Ticket, Vehicle
-from wagtail_async_hooks.arguments import CHUNK, ModelSequence
+from wagtail_async_hooks.serialization.arguments import CHUNK, ModelSequence
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)
 

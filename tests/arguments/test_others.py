@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from tests.arguments.strategies import carried, examples, texts
 from tests.oddities.models import Colour, Place
 from wagtail_async_hooks.exceptions import CannotSerialize, RemoteError
-from wagtail_async_hooks.serializer import encode, is_carried
+from wagtail_async_hooks.serialization.messages import encode, is_carried
 
 # Exceptions ---------------------------------------------------------------------------------
 

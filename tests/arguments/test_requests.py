@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from wagtail.models import Page, Site
 
 from tests.arguments.strategies import carried, examples, optional, packed, texts, time_zones
-from wagtail_async_hooks.arguments import CarriedRequest
+from wagtail_async_hooks.serialization.arguments import CarriedRequest
 
 SECRET = "s3cret"
 """It is in all that must not be carried."""

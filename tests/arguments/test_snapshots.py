@@ -47,8 +47,8 @@ from tests.oddities.models import (
     TowTruck,
     Verse,
 )
-from wagtail_async_hooks.arguments import Snapshot
 from wagtail_async_hooks.exceptions import CannotSerialize
+from wagtail_async_hooks.serialization.arguments import Snapshot
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)
 

@@ -19,10 +19,10 @@ from django.utils.cache import patch_vary_headers
 from wagtail.models import Page
 
 from tests.arguments.strategies import packed, unpacked
-from wagtail_async_hooks.arguments import CarriedRequest
-from wagtail_async_hooks.arguments.absent import ABSENT, Empty
-from wagtail_async_hooks.diagnosis import NOT_CARRIED
+from wagtail_async_hooks.checks.source import NOT_CARRIED
 from wagtail_async_hooks.exceptions import NotCarried
+from wagtail_async_hooks.serialization.absent import ABSENT, Empty
+from wagtail_async_hooks.serialization.arguments import CarriedRequest
 
 PROCESSORS = [
     "django.template.context_processors.csrf",

@@ -14,11 +14,13 @@ from wagtail.images import get_image_model
 from wagtail.models import Page, Site
 
 from tests.site.blog.models import Advert, BlogPage, HomePage, RelatedLink
-from wagtail_async_hooks import background, gates, hooks
-from wagtail_async_hooks.arguments import DeletedObjects, Snapshot, deleted
-from wagtail_async_hooks.bulk_actions import running  # noqa: F401  (its task is known from here on)
+from wagtail_async_hooks import background, hooks
+from wagtail_async_hooks.hooks import delete_snapshots
+from wagtail_async_hooks.integrations.bulk_actions import running  # noqa: F401  (its task is known from here on)
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.serialization import deleted
+from wagtail_async_hooks.serialization.arguments import DeletedObjects, Snapshot
+from wagtail_async_hooks.types import State
 
 from .conftest import Act
 
@@ -231,7 +233,7 @@ def test_cost__queries_do_not_grow_with_the_number_of_pages(home: HomePage, rf: 
         with CaptureQueriesContext(
             connection,
         ) as captured:
-            gates.keep(rf.post("/"), pages)
+            delete_snapshots.keep(rf.post("/"), pages)
         return len(captured)
 
     keys = [page.pk for page in posts(home, 8)]
@@ -264,9 +266,9 @@ def test_function__may_pass_them_on(home: HomePage, act: Act, where: str) -> Non
     run_all()
     passed = background.deserialize_task(background.serialize_task(pass_on.s(seen[0])))
 
-    from wagtail_async_hooks import serializer
+    from wagtail_async_hooks.serialization import messages
 
-    [objects] = serializer.resolve(passed.args)
+    [objects] = messages.resolve(passed.args)
     assert [each.text for each in objects] == ["Buy 0", "Buy 1", "Buy 2"]
 
 

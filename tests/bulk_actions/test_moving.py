@@ -10,8 +10,8 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.admin.views.pages.bulk_actions import PublishBulkAction, UnpublishBulkAction
 
 from tests.site.blog.models import Advert
-from wagtail_async_hooks.bulk_actions import BackgroundBulkActionMixin, moving
-from wagtail_async_hooks.bulk_actions.registry import find, registered
+from wagtail_async_hooks.integrations.bulk_actions import BackgroundBulkActionMixin, moving
+from wagtail_async_hooks.integrations.bulk_actions.registry import find, registered
 
 PUBLISH = "wagtailcore.page.publish"
 

@@ -12,10 +12,10 @@ from wagtail.models import Page
 from tests.bulk_actions.conftest import Act, make_pages
 from tests.site.blog.models import HomePage
 from wagtail_async_hooks import background, ledger
-from wagtail_async_hooks.bulk_actions import objects, running
-from wagtail_async_hooks.bulk_actions.calls import BulkCall
+from wagtail_async_hooks.integrations.bulk_actions import objects, running
+from wagtail_async_hooks.integrations.bulk_actions.calls import BulkCall
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import ItemState, State
+from wagtail_async_hooks.types import ItemState, State
 
 Work = Callable[[], BackgroundTask]
 

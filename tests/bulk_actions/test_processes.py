@@ -23,7 +23,7 @@ from tests.processes import Process, wait_until
 from tests.site.blog.models import HomePage
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, TaskItem
-from wagtail_async_hooks.records import ItemState, State
+from wagtail_async_hooks.types import ItemState, State
 
 PAGES = int(os.environ.get("TEST_BULK_PAGES", "100"))
 """How many pages are published; with 500 it takes a minute or more, most of it Wagtail's."""

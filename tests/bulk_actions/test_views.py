@@ -18,7 +18,7 @@ from wagtail.models import Page
 
 from tests.bulk_actions.conftest import THRESHOLD, Act, make_pages
 from tests.site.blog.models import Advert, HomePage
-from wagtail_async_hooks.bulk_actions import BackgroundBulkActionMixin
+from wagtail_async_hooks.integrations.bulk_actions import BackgroundBulkActionMixin
 from wagtail_async_hooks.models import BackgroundTask
 
 

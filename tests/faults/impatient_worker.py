@@ -14,10 +14,10 @@ from django.core.management import call_command
 def main() -> None:
     """Run the command."""
     django.setup()
-    from wagtail_async_hooks import worker
+    from wagtail_async_hooks.worker import process
 
-    worker.HEARTBEAT_INTERVAL = 0.2
-    worker.HEARTBEAT_TIMEOUT = 2.0
+    process.HEARTBEAT_INTERVAL = 0.2
+    process.HEARTBEAT_TIMEOUT = 2.0
     call_command("wagtail_worker", *sys.argv[1:])
 
 

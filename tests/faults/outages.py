@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError
 from tests.faults.harness import RESCUE_LIMIT, THREADS, Harness, Result, answer, rows
 from tests.faults.publishing import published_page
 from tests.processes import Process, wait_until
-from wagtail_async_hooks.outages import RECONNECT_INTERVAL
+from wagtail_async_hooks.utils.database.outages import RECONNECT_INTERVAL
 
 GONE = "The database does not answer"
 BACK = "The database answers again"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults import catalogue
 from tests.processes import REPOSITORY
-from wagtail_async_hooks import worker
+from wagtail_async_hooks.worker import process
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 
@@ -61,8 +61,8 @@ def test_catalogue__names_are_unique() -> None:
 def test_page__has_the_markers_and_the_numbers(soak: ModuleType) -> None:
     text = PAGE.read_text()
     assert text.index(soak.BEGIN) < text.index(soak.END)
-    assert f"every {worker.HEARTBEAT_INTERVAL:g} seconds, by the database's clock" in text
-    assert f"after {worker.HEARTBEAT_TIMEOUT:g} seconds of silence" in text
-    assert f"when {worker.MAX_DEATHS} workers have died" in text
-    assert worker.HEARTBEAT_INTERVAL * 2 + worker.HEARTBEAT_TIMEOUT <= 30
-    assert worker.IDLE_INTERVAL == worker.OUTAGE_INTERVAL == 1
+    assert f"every {process.HEARTBEAT_INTERVAL:g} seconds, by the database's clock" in text
+    assert f"after {process.HEARTBEAT_TIMEOUT:g} seconds of silence" in text
+    assert f"when {process.MAX_DEATHS} workers have died" in text
+    assert process.HEARTBEAT_INTERVAL * 2 + process.HEARTBEAT_TIMEOUT <= 30
+    assert process.IDLE_INTERVAL == process.OUTAGE_INTERVAL == 1

@@ -32,8 +32,8 @@ from wagtail.models import Page, Site
 
 from tests.work.tasks import leave_trace
 from wagtail_async_hooks import hooks
-from wagtail_async_hooks.arguments import BulkActionInfo, ModelSequence
-from wagtail_async_hooks.catalogue import BACKGROUND_SAFE
+from wagtail_async_hooks.hooks.catalogue import BACKGROUND_SAFE
+from wagtail_async_hooks.serialization.arguments import BulkActionInfo, ModelSequence
 
 RECORDS: Final = "FIDELITY_RECORDS"
 """The environment variable that names the file for records."""

@@ -25,9 +25,9 @@ from tests.fidelity.differences import DIFFERENCES, Difference, Found, compare
 from tests.fidelity.observing import BACKGROUND, SYNC
 from tests.fidelity.scenarios import SCENARIOS, Scenario
 from tests.processes import Process
-from wagtail_async_hooks.catalogue import BACKGROUND_SAFE
+from wagtail_async_hooks.hooks.catalogue import BACKGROUND_SAFE
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,12 @@ import pytest
 from wagtail.models import Page
 
 from tests.site.blog.models import Author, BlogPage, HomePage
-from wagtail_async_hooks import background, control, reporting, signals
-from wagtail_async_hooks.commands import run_command
+from wagtail_async_hooks import background, signals
+from wagtail_async_hooks.integrations.commands import run_command
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Progress
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.queue import progress as reporting
+from wagtail_async_hooks.types import Progress
 
 
 def make_pages(number: int) -> list[BlogPage]:

@@ -9,7 +9,7 @@ from django.db import connection, connections, transaction
 from wagtail.models import Page
 
 from tests.site.blog.models import Author, BlogPage
-from wagtail_async_hooks.indexing.reading import hold, keys_of, root_of
+from wagtail_async_hooks.integrations.indexing.reading import hold, keys_of, root_of
 
 
 def test_root_of() -> None:

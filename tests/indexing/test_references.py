@@ -11,8 +11,8 @@ from wagtail.models import Page, ReferenceIndex
 
 from tests.indexing.conftest import run, run_and_cancel
 from tests.site.blog.models import Author, BlogPage
-from wagtail_async_hooks.indexing import references
-from wagtail_async_hooks.records import Progress, State
+from wagtail_async_hooks.integrations.indexing import references
+from wagtail_async_hooks.types import Progress, State
 
 
 def index() -> set[tuple[Any, ...]]:

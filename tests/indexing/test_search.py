@@ -17,9 +17,9 @@ from tests.indexing.conftest import make_pages, run, run_and_cancel
 from tests.processes import Process, wait_until
 from tests.site.blog.models import Author, BlogPage
 from tests.tasks_backend.test_wagtails_own import search_index
-from wagtail_async_hooks.indexing import search
+from wagtail_async_hooks.integrations.indexing import search
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Progress, State
+from wagtail_async_hooks.types import Progress, State
 
 
 def objects() -> int:

@@ -11,9 +11,9 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 
 from tests.work import tasks
 from wagtail_async_hooks import background
-from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 NOTHING = "SELECT id FROM wagtail_async_hooks_backgroundtask WHERE id = %s"
 
@@ -48,7 +48,7 @@ def test_rows_of__values_come_back(committed_db: None, watched: bool) -> None:
     row = BackgroundTask.objects.get()
 
     with connection.execute_wrapper(passing_on) if watched else nullcontext():
-        found = driver.rows_of(
+        found = raw_sql.rows_of(
             connection,
             "SELECT id, task_id, priority, message, state, run_at "
             "FROM wagtail_async_hooks_backgroundtask WHERE id = %s AND name = %s",
@@ -64,7 +64,7 @@ def test_rows_of__values_come_back(committed_db: None, watched: bool) -> None:
 def test_rows_of__asks_the_driver_and_who_watches_sees_it(
     committed_db: None, cursors: list[int]
 ) -> None:
-    assert driver.rows_of(connection, NOTHING, [0]) == []
+    assert raw_sql.rows_of(connection, NOTHING, [0]) == []
     assert cursors == []
 
     seen: list[str] = []
@@ -74,14 +74,14 @@ def test_rows_of__asks_the_driver_and_who_watches_sees_it(
         return execute(statement, *args)
 
     with connection.execute_wrapper(watch):
-        assert driver.rows_of(connection, NOTHING, [0]) == []
+        assert raw_sql.rows_of(connection, NOTHING, [0]) == []
     assert seen == [NOTHING]
 
 
 def test_rows_of__belongs_to_a_transaction(committed_db: None) -> None:
     StoredValue.objects.create(storage="tests", key="kept", value=b"before")
     with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012  # both are the point
-        driver.rows_of(connection, "SELECT 1 WHERE 1 = %s", [1])
+        raw_sql.rows_of(connection, "SELECT 1 WHERE 1 = %s", [1])
         StoredValue.objects.update(value=b"after")
         raise RuntimeError
     assert bytes(StoredValue.objects.get().value) == b"before"
@@ -89,18 +89,18 @@ def test_rows_of__belongs_to_a_transaction(committed_db: None) -> None:
 
 def test_rows_of__raises_djangos_errors(committed_db: None) -> None:
     with pytest.raises((OperationalError, ProgrammingError)):
-        driver.rows_of(connection, "SELECT nothing_like_that WHERE 1 = %s", [1])
+        raw_sql.rows_of(connection, "SELECT nothing_like_that WHERE 1 = %s", [1])
     tasks.add(1, 2)
     pk = BackgroundTask.objects.get().pk
     if connection.vendor != "mysql":  # which has no RETURNING of an UPDATE
         with pytest.raises(IntegrityError):
-            driver.rows_of(
+            raw_sql.rows_of(
                 connection,
                 "UPDATE wagtail_async_hooks_backgroundtask SET name = NULL WHERE id = %s "
                 "RETURNING id",
                 [pk],
             )
-    assert driver.rows_of(connection, NOTHING, [pk]) == [(pk,)]
+    assert raw_sql.rows_of(connection, NOTHING, [pk]) == [(pk,)]
 
 
 @knows_the_driver

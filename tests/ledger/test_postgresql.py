@@ -15,10 +15,10 @@ from tests import crowds
 from tests.effort import effort
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger
-from wagtail_async_hooks.ledger import choosing, postgresql
+from wagtail_async_hooks.ledger import postgresql, selection
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, lock_of
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Claim, Outcome, State
+from wagtail_async_hooks.types import Claim, Outcome, State
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="a function of PostgreSQL's"
@@ -44,8 +44,8 @@ def query(more: str, suspects: str = "suspects") -> str:
     """Return what a claim asks on other databases, and more."""
     return (
         f"SELECT id FROM {TABLE} WHERE state = 'waiting' AND ({suspects} OR deaths = 0) "
-        f"AND {choosing._free(connection)}{more} "
-        f"ORDER BY {choosing._OF_ALL} LIMIT 1{lock_of(connection)}"
+        f"AND {selection._free(connection)}{more} "
+        f"ORDER BY {selection._OF_ALL} LIMIT 1{lock_of(connection)}"
     )
 
 

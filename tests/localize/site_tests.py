@@ -24,9 +24,9 @@ from wagtail_localize.tasks import background as their_queue
 from tests.processes import Process, wait_until
 from tests.site.blog.models import Advert, BlogPage, HomePage
 from wagtail_async_hooks import background
-from wagtail_async_hooks.localize import BackgroundJobBackend
+from wagtail_async_hooks.integrations.localize import BackgroundJobBackend
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 SETTINGS = "tests.localize.settings"
 

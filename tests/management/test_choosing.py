@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tests.management.conftest import Ask, run_all
 from tests.work import tasks
-from wagtail_async_hooks.management.choosing import duration
+from wagtail_async_hooks.management.filters import duration
 from wagtail_async_hooks.models import BackgroundTask
 
 

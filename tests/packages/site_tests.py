@@ -31,9 +31,9 @@ from tests.packages.settings import MOVED
 from tests.processes import Process, wait_until
 from tests.site.blog.models import Advert, BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import dispatch, registrations
+from wagtail_async_hooks.hooks import dispatch, registrations
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 SETTINGS = "tests.packages.settings"
 

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from wagtail.signals import page_published
 
 from wagtail_async_hooks import background, background_task, hooks, receiver
-from wagtail_async_hooks.catalogue import BACKGROUND_SAFE
+from wagtail_async_hooks.hooks.catalogue import BACKGROUND_SAFE
 
 SIGNALS: Final = (
     post_save,

@@ -14,11 +14,12 @@ from huey.storage import MemoryStorage
 
 from tests.processes import wait_until
 from tests.work import tasks
-from wagtail_async_hooks import background, serving
+from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.storage import bell
-from wagtail_async_hooks.storage.bell import BellStorage
+from wagtail_async_hooks.storage import notifier
+from wagtail_async_hooks.storage.notifier import BellStorage
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.worker import bounds
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -65,7 +66,7 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> Fragile:
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask a storage again at once after it did not answer."""
-    monkeypatch.setattr(bell, "OUTAGE_INTERVAL", 0)
+    monkeypatch.setattr(notifier, "OUTAGE_INTERVAL", 0)
 
 
 def run_all() -> int:
@@ -104,7 +105,7 @@ def test_ring__carries_the_key_and_nothing_else(fragile: Fragile) -> None:
 def test_ring__of_many_tasks_comes_with_the_commit_for_the_first_of_them(
     fragile: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "RINGS", 2)
+    monkeypatch.setattr(notifier, "RINGS", 2)
     calls = [tasks.add.s(1, 2), tasks.add.s(3, 4, priority=5), tasks.add.s(5, 6), tasks.add.s(7, 8)]
     with transaction.atomic():
         background.enqueue_many([*calls, tasks.add.s(1, 1, delay=60)])
@@ -217,8 +218,8 @@ def test_wait__forgets_what_rang_for_busy_threads(fragile: Fragile) -> None:
 def test_keep_bell_short__while_all_are_busy(
     fragile: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "MANY_RINGS", 2)
-    served = serving.Serving(background, [], [])
+    monkeypatch.setattr(bounds, "MANY_RINGS", 2)
+    served = bounds.Serving(background, [], [])
     for kept in (1, 2):
         tasks.add(1, 2)
         served.keep_bell_short(20)
@@ -239,7 +240,7 @@ def test_found__who_forgot_rings_rings_for_another_thread(fragile: Fragile) -> N
     waiter.found()
     waiter.found()
 
-    assert fragile.enqueued_items() == [bell.NEXT]
+    assert fragile.enqueued_items() == [notifier.NEXT]
 
 
 def test_found__who_was_rung_for_like_that_rings_on(fragile: Fragile) -> None:
@@ -253,11 +254,11 @@ def test_found__who_was_rung_for_like_that_rings_on(fragile: Fragile) -> None:
     for thread in threads:
         thread.start()
     wait_until(lambda: fragile.asked > 10, "all of them listen")
-    fragile.enqueue(bell.NEXT)
+    fragile.enqueue(notifier.NEXT)
     for thread in threads:
         thread.join(LONG)
         assert not thread.is_alive()
-    assert fragile.enqueued_items() == [bell.NEXT]
+    assert fragile.enqueued_items() == [notifier.NEXT]
 
 
 def test_wait__of_a_storage_that_is_away_ends_after_its_timeout(fragile: Fragile) -> None:

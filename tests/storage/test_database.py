@@ -15,9 +15,9 @@ from huey.api import Huey
 from tests import huey_tests
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.queue import TaskQueue
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue.task_queue import TaskQueue
 from wagtail_async_hooks.storage.database import DatabaseStorage
+from wagtail_async_hooks.types import State
 
 BaseTestCase = huey_tests.load("base").BaseTestCase
 StorageTests = huey_tests.load("test_storage").StorageTests

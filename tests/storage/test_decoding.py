@@ -9,7 +9,7 @@ import pytest
 
 from wagtail_async_hooks.conf import Settings
 from wagtail_async_hooks.exceptions import ConfigurationError
-from wagtail_async_hooks.storage.resolving import make_bell, resolve
+from wagtail_async_hooks.storage.factory import make_bell, resolve
 
 
 @pytest.mark.parametrize("given", ["url", "option"])

@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from wagtail_async_hooks.storage.files import leave_replaced
-from wagtail_async_hooks.storage.looks import look_at
+from wagtail_async_hooks.storage.watchers import look_at
 
 ALIAS: Final = "a_replaced_file"
 

@@ -17,7 +17,7 @@ from django.db import connection, connections
 
 from tests.work import tasks
 from wagtail_async_hooks import background
-from wagtail_async_hooks.storage import looks
+from wagtail_async_hooks.storage import watchers
 
 if sys.platform == "linux":
     import inotify_simple
@@ -56,15 +56,15 @@ def opened(tmp_path: Path, django_db_blocker: Any) -> Iterator[Opened]:
 
 
 @pytest.fixture
-def look(opened: Opened) -> Iterator[looks.Look]:
+def look(opened: Opened) -> Iterator[watchers.Look]:
     """A look that has nothing more to tell."""
-    found = looks.look_at(ALIAS)
+    found = watchers.look_at(ALIAS)
     assert found()  # what came before was not heard
     with closing(found):
         yield found
 
 
-def statements(look: looks.Look, times: int) -> list[str]:
+def statements(look: watchers.Look, times: int) -> list[str]:
     """Return what some looks ask the database, none of which finds anything."""
     asked: list[str] = []
     connections[ALIAS].connection.set_trace_callback(asked.append)
@@ -87,24 +87,26 @@ def write_much(other: sqlite3.Connection) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 class TestSQLiteOnLinux:
-    def test_a_commit_is_told(self, look: looks.Look, opened: Opened) -> None:
-        assert isinstance(look, looks.InotifyLook)
+    def test_a_commit_is_told(self, look: watchers.Look, opened: Opened) -> None:
+        assert isinstance(look, watchers.InotifyLook)
         for _ in range(3):
             write(opened())
             assert look()
             assert not look()
 
-    def test_a_commit_is_told_while_the_look_waits(self, look: looks.Look, opened: Opened) -> None:
-        timer = threading.Timer(looks.LISTEN_INTERVAL / 5, write, [opened()])
+    def test_a_commit_is_told_while_the_look_waits(
+        self, look: watchers.Look, opened: Opened
+    ) -> None:
+        timer = threading.Timer(watchers.LISTEN_INTERVAL / 5, write, [opened()])
         timer.start()
         assert look()
         timer.join()
 
-    def test_an_idle_look_asks_once(self, look: looks.Look) -> None:
+    def test_an_idle_look_asks_once(self, look: watchers.Look) -> None:
         assert statements(look, times=3) == ["PRAGMA data_version"] * 3
 
     def test_what_is_written_is_told_when_it_is_committed(
-        self, look: looks.Look, opened: Opened
+        self, look: watchers.Look, opened: Opened
     ) -> None:
         other = opened()
         write_much(other)
@@ -113,7 +115,7 @@ class TestSQLiteOnLinux:
         other.execute("COMMIT")
         assert look()
 
-    def test_what_is_rolled_back_is_not_told(self, look: looks.Look, opened: Opened) -> None:
+    def test_what_is_rolled_back_is_not_told(self, look: watchers.Look, opened: Opened) -> None:
         other = opened()
         write_much(other)
         other.execute("ROLLBACK")
@@ -125,7 +127,7 @@ class TestSQLiteOnLinux:
     def test_each_way_to_write_is_told(self, opened: Opened, mode: str) -> None:
         other = opened()
         assert other.execute(f"PRAGMA journal_mode = {mode}").fetchone() == (mode.lower(),)
-        with closing(looks.look_at(ALIAS)) as look:
+        with closing(watchers.look_at(ALIAS)) as look:
             assert look()
             for _ in range(3):
                 write(other)
@@ -135,7 +137,7 @@ class TestSQLiteOnLinux:
     def test_another_way_to_write_is_learned(self, opened: Opened) -> None:
         other = opened()
         other.execute("PRAGMA journal_mode = DELETE")
-        with closing(looks.look_at(ALIAS)) as look:
+        with closing(watchers.look_at(ALIAS)) as look:
             assert look()
             other.execute("PRAGMA journal_mode = WAL")
             for _ in range(3):
@@ -145,7 +147,7 @@ class TestSQLiteOnLinux:
 
     def test_a_kernel_that_does_not_tell_is_not_relied_on(
         self,
-        look: looks.Look,
+        look: watchers.Look,
         opened: Opened,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
@@ -157,25 +159,25 @@ class TestSQLiteOnLinux:
         for _ in range(3):
             write(other)
             assert look()
-        assert len(statements(look, times=1)) == looks.SQLITE_LOOKS
+        assert len(statements(look, times=1)) == watchers.SQLITE_LOOKS
         [told] = [record.getMessage() for record in caplog.records]
         assert told.startswith("The kernel does not tell when ")
         assert told.endswith(" is written to, looking at it instead: something has changed")
 
     def test_a_commit_that_takes_long_is_no_sign_of_that(
-        self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, look: watchers.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As on a slow disk: it was told of, and cannot be read before the look has given up."""
         told = iter([["something"]])
         monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: next(told, []))
-        monkeypatch.setattr(looks, "COMMIT_TIMEOUT", 0.0)
+        monkeypatch.setattr(watchers, "COMMIT_TIMEOUT", 0.0)
         assert not look()
         write(opened())
         assert look()
         assert len(statements(look, times=1)) == 1
 
     def test_what_was_written_before_the_file_was_watched_is_no_sign_of_that(
-        self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, look: watchers.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It may have been committed right after that."""
         monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: [])
@@ -184,7 +186,7 @@ class TestSQLiteOnLinux:
         assert len(statements(look, times=1)) == 1
 
     def test_two_commits_of_which_was_told_at_once_are_no_sign_of_that(
-        self, look: looks.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, look: watchers.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When it was told of the second one, only the first one could be read."""
         told = iter([["both"]])
@@ -207,7 +209,7 @@ class TestSQLiteOnLinux:
 
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(inotify_simple.INotify, "__init__", none_left)
-        assert type(looks.look_at(ALIAS)) is looks.SQLiteLook
+        assert type(watchers.look_at(ALIAS)) is watchers.SQLiteLook
         assert "Too many open files" in caplog.text
 
     def test_without_another_watch_it_is_looked_at(
@@ -218,20 +220,20 @@ class TestSQLiteOnLinux:
 
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(inotify_simple.INotify, "add_watch", none_left)
-        with closing(looks.look_at(ALIAS)) as look:
+        with closing(watchers.look_at(ALIAS)) as look:
             assert look()
             look()
             write(opened())
             assert look()
-            assert len(statements(look, times=1)) == looks.SQLITE_LOOKS
+            assert len(statements(look, times=1)) == watchers.SQLITE_LOOKS
         assert caplog.text.count("No space left on device") == 1
 
     def test_without_the_library_it_is_looked_at(
         self, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "inotify_simple", None)
-        look = looks.look_at(ALIAS)
-        assert type(look) is looks.SQLiteLook
+        look = watchers.look_at(ALIAS)
+        assert type(look) is watchers.SQLiteLook
         look()
         write(opened())
         assert look()
@@ -240,11 +242,11 @@ class TestSQLiteOnLinux:
         self, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(connections[ALIAS].settings_dict, "NAME", ":memory:")
-        assert type(looks.look_at(ALIAS)) is looks.SQLiteLook
+        assert type(watchers.look_at(ALIAS)) is watchers.SQLiteLook
 
     def test_close_lets_go_of_the_kernel(self, opened: Opened) -> None:
-        look = looks.look_at(ALIAS)
-        assert isinstance(look, looks.InotifyLook)
+        look = watchers.look_at(ALIAS)
+        assert isinstance(look, watchers.InotifyLook)
         look.close()
         assert look._kernel.closed
 
@@ -252,13 +254,13 @@ class TestSQLiteOnLinux:
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own way")
 class TestPostgres:
     def test_listens(self, committed_db: None) -> None:
-        assert isinstance(looks.look_at("default"), looks.PostgresLook)
+        assert isinstance(watchers.look_at("default"), watchers.PostgresLook)
 
     def test_a_pooled_connection_is_polled(
         self, committed_db: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
-        assert isinstance(looks.look_at("default"), looks.PollingLook)
+        assert isinstance(watchers.look_at("default"), watchers.PollingLook)
 
     def test_notifications_that_do_not_arrive_lead_to_polling(
         self, committed_db: None, monkeypatch: pytest.MonkeyPatch
@@ -267,20 +269,20 @@ class TestPostgres:
 
         def unlisten(look: Any) -> bool:
             with connection.cursor() as cursor:
-                cursor.execute(f"UNLISTEN {looks.CHANNEL}")
+                cursor.execute(f"UNLISTEN {watchers.CHANNEL}")
             return False
 
-        monkeypatch.setattr(looks.PostgresLook, "__call__", unlisten)
-        monkeypatch.setattr(looks, "PROBE_TIMEOUT", 0.1)
-        assert isinstance(looks.look_at("default"), looks.PollingLook)
+        monkeypatch.setattr(watchers.PostgresLook, "__call__", unlisten)
+        monkeypatch.setattr(watchers, "PROBE_TIMEOUT", 0.1)
+        assert isinstance(watchers.look_at("default"), watchers.PollingLook)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL notifies")
 def test_notify__comes_once_for_many_tasks(committed_db: None) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {looks.CHANNEL}")
+        cursor.execute(f"LISTEN {watchers.CHANNEL}")
         background.enqueue_many(tasks.add.s(n, n) for n in range(500))
-        cursor.execute(f"NOTIFY {looks.CHANNEL}, 'the end'")
+        cursor.execute(f"NOTIFY {watchers.CHANNEL}, 'the end'")
     assert connection.connection is not None
     heard = []
     for told in connection.connection.notifies(timeout=LONG):

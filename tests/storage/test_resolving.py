@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from tests.processes import wait_until
 from wagtail_async_hooks.conf import Settings, parse
 from wagtail_async_hooks.exceptions import ConfigurationError
-from wagtail_async_hooks.storage.bell import BellStorage
 from wagtail_async_hooks.storage.database import DatabaseStorage
-from wagtail_async_hooks.storage.resolving import find_class, make_bell, resolve
+from wagtail_async_hooks.storage.factory import find_class, make_bell, resolve
+from wagtail_async_hooks.storage.notifier import BellStorage
 
 NOBODY = "redis://127.0.0.1:1/0"
 """A port on which nothing listens."""

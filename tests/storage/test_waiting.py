@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 from tests.processes import wait_until
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.storage.waiting import DatabaseWaiter
+from wagtail_async_hooks.storage.waiter import DatabaseWaiter
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wagtail_async_hooks.tasks_backend.apis import APIS, Api
+from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api
 
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
 MODULES = {

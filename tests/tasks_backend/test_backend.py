@@ -17,12 +17,13 @@ from django.utils import timezone
 
 from tests.processes import Process, wait_until
 from tests.tasks_backend.conftest import BACKEND
-from wagtail_async_hooks import background, control, ledger, signals
+from wagtail_async_hooks import background, ledger, signals
+from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
+from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api
 from wagtail_async_hooks.models import BackgroundTask, Worker
-from wagtail_async_hooks.queue import UNKNOWN_TASK_DELAYS
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.tasks_backend import WagtailTasksBackend
-from wagtail_async_hooks.tasks_backend.apis import APIS, Api
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.types import State
 
 
 def run_all() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 import tests.work
 from wagtail_async_hooks.exceptions import UnknownTask
-from wagtail_async_hooks.tasks_backend.apis import APIS
-from wagtail_async_hooks.tasks_backend.lookup import find
+from wagtail_async_hooks.integrations.tasks_backend.apis import APIS
+from wagtail_async_hooks.integrations.tasks_backend.lookup import find
 
 MODULE = "tests.work.imported_late"
 

@@ -23,9 +23,9 @@ from tests.site.blog.models import Author, BlogPage, HomePage, RelatedLink
 from tests.site.editing import form_data
 from tests.tasks_backend.conftest import BACKEND
 from wagtail_async_hooks import background
+from wagtail_async_hooks.integrations.tasks_backend import wagtails_own
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.tasks_backend import wagtails_own
+from wagtail_async_hooks.types import State
 
 INDEX = "modelsearch.tasks.insert_or_update_object_task"
 REFERENCES = "wagtail.tasks.update_reference_index_task"

@@ -15,8 +15,8 @@ from tests.work import tasks
 from wagtail_async_hooks import background, background_task
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
 from wagtail_async_hooks.testing import BackgroundTaskFailed, run_background_tasks, running
+from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from wagtail_async_hooks import (
 )
 
 if TYPE_CHECKING:
-    from wagtail_async_hooks.task_types import BackgroundTask, CoroutineTask, Result
+    from wagtail_async_hooks.queue.task_types import BackgroundTask, CoroutineTask, Result
 
 
 class Page:

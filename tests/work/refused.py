@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wagtail_async_hooks import background, current, progress
+from wagtail_async_hooks import background, current_task, progress
 from wagtail_async_hooks.exceptions import BackgroundError
 
 
@@ -36,7 +36,7 @@ def give(size: int) -> str:
 @background.task()
 def tell(texts: list[str]) -> None:
     """Have something to tell the editor."""
-    running = current.running()
+    running = current_task.running()
     assert running is not None
     running.messages += [{"level": 20, "text": t, "tags": "", "safe": False} for t in texts]
 

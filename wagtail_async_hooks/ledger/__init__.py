@@ -9,7 +9,6 @@ for dead cannot overwrite what its successor did.
 from wagtail_async_hooks.ledger.attempts import attempts
 from wagtail_async_hooks.ledger.base import BATCH, clock, database, info
 from wagtail_async_hooks.ledger.claiming import step, waits
-from wagtail_async_hooks.ledger.history import prune, prune_workers
 from wagtail_async_hooks.ledger.items import (
     is_done,
     item_key,
@@ -23,6 +22,7 @@ from wagtail_async_hooks.ledger.locks import brief
 from wagtail_async_hooks.ledger.notices import take_messages
 from wagtail_async_hooks.ledger.pauses import add_pause, pauses, remove_pause
 from wagtail_async_hooks.ledger.progress import goes_on, is_held, report
+from wagtail_async_hooks.ledger.retention import prune, prune_workers
 from wagtail_async_hooks.ledger.tasks import (
     LARGE,
     RETRIABLE,

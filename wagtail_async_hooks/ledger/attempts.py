@@ -8,11 +8,11 @@ from typing import Final, Protocol
 from django.db import connections
 from django.db.models import QuerySet
 
-from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.instants import NOW, adapted, placed
 from wagtail_async_hooks.ledger.base import TABLE, database
 from wagtail_async_hooks.models import TaskAttempt
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database.instants import NOW, adapted, placed
+from wagtail_async_hooks.utils.database.values import fitted
 
 ATTEMPTS: Final = TaskAttempt._meta.db_table
 

@@ -8,13 +8,13 @@ from typing import Final
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from wagtail_async_hooks import instants
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import TaskInfo
+from wagtail_async_hooks.types import TaskInfo
+from wagtail_async_hooks.utils.database import instants
 
 TABLE: Final = BackgroundTask._meta.db_table
 INFO: Final = "id, task_id, name, hook, function, queue, priority, attempt"
-"""The columns of a :class:`~wagtail_async_hooks.records.TaskInfo`, in their order."""
+"""The columns of a :class:`~wagtail_async_hooks.types.TaskInfo`, in their order."""
 
 CLAIMED: Final = (
     f"{INFO}, deaths, message, coalesce_key, exclusive_key, cancel_requested, snoozes, "

@@ -15,18 +15,18 @@ from typing import Any, Final
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.instants import NOW, FromNow, adapted, placed
-from wagtail_async_hooks.ledger import driver, postgresql
+from wagtail_async_hooks.ledger import postgresql, raw_sql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
-from wagtail_async_hooks.ledger.choosing import Choice, Sql, choices, slot_of
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.outcomes import errors_of, lighten
 from wagtail_async_hooks.ledger.progress import progress_columns
+from wagtail_async_hooks.ledger.selection import Choice, Sql, choices, slot_of
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
-from wagtail_async_hooks.records import EVERYTHING, Bounds, Claim, Outcome, State
+from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
+from wagtail_async_hooks.utils.database.instants import NOW, FromNow, adapted, placed
+from wagtail_async_hooks.utils.database.values import fitted
 
 _COLLISIONS: Final = 20
 """How often a claim is tried again that took a task whose exclusive key, or whose slot in its
@@ -149,7 +149,7 @@ def _finish_and_claim(
     state = columns.pop("state")
     said, values = _said(connection, columns)
     _, now = NOW.sql(connection)
-    changed = driver.rows_of(
+    changed = raw_sql.rows_of(
         connection,
         _for_both(connection.alias, suspects, tuple(said.items())),
         [state, worker, *now, *values, ended.pk, ended.pk, ended.attempt, ended.task_id, *now],
@@ -311,7 +311,7 @@ def _update_returning(
     if choice.order:
         chosen = f"id = (SELECT id {choice.source(connection)}{lock_of(connection)})"
     now, said = NOW.sql(connection)
-    rows = driver.rows_of(
+    rows = raw_sql.rows_of(
         connection,
         f"{_BEGIN}, started_at = {now}, slot = {slot.text} WHERE {chosen} "
         f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}, {_EXPIRED} {now}",

@@ -14,12 +14,12 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Min, QuerySet
 
-from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, INFO, TABLE, info, lock_of
 from wagtail_async_hooks.ledger.locks import brief
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Claim, State, TaskInfo
-from wagtail_async_hooks.texts import one_line
+from wagtail_async_hooks.types import Claim, State, TaskInfo
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.utils.text import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any
 from django.db import connections
 from django.db.models import QuerySet
 
-from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import BATCH, database
 from wagtail_async_hooks.models import TaskItem
-from wagtail_async_hooks.records import ItemState
+from wagtail_async_hooks.types import ItemState
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.utils.database.values import fitted
 
 
 def items(task: int) -> QuerySet[TaskItem]:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from wagtail_async_hooks.fitting import SMALL, limit_of, size_of
-from wagtail_async_hooks.records import Outcome, State
-from wagtail_async_hooks.texts import one_line
+from wagtail_async_hooks.types import Outcome, State
+from wagtail_async_hooks.utils.database.values import SMALL, limit_of, size_of
+from wagtail_async_hooks.utils.text import one_line
 
 logger = logging.getLogger(__name__)
 

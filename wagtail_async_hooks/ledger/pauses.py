@@ -6,10 +6,10 @@ from typing import Any
 
 from django.db import connections
 
-from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.base import database
 from wagtail_async_hooks.models import Pause
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.utils.database.values import fitted
 
 
 def pauses() -> list[Pause]:

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.ledger import driver
+from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.ledger.outcomes import errors_of
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Claim, Outcome
+from wagtail_async_hooks.types import Claim, Outcome
+from wagtail_async_hooks.utils.database.values import fitted
 
 FUNCTION: Final = "wagtail_async_hooks_step"
 
@@ -34,12 +34,12 @@ def step(
 
     :param outcome: with a final state, and nothing to record but what the function takes.
     :returns: whether the outcome counted; of the claimed row what elsewhere is read of it; and
-        :attr:`~wagtail_async_hooks.records.Claim.looked_at`.
+        :attr:`~wagtail_async_hooks.types.Claim.looked_at`.
     """
     last = _last(outcome)
     parameters = [*_ended(outcome, connection), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
-    [(kept, *row, revocations, expired, seconds)] = driver.rows_of(connection, _CALL, parameters)
+    [(kept, *row, revocations, expired, seconds)] = raw_sql.rows_of(connection, _CALL, parameters)
     looked_at = last.looked_at if last else time.monotonic() if seconds > LONG else 0.0
     return kept, None if row[0] is None else (*row, None, revocations, expired), looked_at
 

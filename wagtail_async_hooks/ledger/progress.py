@@ -7,10 +7,10 @@ from typing import Any
 from django.db import connections
 from django.db.models import QuerySet
 
-from wagtail_async_hooks.fitting import fitted
 from wagtail_async_hooks.ledger.base import database
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Claim, Progress, State
+from wagtail_async_hooks.types import Claim, Progress, State
+from wagtail_async_hooks.utils.database.values import fitted
 
 
 def report(claim: Claim, progress: Progress) -> bool:

@@ -25,23 +25,23 @@ from django.db.models import (
 )
 from django.db.models.signals import post_save
 
-from wagtail_async_hooks import clock
-from wagtail_async_hooks.fitting import SMALL, fitted, limit_of
-from wagtail_async_hooks.instants import (
+from wagtail_async_hooks.ledger import insertion
+from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
+from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
+from wagtail_async_hooks.ledger.locks import brief, free
+from wagtail_async_hooks.ledger.selection import next_of_key, next_of_queue
+from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
+from wagtail_async_hooks.types import State, TaskInfo
+from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.utils.database.instants import (
     DatabaseNow,
     FromNow,
     InstantField,
     StateAt,
     in_python,
 )
-from wagtail_async_hooks.ledger import inserting
-from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
-from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
-from wagtail_async_hooks.ledger.choosing import next_of_key, next_of_queue
-from wagtail_async_hooks.ledger.locks import brief, free
-from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
-from wagtail_async_hooks.records import State, TaskInfo
-from wagtail_async_hooks.transactions import guarded
+from wagtail_async_hooks.utils.database.transactions import guarded
+from wagtail_async_hooks.utils.database.values import SMALL, fitted, limit_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def insert(row: Mapping[str, Any]) -> int:
     connection = connections[alias]
     _check_size(row, connection)
     statement, values = _statement(row, connection)
-    pk = inserting.insert(connection, statement, values)
+    pk = insertion.insert(connection, statement, values)
     if post_save.has_listeners(BackgroundTask):
         _tell(row, pk, alias)
     return pk
@@ -236,7 +236,7 @@ def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     for row in rows:
         _check_size(row, connection)
     fitting = [BackgroundTask(**fitted(BackgroundTask, row, connection)) for row in rows]
-    with inserting.without_long_waits(connection):
+    with insertion.without_long_waits(connection):
         for batch in _batches(fitting, _batch_size(fitting, connection)):
             tasks.bulk_create(batch)
             if connection.features.can_return_rows_from_bulk_insert:
@@ -407,7 +407,7 @@ def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
     tasks = BackgroundTask.objects.using(alias).filter(
         name=name, coalesce_key=coalesce_key, state=State.SCHEDULED
     )
-    with inserting.without_long_waits(connections[alias]):  # an editor waits
+    with insertion.without_long_waits(connections[alias]):  # an editor waits
         return tasks.update(**_cancelled(reason))
 
 
@@ -423,7 +423,7 @@ def under_way(names: Collection[str]) -> set[tuple[str, str]]:
 def forget_user(key: Any) -> int:
     """Drop the link to a user who was deleted from all tasks; return from how many."""
     alias = database()
-    with inserting.without_long_waits(connections[alias]):  # somebody waits who deletes the user
+    with insertion.without_long_waits(connections[alias]):  # somebody waits who deletes the user
         Pause.objects.using(alias).filter(user=key).update(user=None)
         Notice.objects.using(alias).filter(user=key).delete()
         return BackgroundTask.objects.using(alias).filter(user=key).update(user=None)

@@ -13,14 +13,14 @@ from typing import Any, Final
 from django.db import IntegrityError, OperationalError, connections
 from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
 
-from wagtail_async_hooks.database_errors import is_contention
-from wagtail_async_hooks.fitting import fitted
-from wagtail_async_hooks.instants import DatabaseNow
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, database, info
 from wagtail_async_hooks.ledger.locks import brief, free
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, Worker
-from wagtail_async_hooks.records import Claim, State, TaskInfo
+from wagtail_async_hooks.types import Claim, State, TaskInfo
+from wagtail_async_hooks.utils.database.errors import is_contention
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.utils.database.values import fitted
 
 
 class Beat(enum.Enum):

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import migrations, models
 
-from wagtail_async_hooks.instants import InstantField
+from wagtail_async_hooks.utils.database.instants import InstantField
 
 _before: Any = import_module("wagtail_async_hooks.migrations.0014_step_on_postgresql")
 

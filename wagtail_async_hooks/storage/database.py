@@ -1,9 +1,9 @@
 """A Huey storage on Django's ORM: the queue and the schedule are the ledger's rows.
 
 It is a complete storage in its own right, also for messages that are not ours. What
-:class:`~wagtail_async_hooks.queue.TaskQueue` enqueues is an :class:`Envelope`, which carries the
-row to record beside the message. ``name`` keeps the values and counters of several storages
-in one database apart.
+:class:`~wagtail_async_hooks.queue.task_queue.TaskQueue` enqueues is an :class:`Envelope`, which
+carries the row to record beside the message. ``name`` keeps the values and counters of several
+storages in one database apart.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
 from wagtail_async_hooks import signals
-from wagtail_async_hooks.instants import NOW, FromNow
-from wagtail_async_hooks.options import DEFAULT_QUEUE
-from wagtail_async_hooks.records import State, TaskInfo
-from wagtail_async_hooks.storage.waiting import DatabaseWaiter, Waiter
-from wagtail_async_hooks.texts import cut_key, storable
+from wagtail_async_hooks.conf.options import DEFAULT_QUEUE
+from wagtail_async_hooks.storage.waiter import DatabaseWaiter, Waiter
+from wagtail_async_hooks.types import State, TaskInfo
+from wagtail_async_hooks.utils.database.instants import NOW, FromNow
+from wagtail_async_hooks.utils.text import cut_key, storable
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue

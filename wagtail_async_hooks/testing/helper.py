@@ -12,11 +12,12 @@ from typing import Any
 from django.db.models import Max
 from huey.api import TaskWrapper
 
-from wagtail_async_hooks import catalogue, dispatch, instants
-from wagtail_async_hooks.queue import background
+from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing import running
 from wagtail_async_hooks.testing.recorded import OPTIONS, RecordedTask, bound
 from wagtail_async_hooks.testing.running import LIMIT
+from wagtail_async_hooks.utils.database import instants
 
 
 class BackgroundTasks:

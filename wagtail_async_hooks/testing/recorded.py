@@ -11,11 +11,13 @@ from typing import Any, Final
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from wagtail_async_hooks import catalogue, functions, serializer, signatures
 from wagtail_async_hooks.exceptions import MessageRefused, TargetGone
+from wagtail_async_hooks.hooks import catalogue
+from wagtail_async_hooks.integrations.tasks_backend.results import call_of
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.queue import background
-from wagtail_async_hooks.tasks_backend.results import call_of
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.utils import functions, signatures
 
 OPTIONS: Final = ("function", "priority", "queue", "user", "coalesce_key", "exclusive_key")
 """What can be asked of a task beside its arguments."""
@@ -29,7 +31,7 @@ class RecordedTask:
     :param function: dotted path of its function.
     :param name: of the task.
     :param hook: name of the hook or signal; blank for a task that was called.
-    :param state: one of :class:`~wagtail_async_hooks.records.State`.
+    :param state: one of :class:`~wagtail_async_hooks.types.State`.
     :param user: primary key of who triggered it.
     :param run_at: when it is due, if it was to wait.
     :param attempt: how often it was begun.
@@ -172,7 +174,7 @@ def _told(request: HttpRequest) -> tuple[Any, ...]:
 def _resolved(value: Any) -> Any:
     """Return an argument with the objects that it refers to, or with what stands for those."""
     try:
-        return serializer.resolve(value)
+        return messages.resolve(value)
     except TargetGone as error:
         return Gone(str(error))
 

@@ -15,13 +15,14 @@ from django.test.utils import override_settings
 from huey.api import Task
 from huey.signals import SIGNAL_ERROR
 
-from wagtail_async_hooks import conf, retrying, signals
-from wagtail_async_hooks.catching import original
+from wagtail_async_hooks import conf, signals
 from wagtail_async_hooks.exceptions import BackgroundError, ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.queue import background
-from wagtail_async_hooks.records import State, TaskInfo
+from wagtail_async_hooks.queue import retries
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing.recorded import RecordedTask
+from wagtail_async_hooks.types import State, TaskInfo
+from wagtail_async_hooks.utils.catching import original
 
 LIMIT: Final = 1000
 """How many attempts one call makes by default, before it takes them for an endless chain."""
@@ -60,7 +61,7 @@ def run_background_tasks(
             "BackgroundTasks():”, which let them be recorded."
         )
     attempts = 0
-    with in_the_database(), retrying.without_least_delay():
+    with in_the_database(), retries.without_least_delay():
         with _noted() as noted:
             for task in islice(_waiting(scheduled), limit):
                 attempts += 1

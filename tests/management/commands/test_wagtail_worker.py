@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from tests.processes import Process
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 DEAD_REDIS = '{"url": "redis://127.0.0.1:1/0"}'
 

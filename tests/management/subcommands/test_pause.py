@@ -8,7 +8,7 @@ import pytest
 
 from tests.management.conftest import Ask
 from tests.work import tasks
-from wagtail_async_hooks import pausing
+from wagtail_async_hooks.queue import pausing
 
 
 def test_pause__a_queue(settings: Any, ask: Ask, ask_json: Ask) -> None:

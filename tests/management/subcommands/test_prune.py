@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.management.conftest import Ask
 from tests.test_pruning import left, make
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.types import State
 
 
 def test_prune__by_the_settings(ask: Ask) -> None:

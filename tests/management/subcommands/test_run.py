@@ -13,9 +13,10 @@ from django.core.management import CommandError, call_command
 from tests.management.conftest import Ask, run_all
 from tests.processes import Process
 from tests.work import tasks
-from wagtail_async_hooks import background, control
+from wagtail_async_hooks import background
 from wagtail_async_hooks.management.subcommands import run
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.queue import control
 
 CHECK = ("check", "--tag=staticfiles")
 """A command that looks into no database."""

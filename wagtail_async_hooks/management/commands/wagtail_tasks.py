@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from wagtail_async_hooks import discovery, takeover
+from wagtail_async_hooks.hooks import discovery, takeover
 from wagtail_async_hooks.management import subcommands
-from wagtail_async_hooks.management.ready import require_settings, require_tables
-from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.preconditions import require_settings, require_tables
 
 
 class Command(BaseCommand):

@@ -14,13 +14,16 @@ from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from wagtail_async_hooks import conf, discovery, dispatch, migrated, pools, takeover
+from wagtail_async_hooks import conf
+from wagtail_async_hooks.conf.options import queue_name
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
-from wagtail_async_hooks.management.ready import require_tables
-from wagtail_async_hooks.options import queue_name
-from wagtail_async_hooks.queue import background
-from wagtail_async_hooks.supervisor import GAVE_UP, Supervisor
-from wagtail_async_hooks.texts import one_line, visible
+from wagtail_async_hooks.hooks import discovery, dispatch, takeover
+from wagtail_async_hooks.ledger import migrated
+from wagtail_async_hooks.management.preconditions import require_tables
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.utils.database import pools
+from wagtail_async_hooks.utils.text import one_line, visible
+from wagtail_async_hooks.worker.supervisor import GAVE_UP, Supervisor
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -184,12 +187,12 @@ class Command(BaseCommand):
         )
 
     def _introduce_queues(self, queues: Sequence[str], exclude: Sequence[str]) -> None:
-        from wagtail_async_hooks.serving import told_of
+        from wagtail_async_hooks.worker.bounds import told_of
 
         logger.info("Queues: %s.", told_of(queues, exclude) or "all")
 
     def _introduce_schedule(self, *, looks: bool) -> None:
-        from wagtail_async_hooks import schedule
+        from wagtail_async_hooks.worker import schedule
 
         names = sorted(schedule.known())
         if not looks:
@@ -209,7 +212,7 @@ def _require_connections(threads: int) -> None:
 def _work(**options: Any) -> int:
     """Run one worker process; return its exit code."""
     # Not above: it needs the app's tables, and what is wrong with them is told first.
-    from wagtail_async_hooks.worker import WorkerProcess
+    from wagtail_async_hooks.worker.process import WorkerProcess
 
     worker = WorkerProcess(background, **options)
     worker.run()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from wagtail_async_hooks import control
-from wagtail_async_hooks.management.bulk import BulkSubcommand
+from wagtail_async_hooks.management.base_bulk import BulkSubcommand
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.queue import control
+from wagtail_async_hooks.types import State
 
 
 class Subcommand(BulkSubcommand):

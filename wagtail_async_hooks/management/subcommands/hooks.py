@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from wagtail_async_hooks import listing
-from wagtail_async_hooks.listing import Listed
-from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.monitoring import registered
+from wagtail_async_hooks.monitoring.registered import Listed
 
 
 class Subcommand(BaseSubcommand):
@@ -18,7 +18,7 @@ class Subcommand(BaseSubcommand):
     needs_ledger: ClassVar[bool] = False
 
     def handle(self, options: dict[str, Any]) -> None:
-        found = listing.listed()
+        found = registered.listed()
         self.answer([asdict(each) for each in found], self._lines(found))
 
     def _lines(self, found: Iterable[Listed]) -> Iterator[str]:
@@ -30,7 +30,7 @@ class Subcommand(BaseSubcommand):
                 yield f"  moved by {each.moved}"
             if each.synchronous:
                 yield f"  in the request: {each.synchronous}"
-            said = [option for option in each.options if option.source != listing.DEFAULT]
+            said = [option for option in each.options if option.source != registered.DEFAULT]
             for option in said:
                 yield f"    {option.name:13} {option.value!s:23} {option.source}"
             others = [f"{o.name} {_short(o.value)}" for o in each.options if o not in said]

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from wagtail_async_hooks import overview
-from wagtail_async_hooks.management import telling
-from wagtail_async_hooks.management.choosing import add_filters, chosen
-from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.management import formatting
+from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.filters import add_filters, chosen
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.monitoring import overview
 
 
 class Subcommand(BaseSubcommand):
@@ -32,22 +32,22 @@ class Subcommand(BaseSubcommand):
         if limit < 1:
             raise CommandError(f"--limit should be at least 1, not {limit}.")
         rows = overview.newest(chosen(options), limit + 1)
-        self.answer([telling.record(row) for row in rows[:limit]], self._lines(rows, limit))
+        self.answer([formatting.record(row) for row in rows[:limit]], self._lines(rows, limit))
 
     def _lines(self, rows: list[BackgroundTask], limit: int) -> Iterator[str]:
         if not rows:
             yield "There are no such tasks."
             return
-        yield from telling.table(
+        yield from formatting.table(
             ("ID", "State", "Recorded", "Tries", "What", ""),
             [
                 (
                     row.pk,
                     row.state,
-                    telling.clock(row.enqueued_at),
+                    formatting.clock(row.enqueued_at),
                     row.attempt,
-                    telling.what(row),
-                    telling.note(row),
+                    formatting.what(row),
+                    formatting.note(row),
                 )
                 for row in rows[:limit]
             ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from wagtail_async_hooks import pausing
-from wagtail_async_hooks.management.pausing import PausingSubcommand, named, require
+from wagtail_async_hooks.management.base_pause import PausingSubcommand, named, require
+from wagtail_async_hooks.queue import pausing
 
 
 class Subcommand(PausingSubcommand):

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from wagtail_async_hooks import conf, pruning
+from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf import MAX_DAYS, HistoryOptions
-from wagtail_async_hooks.management.subcommand import BaseSubcommand, counted
+from wagtail_async_hooks.management.base import BaseSubcommand, counted
+from wagtail_async_hooks.worker import pruning
 
 
 class Subcommand(BaseSubcommand):

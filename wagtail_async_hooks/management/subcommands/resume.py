@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wagtail_async_hooks import pausing
-from wagtail_async_hooks.management.pausing import PausingSubcommand, in_words, named
+from wagtail_async_hooks.management.base_pause import PausingSubcommand, in_words, named
+from wagtail_async_hooks.queue import pausing
 
 
 class Subcommand(PausingSubcommand):

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from wagtail_async_hooks import control
 from wagtail_async_hooks.ledger import RETRIABLE
-from wagtail_async_hooks.management.bulk import BulkSubcommand
-from wagtail_async_hooks.management.subcommand import counted
+from wagtail_async_hooks.management.base import counted
+from wagtail_async_hooks.management.base_bulk import BulkSubcommand
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.queue import control
 
 
 class Subcommand(BulkSubcommand):

@@ -8,16 +8,18 @@ from typing import Any, ClassVar, Final
 
 from django.core.management.base import CommandError, CommandParser
 
-from wagtail_async_hooks import conf, ledger, reporting, showing
-from wagtail_async_hooks.management import running, telling
-from wagtail_async_hooks.management.ready import require_tables
-from wagtail_async_hooks.management.running import Order, Runnable
-from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks import conf, ledger
+from wagtail_async_hooks.management import formatting, runnables
+from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.preconditions import require_tables
+from wagtail_async_hooks.management.runnables import Order, Runnable
 from wagtail_async_hooks.management.subcommands import show
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.records import Progress, State
-from wagtail_async_hooks.texts import visible
-from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT
+from wagtail_async_hooks.monitoring import display
+from wagtail_async_hooks.queue import progress
+from wagtail_async_hooks.types import Progress, State
+from wagtail_async_hooks.utils.text import visible
+from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT
 
 LOOK_INTERVAL: Final = 0.2
 """Seconds between two looks whether a task has ended."""
@@ -52,7 +54,7 @@ class Subcommand(BaseSubcommand):
     def handle(self, options: dict[str, Any]) -> None:
         given, options = _understood(options)
         self.as_json = options["json"]
-        runnable = running.find(options["name"], given)
+        runnable = runnables.find(options["name"], given)
         if options["here"]:
             self._here(runnable)
         else:
@@ -60,7 +62,7 @@ class Subcommand(BaseSubcommand):
 
     def _here(self, runnable: Runnable) -> None:
         returned = runnable.here(None if self.as_json else self.stdout)
-        told = returned if isinstance(returned, str) else showing.value(returned)
+        told = returned if isinstance(returned, str) else display.value(returned)
         self.answer({"result": told}, [] if told is None else [str(told)])
 
     def _record(self, runnable: Runnable, order: Order, wait: bool) -> None:
@@ -73,7 +75,7 @@ class Subcommand(BaseSubcommand):
         task = ledger.newest(runnable.record(order))
         assert task is not None
         if not wait:
-            self.answer(telling.record(task), [f"Task {task.pk} is recorded."])
+            self.answer(formatting.record(task), [f"Task {task.pk} is recorded."])
             return
         self.stderr.write(f"Task {task.pk} is recorded.")
         if not ledger.is_served(HEARTBEAT_TIMEOUT):
@@ -133,7 +135,7 @@ def _ended(task: BackgroundTask) -> BackgroundTask:
             task = ledger.unmerged(found)
             _show_progress(task)
             if State(task.state).is_final:
-                reporting.end_line()
+                progress.end_line()
                 return task
             time.sleep(LOOK_INTERVAL)
     except KeyboardInterrupt:
@@ -144,4 +146,4 @@ def _ended(task: BackgroundTask) -> BackgroundTask:
 
 def _show_progress(task: BackgroundTask) -> None:
     if task.progress_done is not None:
-        reporting.show(Progress(task.progress_done, task.progress_total, task.progress_note))
+        progress.show(Progress(task.progress_done, task.progress_total, task.progress_note))

@@ -8,14 +8,14 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
-from wagtail_async_hooks import showing
 from wagtail_async_hooks.exceptions import MessageRefused
-from wagtail_async_hooks.management import telling
-from wagtail_async_hooks.management.choosing import by_ids
-from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks.management import formatting
+from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.filters import by_ids
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.queue import background
-from wagtail_async_hooks.records import State
+from wagtail_async_hooks.monitoring import display
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.types import State
 
 
 class Subcommand(BaseSubcommand):
@@ -37,18 +37,18 @@ def details(row: BackgroundTask) -> dict[str, Any]:
     """Return what JSON tells of a task, with all that is long."""
     attempts = background.storage.ledger.attempts(row.pk)
     return {
-        **telling.record(row),
-        "arguments": showing.arguments(row),
+        **formatting.record(row),
+        "arguments": display.arguments(row),
         "result": _result(row),
         "messages": row.messages or [],
         "traceback": row.traceback,
-        "attempts": [telling.attempt(made) for made in attempts],
+        "attempts": [formatting.attempt(made) for made in attempts],
     }
 
 
 def lines(row: BackgroundTask, told: dict[str, Any]) -> Iterator[str]:
     """Yield what people get to read of a task."""
-    yield f"Task {row.pk}: {telling.what(row)}"
+    yield f"Task {row.pk}: {formatting.what(row)}"
     yield f"  {'State':14}{row.state}{', to be cancelled' if row.cancel_requested else ''}"
     for name, value in _facts(row, told).items():
         if value not in (None, "", [], {}):
@@ -75,7 +75,7 @@ def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
         "Queue": row.queue,
         "Priority": row.priority,
         "User": told["user"],
-        "Recorded": telling.clock(row.enqueued_at),
+        "Recorded": formatting.clock(row.enqueued_at),
         "To run at": _clock(row.run_at),
         "Begun": _clock(row.started_at),
         "Ended": _clock(row.finished_at),
@@ -84,7 +84,7 @@ def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
         "Deaths": row.deaths or None,
         "Put off": row.snoozes or None,
         "Side effect": row.side_effect,
-        "Progress": telling.how_far(row),
+        "Progress": formatting.how_far(row),
         "Merged into": row.merged_into_id,
         "Coalesce key": row.coalesce_key,
         "Exclusive key": row.exclusive_key,
@@ -95,7 +95,7 @@ def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _clock(value: datetime.datetime | None) -> str:
-    return "" if value is None else telling.clock(value)
+    return "" if value is None else formatting.clock(value)
 
 
 def _result(row: BackgroundTask) -> Any:
@@ -106,4 +106,4 @@ def _result(row: BackgroundTask) -> Any:
         result = background.serializer.deserialize(bytes(row.result))
     except MessageRefused:
         return None
-    return result if isinstance(result, str) else showing.value(result)
+    return result if isinstance(result, str) else display.value(result)

@@ -6,13 +6,16 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from wagtail_async_hooks import clock, figures, ledger, pausing
-from wagtail_async_hooks.management import telling
-from wagtail_async_hooks.management.pausing import in_words
-from wagtail_async_hooks.management.subcommand import BaseSubcommand
+from wagtail_async_hooks import ledger
+from wagtail_async_hooks.management import formatting
+from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.base_pause import in_words
 from wagtail_async_hooks.models import Pause
-from wagtail_async_hooks.records import State
-from wagtail_async_hooks.worker import HEARTBEAT_TIMEOUT
+from wagtail_async_hooks.monitoring import figures
+from wagtail_async_hooks.queue import pausing
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT
 
 
 class Subcommand(BaseSubcommand):
@@ -31,9 +34,9 @@ class Subcommand(BaseSubcommand):
         told = {
             "states": {state: figures.total(counts, state=state) for state in State.values},
             "queues": counts,
-            "workers": [telling.worker(row) for row in workers],
-            "paused": [telling.pause(row) for row in pauses],
-            "oldest_waiting": None if oldest is None else telling.record(oldest),
+            "workers": [formatting.worker(row) for row in workers],
+            "paused": [formatting.pause(row) for row in pauses],
+            "oldest_waiting": None if oldest is None else formatting.record(oldest),
         }
         lines = self._lines(counts, workers, oldest, now)
         self.answer(told, [*lines, *(_told_of(pause, now) for pause in pauses)])
@@ -48,26 +51,25 @@ class Subcommand(BaseSubcommand):
             if figures.total(counts, state=state)
         ]
         if rows:
-            yield from telling.table(("Tasks", *queues), rows)
+            yield from formatting.table(("Tasks", *queues), rows)
         else:
             yield "There are no tasks."
         yield ""
         for row in workers:
             yield (
                 f"Worker {row.pk}: process {row.pid} on {row.host}, threads: {row.threads}, "
-                f"release {row.release}, for {telling.since(row.started_at, now)}"
+                f"release {row.release}, for {formatting.since(row.started_at, now)}"
             )
             if abs(row.clock_ahead) > clock.TOLERANCE:
                 yield f"  The clock of {row.host} is {clock.described(row.clock_ahead)}."
         if not workers:
             yield 'No worker is alive; start one with "manage.py wagtail_worker".'
         if oldest is not None:
-            since = telling.since(figures.waits_since(oldest), now)
-            yield f"Task {oldest.pk} waits longest, for {since}: {telling.what(oldest)}"
+            since = formatting.since(figures.waits_since(oldest), now)
+            yield f"Task {oldest.pk} waits longest, for {since}: {formatting.what(oldest)}"
 
 
 def _told_of(pause: Pause, now: datetime.datetime) -> str:
-    told = (
-        f"{in_words(pause.kind, pause.name)} is paused, for {telling.since(pause.paused_at, now)}"
-    )
+    since = formatting.since(pause.paused_at, now)
+    told = f"{in_words(pause.kind, pause.name)} is paused, for {since}"
     return f"{told}: {pause.reason}" if pause.reason else f"{told}."

@@ -1,0 +1,247 @@
+"""System checks of what is right by itself, and has no effect beside the rest of the settings."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, Final
+
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.utils.module_loading import import_string
+from wagtail import hooks as wagtail_hooks
+
+from wagtail_async_hooks import conf
+from wagtail_async_hooks.checks import source
+from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
+from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
+from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any
+from wagtail_async_hooks.queue import retries
+from wagtail_async_hooks.utils import functions, placeholders, signatures
+
+
+@dataclass(frozen=True)
+class Configured:
+    """Something whose tasks are run with options.
+
+    :param told: what it is, as the beginning of a sentence.
+    :param options: those in force.
+    :param names: of the arguments that a key can be made of; ``None`` where nobody knows.
+    :param superseded: why no revision can take the place of what its tasks are about; blank if one
+        can.
+    """
+
+    told: str
+    options: TaskOptions
+    names: Collection[str] | None = None
+    superseded: str = ""
+    obj: str | None = None
+
+
+def check_options(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Options in force that contradict each other, or have no effect beside each other."""
+    for found in _configured():
+        for problem, hint in _contradictions(found.options, found.superseded):
+            yield checks.Warning(
+                f"{found.told} {problem}.", hint=hint, obj=found.obj, id="wagtail_async_hooks.W010"
+            )
+
+
+def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Keys that cannot be made of the arguments."""
+    for found in _configured():
+        for name in ("coalesce", "exclusive"):
+            template = getattr(found.options, name)
+            if template is not None and (problem := _why_no_key(template, found.names)):
+                yield checks.Warning(
+                    f"{found.told} has a key {name}= that {problem}, so its tasks have none.",
+                    hint='Give a template such as "{page.pk}", or a callable that takes the '
+                    "arguments by their names.",
+                    obj=found.obj,
+                    id="wagtail_async_hooks.W011",
+                )
+
+
+def check_templates(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Titles and keys that name what may hold secrets."""
+    for found in _configured():
+        options = found.options
+        for option in ("title", "coalesce", "exclusive"):
+            template = getattr(options, option)
+            if template is None or callable(template):
+                continue
+            for problem in placeholders.problems_of(str(template), of_key=option != "title"):
+                yield checks.Warning(
+                    f"{found.told} has {option}={str(template)!r}, of which {problem}.",
+                    hint="Name single attributes of the arguments, such as {page.slug}.",
+                    obj=found.obj,
+                    id="wagtail_async_hooks.W040",
+                )
+
+
+def check_effect(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Settings that others leave without an effect."""
+    wagtail_hooks.search_for_hooks()
+    settings = conf.current()
+    problems = [*_of_nobody(settings), *_without_worker(settings)]
+    for problem, hint in problems:
+        yield checks.Warning(problem, hint=hint, id="wagtail_async_hooks.W012")
+
+
+def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Settings that are called almost as ours are."""
+    known = {value for name, value in vars(conf).items() if name.endswith("SETTING")}
+    for name in sorted(set(filter(str.isupper, dir(django_settings))) - known):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if near or name.startswith(conf.SETTING):
+            hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(sorted(known))}."
+            yield checks.Warning(
+                f"There is no setting {name} of wagtail_async_hooks, so it has no effect.",
+                hint=hint,
+                id="wagtail_async_hooks.W013",
+            )
+
+
+def _configured() -> Iterator[Configured]:
+    wagtail_hooks.search_for_hooks()
+    settings = conf.current()
+    for entry in dispatch.registry.values():
+        if not entry.is_synchronous_now():
+            # A signal may pass more than is known of it.
+            names = None if entry.is_receiver else entry.kind.arguments or None
+            yield Configured(
+                f'{entry.path}, which runs in the background for "{entry.hook}",',
+                entry.options_now(),
+                names,
+                "what is deleted has no newer revision" if entry.kind.deleted else "",
+                functions.label(entry.function),
+            )
+    for path in settings.hooks:
+        if (task := find_any(path)) is not None:
+            yield Configured(
+                f"The task {path}",
+                settings.options_for(path, path),
+                _names_of(task),
+                "a task of TASKS is about no revision",
+            )
+    for name, given in settings.schedule.items():
+        where = f'{conf.SETTING}["SCHEDULE"]["{name}"]'
+        yield Configured(where, given.task_options, tuple(given.kwargs))
+
+
+def _names_of(task: Any) -> tuple[str, ...] | None:
+    """Return the names of the arguments of a task of ``TASKS``; ``None`` for any."""
+    names = signatures.names(task.func)
+    return names if names is None else names[1 if task.takes_context else 0 :]
+
+
+def _contradictions(options: TaskOptions, superseded: str) -> Iterator[tuple[str, str]]:
+    """Return what is wrong with options, and what to do."""
+    yield from retries.contradictions(options)
+    if options.expires and options.delay and options.expires <= options.delay:
+        yield (
+            f"expires after {options.expires:g} seconds and is not begun for {options.delay:g}, "
+            "so it never runs",
+            "Let expires be longer than delay.",
+        )
+    if options.supersede and superseded:
+        yield f"has supersede, but {superseded}", "Remove supersede."
+
+
+def _why_no_key(template: KeyTemplate, names: Collection[str] | None) -> str:
+    """Say why the key of a task cannot be made; blank if it can, or if nobody knows."""
+    if callable(template):
+        misfit = names and source.does_not_fit(template, (), names)
+        return f"{misfit}, but gets ({_listed(names)})" if misfit and names else ""
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        return f"is no template ({template!r}: {error})"
+    for field in fields:
+        name = re.split(r"[.\[]", field, maxsplit=1)[0]
+        if names is not None and name not in names:
+            return f"asks for {name!r} ({template!r}), but the arguments are ({_listed(names)})"
+    return ""
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names)
+
+
+def _of_nobody(settings: conf.Settings) -> Iterator[tuple[str, str]]:
+    """Return options of what does not run in our workers."""
+    where = f'{conf.SETTING}["HOOKS"]'
+    for name, given in settings.hooks.items():
+        if (given != TaskOptions() or name in settings.moved) and _is_synchronous(name, settings):
+            keeps = settings.why_synchronous(name, name) or conf.SYNC_HOOKS_SETTING
+            yield (
+                f'{where} has options of "{name}", which {keeps} keeps in the request.',
+                "Remove it from one of them.",
+            )
+        task = find_any(name)
+        if task is not None and not _is_ours(task.backend):
+            yield (
+                f'{where} has options of the task "{name}", but TASKS["{task.backend}"] does not '
+                "lead to wagtail_async_hooks.",
+                f'Set its BACKEND to "{WagtailTasksBackend.__module__.rpartition(".")[0]}.'
+                f'{WagtailTasksBackend.__name__}", or remove the options.',
+            )
+        if name in settings.own_hooks and name in catalogue.BACKGROUND_SAFE:
+            yield (
+                f'{where}["{name}"]["arguments"] is about a hook of Wagtail\'s own, whose '
+                "arguments are known.",
+                'Remove "arguments".',
+            )
+
+
+def _is_synchronous(name: str, settings: conf.Settings) -> bool:
+    entries = [entry for entry in dispatch.registry.values() if name == entry.path]
+    forced = [entry.is_synchronous_now() for entry in entries]
+    return settings.runs_synchronously(name, name) or (bool(forced) and all(forced))
+
+
+def _is_ours(alias: str) -> bool:
+    given = getattr(django_settings, "TASKS", {})
+    params = given.get(alias, {}) if isinstance(given, Mapping) else {}
+    return isinstance(params, Mapping) and leads_here(params.get("BACKEND"))
+
+
+def leads_here(path: Any) -> bool:
+    """Tell whether the backend of an entry of ``TASKS`` is ours."""
+    try:
+        found = import_string(path)
+    except (ImportError, AttributeError):
+        return False  # Django says so
+    return isinstance(found, type) and issubclass(found, WagtailTasksBackend)
+
+
+def _without_worker(settings: conf.Settings) -> Iterator[tuple[str, str]]:
+    """Return what only a worker does, where there is none."""
+    if settings.backend:
+        return
+    for name, given in (
+        ("SCHEDULE", settings.schedule),
+        ("SCHEDULED_PUBLISHING", settings.scheduled_publishing),
+    ):
+        if given:
+            yield (
+                f'{conf.SETTING}["{name}"] is set, but {conf.SETTING}["BACKEND"] is blank: there '
+                "is no worker that does it.",
+                f'Set BACKEND, to "database" to begin with, or remove {name} where nothing is '
+                "to run in the background.",
+            )
+
+
+CHECKS: Final = (
+    check_options,
+    check_keys,
+    check_templates,
+    check_effect,
+    check_setting_names,
+)
+"""What :mod:`.apps` makes known to Django."""

@@ -1,0 +1,126 @@
+"""What the source of a background function tells before it ever runs: what will not be there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import tokenize
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from wagtail_async_hooks.utils import signatures
+from wagtail_async_hooks.utils.functions import Function
+
+NOT_CARRIED: Final = ("POST", "FILES", "COOKIES", "session", "body")
+"""Attributes of a request that a worker does not have, see
+:class:`~wagtail_async_hooks.serialization.arguments.CarriedRequest`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place in a function's source.
+
+    :param what: such as ``"request.POST"``.
+    :param place: file and line.
+    """
+
+    what: str
+    place: str
+
+
+def what_is_missing(function: Function, named: str = "", count: int = 0) -> list[Finding]:
+    """Return where a function reads what is not carried of the request.
+
+    Only what can be seen in its own source: what it calls, and names given to the request
+    anew, stay unseen, and are told by the error that they raise in the worker.
+
+    :param named: name of the request among the arguments; without it, it is the first one.
+    :param count: how many arguments the function gets; 0 if that is not known.
+    """
+    source = Source.of(function)
+    inner = inspect.unwrap(function)
+    if not named and inner is not function and not _gets_the_same(function, inner, count):
+        named = "request"  # a decorator may have dropped it, and then nothing has that name
+    if source is None or (not named and not source.tree.args.args):
+        return []
+    request = named or source.tree.args.args[0].arg
+    return [
+        Finding(f"{request}.{node.attr}", source.place(node))
+        for node in _reads(source.tree, request)
+    ]
+
+
+class Source(NamedTuple):
+    """The parsed source of a function, without what decorates it.
+
+    :param file: where it is written.
+    :param first: number of its first line there.
+    """
+
+    tree: ast.FunctionDef | ast.AsyncFunctionDef
+    file: Path
+    first: int
+
+    @classmethod
+    def of(cls, function: Function) -> Source | None:
+        """Return the source of a function; ``None`` if there is none that can be read."""
+        inner = inspect.unwrap(function)
+        try:
+            lines, first = inspect.getsourcelines(inner)
+            [tree] = ast.parse(textwrap.dedent("".join(lines))).body
+            file = Path(inspect.getsourcefile(inner) or "")
+        except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
+            return None  # another one than was loaded, or a lambda in the middle of a line
+        if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        return cls(tree, file, first)
+
+    def place(self, node: ast.expr | ast.stmt) -> str:
+        """Return file and line of something in it."""
+        return f"{self.file}:{self.first + node.lineno - 1}"
+
+
+def _gets_the_same(function: Function, inner: Function, count: int) -> bool:
+    """Return whether what a decorator wraps gets the same first argument as the decorator."""
+    outer, within = signatures.parameters(function), signatures.parameters(inner)
+    if outer is None or within is None:
+        return True
+    if outer.places:
+        return outer.places[:1] == within.places[:1]
+    return not count or bool(within.more_places) or within.required <= count <= len(within.places)
+
+
+def _reads(tree: ast.AST, name: str) -> Iterator[ast.Attribute]:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and node.attr in NOT_CARRIED
+            and isinstance(node.value, ast.Name)
+            and node.value.id == name
+        ):
+            yield node
+
+
+def does_not_fit(function: Function, args: Sequence[Any], kwargs: Collection[str] = ()) -> str:
+    """Say which arguments a function takes, if it is not those; blank if it is.
+
+    :param args: what it is passed in order; only the number counts.
+    :param kwargs: the names of what it is passed by name.
+    """
+    if (signature := signatures.signature(function)) is None:
+        return ""
+    try:
+        signature.bind(*args, **dict.fromkeys(kwargs))
+    except TypeError:
+        return f"takes {_without_types(signature)}"
+    return ""
+
+
+def _without_types(signature: inspect.Signature) -> inspect.Signature:
+    empty = inspect.Signature.empty
+    parameters = [p.replace(annotation=empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=empty)

@@ -1,0 +1,254 @@
+"""Drop-in for ``wagtail.hooks`` whose ``register()`` takes ``background=True``.
+
+Everything else that ``wagtail.hooks`` offers is Wagtail's own, so that
+``from wagtail_async_hooks import hooks`` can stand wherever ``from wagtail import hooks`` stood.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+
+from wagtail import hooks as wagtail_hooks
+from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
+
+from wagtail_async_hooks.conf.options import EXPECTED, Options, TaskOptions, wrong
+from wagtail_async_hooks.hooks import dispatch, registrations
+from wagtail_async_hooks.hooks.dispatch import Moved
+from wagtail_async_hooks.hooks.overrides import Mode, Switch
+from wagtail_async_hooks.hooks.registrations import Registration
+from wagtail_async_hooks.utils import functions
+from wagtail_async_hooks.utils.functions import Function
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = [
+    "TemporaryHook",
+    "get_hooks",
+    "register",
+    "register_temporarily",
+    "search_for_hooks",
+    "suppress",
+    "synchronous",
+]
+
+
+@overload
+def register(
+    hook_name: str,
+    fn: None = None,
+    order: int = 0,
+    *,
+    background: bool = False,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
+) -> Callable[[F], F]: ...
+@overload
+def register(
+    hook_name: str,
+    fn: F,
+    order: int = 0,
+    *,
+    background: bool = False,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
+) -> F: ...
+def register(
+    hook_name: str,
+    fn: Function | None = None,
+    order: int = 0,
+    *,
+    background: bool = False,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
+) -> Any:
+    """Register a function for a hook, as a decorator or by a call.
+
+    :param hook_name: of Wagtail's hook.
+    :param fn: the function; without it, a decorator is returned.
+    :param order: as in Wagtail: lower is called, or enqueued, first.
+    :param background: run the function in a worker once the transaction has committed. A hook
+        that is not background-safe, or a function that a worker could not find again, runs in the
+        request as ever, and a system check says so.
+    :param live: pass objects as visitors see them, also where a draft was saved.
+    :param draft: pass objects as they were last saved, also where the hook is about what is live.
+    :param options: those of :class:`~wagtail_async_hooks.conf.options.TaskOptions`; the site's
+        settings overrule them.
+    :returns: the function itself.
+    :raises TypeError: if an option is unknown, of a wrong type, or given without
+        ``background=True``.
+    """
+    _check_names(hook_name, fn)
+    given, content = check_options(f'register("{hook_name}"', background, live, draft, options)
+
+    def decorator(fn: Function) -> Function:
+        called = fn
+        if background:
+            called = dispatch.in_background(hook_name, fn, given, draft=content)
+        wagtail_hooks.register(hook_name, called, order=order)
+        if dispatch.entry_of(called) is not None:
+            _take_out(hook_name, fn)
+        return fn
+
+    return decorator if fn is None else decorator(fn)
+
+
+def _check_names(hook_name: Any, fn: Any) -> None:
+    """Make sure that a name comes first, and then a function.
+
+    :raises TypeError: if not; the function would never be called, and nothing would say so.
+    """
+    if not isinstance(hook_name, str):
+        raise TypeError(
+            'hooks.register(…) takes the name of a hook first: write @hooks.register("after_publish'
+            f'_page") with its brackets, rather than give it {functions.label(hook_name)}.'
+        )
+    if fn is not None and not callable(fn):
+        raise TypeError(f'register("{hook_name}", …) takes a function, but was given {fn!r}.')
+
+
+def _take_out(hook_name: str, fn: Function) -> list[Registration]:
+    """Deregister a function that its author has registered for the request: it is not to run twice.
+
+    What is registered later is seen to by :mod:`~wagtail_async_hooks.hooks.takeover`.
+
+    :returns: what was registered.
+    """
+    try:
+        entries = registrations.of_hook(hook_name)
+        plain = [place for place, each in enumerate(entries) if each.function == fn]
+        registrations.substitute(hook_name, dict.fromkeys(plain))
+    except registrations.Unreadable:
+        return []  # a check says so
+    return [entries[place] for place in plain]
+
+
+def register_temporarily(
+    hook_name_or_hooks: Any,
+    fn: Function | None = None,
+    *,
+    order: int = 0,
+    background: bool = False,
+    live: bool = False,
+    draft: bool = False,
+    **options: Unpack[Options],
+) -> TemporaryHook:
+    """Register one function, or a list of ``(hook_name, fn)``, for the time of a test.
+
+    :param options: as those of :func:`register`.
+    :returns: a context manager, which is a decorator as well.
+    :raises TypeError: as :func:`register` does.
+    """
+    made, content = check_options("register_temporarily(…", background, live, draft, options)
+    given = hook_name_or_hooks if fn is None else [(hook_name_or_hooks, fn)]
+    if background:
+        return TemporaryBackgroundHook(given, order, made, content)
+    return wagtail_hooks.register_temporarily(given, order=order)
+
+
+def suppress(*names: str | Function) -> Switch:
+    """Do not call background functions at all: for imports and fixtures.
+
+    Receivers are meant as well. What does not run in the background by itself is not: synchronous
+    functions, tasks that are called, and those of ``TASKS``.
+
+    :param names: hooks, signals, functions or their dotted paths; by default, all.
+    :returns: a context manager, which is a decorator as well; it is on for what is called from
+        within the block, and not in other threads.
+    :raises ValueError: when the block begins, if there is no such hook, signal or function.
+    """
+    return Switch(Mode.SUPPRESSED, names, _names)
+
+
+def synchronous(*names: str | Function) -> Switch:
+    """Call background functions where Wagtail or Django does, as without ``background=True``.
+
+    They get what was passed, and their errors are the caller's. Otherwise as :func:`suppress`;
+    the innermost of both counts.
+
+    :param names: hooks, signals, functions or their dotted paths; by default, all.
+    :returns: see :func:`suppress`, as for what is raised.
+    :raises ValueError: see there.
+    """
+    return Switch(Mode.SYNCHRONOUS, names, _names)
+
+
+def _names() -> set[str]:
+    search_for_hooks()
+    return dispatch.hook_names() | dispatch.function_paths()
+
+
+class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail has no types
+    """Functions that run in the background for a while; afterwards, nothing knows of them."""
+
+    def __init__(
+        self,
+        hooks: list[tuple[str, Function]],
+        order: int,
+        options: TaskOptions,
+        draft: bool | None,
+    ) -> None:
+        super().__init__([], order)
+        self._given = hooks
+        self._taken: list[tuple[str, Registration]] = []
+        self._options = options
+        self._draft = draft
+
+    def __enter__(self) -> TemporaryBackgroundHook:
+        self.hooks = [
+            (name, dispatch.in_background(name, fn, self._options, draft=self._draft))
+            for name, fn in self._given
+        ]
+        super().__enter__()
+        for (name, fn), (_, called) in zip(self._given, self.hooks, strict=True):
+            if dispatch.entry_of(called) is not None:
+                self._taken += ((name, each) for each in _take_out(name, fn))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        for name, fn in self._given:
+            dispatch.forget(name, fn)
+        for name, (fn, order) in self._taken:
+            wagtail_hooks.register(name, fn, order=order)
+            if isinstance(fn, Moved):
+                dispatch.restore(fn.entry)
+        self._taken.clear()
+
+
+def check_options(
+    call: str, background: bool, live: bool, draft: bool, options: Mapping[str, Any]
+) -> tuple[TaskOptions, bool | None]:
+    """Return the options that were given in code, and which content they ask for.
+
+    :param call: the beginning of the call, for the error.
+    :raises TypeError: if one is unknown, of a wrong type, contradicts another one, or is given
+        without ``background=True``.
+    """
+    if not isinstance(background, bool):
+        raise TypeError(f"{call}, background=…) should be True or False, but is {background!r}.")
+    for name in options:
+        if name not in EXPECTED:
+            near = difflib.get_close_matches(name, EXPECTED, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(EXPECTED)}."
+            raise TypeError(f"{call}, {name}=…) is no option; {hint}")
+    for name, expected in wrong(options).items():
+        raise TypeError(f"{call}, {name}=…) should be {expected}, but is {options[name]!r}.")
+    said = [name for name, value in options.items() if value is not None]
+    said += [name for name, value in (("live", live), ("draft", draft)) if value]
+    if said and not background:
+        raise TypeError(f"{call}, {said[0]}=…) needs background=True as well.")
+    if live and draft:
+        raise TypeError(f"{call}, live=…, draft=…) can be one or the other, not both.")
+    return TaskOptions(**options), draft if live or draft else None
+
+
+if not TYPE_CHECKING:  # else checkers would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Whatever else ``wagtail.hooks`` has, now or later."""
+        return getattr(wagtail_hooks, name)

@@ -1,0 +1,108 @@
+"""``suppress()`` and ``synchronous()``: what becomes of background functions for a while."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from contextlib import ContextDecorator
+from contextvars import ContextVar, Token
+from typing import Any, Final
+
+from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
+
+
+class Mode(enum.Enum):
+    """What becomes of a function's calls instead of being recorded."""
+
+    SUPPRESSED = "suppress"
+    SYNCHRONOUS = "synchronous"
+
+
+_switched: Final[ContextVar[tuple[tuple[Mode, frozenset[str]], ...]]] = ContextVar(
+    "switched", default=()
+)
+"""The switches that are on here, each with the names that it is about; no names mean all."""
+
+
+def mode_of(hook: str, function: str) -> Mode | None:
+    """Return what becomes of the calls of a function for a hook; the innermost switch counts."""
+    for mode, names in reversed(_switched.get()):
+        if not names or hook in names or function in names:
+            return mode
+    return None
+
+
+class Switch(ContextDecorator):
+    """A context manager, and a decorator of functions, coroutine functions included.
+
+    It is on for what is called from within the block: other threads, and workers, do not know.
+
+    :param names: hooks, signals or functions; none for all.
+    :param known: returns the names that there are.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        names: tuple[str | Function, ...],
+        known: Callable[[], Collection[str]],
+    ) -> None:
+        self._mode = mode
+        self._names = names
+        self._known = known
+        self._tokens: list[Token[Any]] = []
+
+    def __enter__(self) -> None:
+        names = frozenset(self._checked(name) for name in self._names)
+        self._tokens.append(_switched.set((*_switched.get(), (self._mode, names))))
+
+    def __exit__(self, *exception: object) -> None:
+        _switched.reset(self._tokens.pop())
+
+    def __call__(self, *given: Any) -> Any:
+        """Return a function during whose calls the switch is on.
+
+        :raises TypeError: for what is no function, or one whose work is done elsewhere, as that of
+            a class or a generator is.
+        """
+        call = f"{self._mode.value}()"
+        if len(given) != 1 or not callable(given[0]) or inspect.isclass(given[0]):
+            told = ", ".join(map(repr, given)) or "nothing"
+            raise TypeError(
+                f"{call} decorates a function, but got {told}: write @hooks.{call} with its "
+                "brackets, and below @classmethod or @staticmethod."
+            )
+        [function] = given
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{call} cannot decorate a generator; use “with {call}:” inside it.")
+
+        @functools.wraps(function)
+        def switched(*args: Any, **kwargs: Any) -> Any:
+            with self._another():
+                return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        async def switched_coroutine(*args: Any, **kwargs: Any) -> Any:
+            with self._another():
+                return await function(*args, **kwargs)
+
+        return switched_coroutine if inspect.iscoroutinefunction(function) else switched
+
+    def _another(self) -> Switch:
+        """Return the same switch for one call: several calls may overlap."""
+        return Switch(self._mode, self._names, self._known)
+
+    def _checked(self, name: str | Function) -> str:
+        path = dotted_path(name) if callable(name) and has_name(name) else str(name)
+        known = self._known()
+        if path not in known:
+            near = difflib.get_close_matches(path, known, n=1)
+            hint = f' Did you mean "{near[0]}"?' if near else ""
+            raise ValueError(
+                f'{self._mode.value}("{path}"): neither a hook or signal nor a function that runs '
+                f"in the background.{hint}"
+            )
+        return path

@@ -1,0 +1,423 @@
+"""Functions that other packages have registered, moved to the background by the settings.
+
+``WAGTAIL_TASKS["HOOKS"]["thirdparty.wagtail_hooks.purge"] = {"background": True}`` puts what
+dispatches a task into the place of that function: among the functions of each background-safe
+hook, and among the receivers of each suited signal. Nothing of Wagtail or Django is replaced:
+the function is deregistered and its dispatcher is registered by their public ways, once all apps'
+hooks are registered, and again before the next request where more was registered since then.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+from django.core.signals import request_started, setting_changed
+from django.db.backends.signals import connection_created
+from django.dispatch import Signal
+from huey.api import TaskWrapper
+from wagtail import hooks as wagtail_hooks
+
+from wagtail_async_hooks import conf
+from wagtail_async_hooks.conf.options import TaskOptions
+from wagtail_async_hooks.hooks import catalogue, dispatch, registrations
+from wagtail_async_hooks.hooks.catalogue import Kind
+from wagtail_async_hooks.hooks.dispatch import Moved, entry_of
+from wagtail_async_hooks.hooks.registrations import Connection, Registration, Unreadable
+from wagtail_async_hooks.utils import functions
+from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
+
+logger = logging.getLogger(__name__)
+
+_OURS: Final = "wagtail_async_hooks"
+
+
+class Problem(NamedTuple):
+    """Why a function that the settings move goes on in the request.
+
+    :param number: of the check.
+    :param text: without the full stop.
+    """
+
+    number: str
+    text: str
+    hint: str
+    obj: Any = None
+
+
+_lock: Final = threading.RLock()
+_seen: tuple[int, int] | None = None
+"""How much was registered when that was last looked at."""
+
+
+# When ---------------------------------------------------------------------------------------
+
+
+def connect() -> None:
+    """Look at what is registered whenever it may have changed; called once, by the app."""
+    for signal, receiver in (
+        (request_started, _before_request),
+        (connection_created, _before_query),
+        (setting_changed, _settings_changed),
+    ):
+        signal.connect(receiver, dispatch_uid=f"{_OURS}.takeover")
+
+
+def _before_request(**kwargs: Any) -> None:
+    if _is_wanted() and _has_changed():
+        take_over()
+
+
+def _before_query(**kwargs: Any) -> None:
+    # Scripts make no request. Their receivers are connected once all apps are ready.
+    if apps.ready and _is_wanted() and _has_changed():
+        _scan()
+
+
+def _settings_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting != conf.SETTING or not apps.ready:
+        return
+    if conf.current().moved:
+        take_over()
+    elif any(entry.moved for entry in dispatch.registry.values()):
+        _scan()
+
+
+def _is_wanted() -> bool:
+    return bool(dispatch.registry or conf.current().moved)
+
+
+def _has_changed() -> bool:
+    try:
+        return registrations.sizes(s for s, _ in catalogue.SIGNALS.values()) != _seen
+    except Unreadable:
+        return False
+
+
+def take_over() -> None:
+    """Move what the settings name, of all that is registered by now, and give the rest back."""
+    try:
+        wagtail_hooks.search_for_hooks()
+    except Exception:  # Wagtail raises it to whoever needs the hooks
+        return
+    for path in conf.current().moved:
+        _found(path)  # whatever it registers, it does so before it is looked at
+    _scan()
+
+
+def provide_tasks() -> None:
+    """Let a worker run the tasks of functions that are registered in web processes only.
+
+    Of those that the settings have taken back, too, as long as they say so.
+    """
+    for path in conf.current().background:
+        function, why = _found(path)
+        if function is None or why:
+            continue
+        for hook in catalogue.hooks():
+            dispatch.provide_task(hook, function)
+        for name, (signal, _) in catalogue.SIGNALS.items():
+            dispatch.provide_task(name, function, signal)
+
+
+# What ---------------------------------------------------------------------------------------
+
+
+def _scan() -> None:
+    global _seen
+    with _lock:
+        moved = conf.current().moved
+        try:
+            try:
+                for hook, kind in catalogue.hooks().items():
+                    _scan_hook(hook, kind, moved)
+                for signal in _signals(moved):
+                    _scan_signal(signal, moved)
+            finally:
+                _seen = registrations.sizes(s for s, _ in catalogue.SIGNALS.values())
+        except Unreadable:
+            return  # the check says so
+        except Exception:  # it must not end a request, nor Wagtail's import of all hooks
+            logger.exception("Functions that the settings move may go on in the request.")
+
+
+def _scan_hook(hook: str, kind: Kind, moved: frozenset[str]) -> None:
+    entries = registrations.of_hook(hook)
+    instead: dict[int, Function | None] = {}
+    returned = []
+    for place, each in enumerate(entries):
+        if isinstance(each.function, Moved):
+            if each.function.entry.path not in moved:
+                instead[place] = each.function.entry.function
+                returned.append(each.function.entry)
+        elif entry_of(each.function) is None:
+            if _is_in_background_too(hook, each, entries):
+                instead[place] = None
+            elif _path(each.function) in moved and not why_not(hook, each.function):
+                instead[place] = _moved(hook, each.function, kind)
+    if instead:
+        registrations.substitute(hook, instead)
+    for entry in returned:
+        _forget(entry)
+
+
+def _is_in_background_too(hook: str, plain: Registration, entries: list[Registration]) -> bool:
+    """Return whether code has registered a function for the background as well."""
+    found = (entry_of(each.function) for each in entries)
+    return any(e and not e.moved and e.hook == hook and e.function == plain.function for e in found)
+
+
+def _moved(hook: str, function: Function, kind: Kind) -> Moved | None:
+    entry = dispatch.registry.get((hook, dotted_path(function)))
+    if entry is None or not entry.moved:
+        entry = dispatch.enter(hook, function, kind, TaskOptions(), moved=True)
+    assert entry is not None  # why_not() was asked
+    return Moved(entry)
+
+
+def _scan_signal(signal: Signal, moved: frozenset[str]) -> None:
+    connections = registrations.of_signal(signal)
+    later = [(entry_of(each.function), each) for each in connections]
+    in_background = [(entry, each) for entry, each in later if entry is not None]
+    for each in connections:
+        if isinstance(each.function, Moved):
+            entry = each.function.entry
+            if entry.path not in moved:
+                registrations.reconnect(signal, each, entry.function)
+                _forget(entry)
+        elif entry_of(each.function) is None:
+            if any(_are_the_same(each, *other) for other in in_background):
+                registrations.disconnect(signal, each)
+            elif _path(each.function) in moved and not why_not_received(signal, each):
+                _receivers().move(signal, each)
+
+
+def _are_the_same(plain: Connection, entry: dispatch.BackgroundFunction, other: Connection) -> bool:
+    """Return whether code has connected a receiver for the background as well."""
+    if entry.moved or not (plain.has_sender and other.has_sender):
+        return False
+    return entry.function == plain.function and other.sender is plain.sender
+
+
+def _forget(entry: dispatch.BackgroundFunction) -> None:
+    if dispatch.registry.get((entry.hook, entry.path)) is entry:
+        dispatch.forget(entry.hook, entry.function)
+
+
+def _signals(moved: frozenset[str]) -> list[Signal]:
+    """Return the signals whose receivers are looked at: a signal of a site's own is in a module."""
+    found = [signal for signal, _ in catalogue.SIGNALS.values()]
+    found += [entry.signal for entry in dispatch.registry.values() if entry.signal is not None]
+    packages = {path.partition(".")[0] for path in moved}
+    for name, module in list(sys.modules.items()) if packages else ():
+        if name.partition(".")[0] in packages:
+            found += (each for each in list(vars(module).values()) if isinstance(each, Signal))
+    return list({id(signal): signal for signal in found}.values())
+
+
+def _receivers() -> Any:
+    from wagtail_async_hooks.hooks import receivers  # not above: few sites need it
+
+    return receivers
+
+
+def _path(function: Any) -> str:
+    return dotted_path(function) if has_name(function) else ""
+
+
+# Why not ------------------------------------------------------------------------------------
+
+
+def why_not(hook: str, function: Function) -> str:
+    """Return why a registered function cannot be moved; blank if it can."""
+    return _why_lost(function) or dispatch.why_lost(hook, function, None)
+
+
+def why_not_received(signal: Signal, found: Connection) -> str:
+    """Return why a connected function cannot be moved; blank if it can."""
+    receivers = _receivers()
+    if why := _why_lost(found.function):
+        return why
+    if not found.has_sender:
+        return "it is connected with a sender that is neither a model nor an app"
+    if why := receivers.why_unsuitable(signal, found.sender):
+        return str(why)
+    name = receivers.name_of(signal, found.function)
+    return dispatch.why_lost(name, found.function, signal)
+
+
+def _why_lost(function: Any) -> str:
+    """Return what keeps something that can be called from being moved; blank if nothing does."""
+    if isinstance(function, TaskWrapper):
+        return "it is a background task already"
+    if inspect.isclass(function):
+        return "it is a class, and a worker calls functions only"
+    if inspect.ismethod(function):
+        return "it is a method, whose object a worker could not find again"
+    if why := functions.why_lost(function):
+        return why
+    if dotted_path(function).startswith(f"{_OURS}."):
+        return "it belongs to wagtail_async_hooks itself"
+    return ""
+
+
+def _found(path: str) -> tuple[Any, str]:
+    """Return what a dotted path leads to, and why that cannot be moved; blank if it can."""
+    try:
+        function = functions.imported(path)
+    except ImportError as error:
+        return None, f"cannot be imported: {error}"
+    if isinstance(function, Moved):
+        function = function.entry.function
+    if not callable(function):
+        return function, f"leads to a {type(function).__qualname__}, which is no function"
+    return function, _why_lost(function)
+
+
+def problems() -> Iterator[Problem]:
+    """Yield why functions that the settings move are not moved, or run twice."""
+    unreadable = _why_unreadable()
+    for path in sorted(conf.current().moved):
+        yield from _problems_of(path, unreadable)
+    if not unreadable:
+        yield from _twice()
+
+
+def _why_unreadable() -> str:
+    try:
+        for hook in registrations.hook_names():
+            registrations.of_hook(hook)
+        for signal, _ in catalogue.SIGNALS.values():
+            registrations.of_signal(signal)
+    except Unreadable as error:
+        return str(error)
+    return ""
+
+
+def _problems_of(path: str, unreadable: str) -> Iterator[Problem]:
+    where = conf.background_setting(path)
+    function, why = _found(path)
+    if function is None:
+        hint = "Correct the path, or remove it."
+        yield Problem("wagtail_async_hooks.W030", f'{where} names "{path}", which {why}', hint)
+        return
+    keep = f'Remove "background", or set it to False: "{path}" runs in the request.'
+    if why:
+        yield Problem(
+            "wagtail_async_hooks.W031", f'{where} cannot move "{path}": {why}', keep, function
+        )
+        return
+    if dotted_path(function) != path:
+        own = dotted_path(function)
+        yield Problem(
+            "wagtail_async_hooks.W030",
+            f'{where} names "{path}", which is defined as "{own}"',
+            f'Write "{own}".',
+        )
+        return
+    if unreadable:
+        yield Problem(
+            "wagtail_async_hooks.W033",
+            f'{where} cannot move "{path}": {unreadable}, as it had in the releases of Wagtail and '
+            "Django that this package knows",
+            "Update wagtail_async_hooks; until then the function runs in the request.",
+            function,
+        )
+        return
+    yield from _problems_of_registrations(path, where, function, keep)
+
+
+def _problems_of_registrations(
+    path: str, where: str, function: Function, keep: str
+) -> Iterator[Problem]:
+    kept = list(_kept(path))
+    is_moved = any(entry.path == path for entry in dispatch.registry.values())
+    for why in kept:
+        if not is_moved or why.stays:
+            yield Problem(
+                "wagtail_async_hooks.W032",
+                f'{where} cannot move "{path}": {why.text}',
+                keep,
+                function,
+            )
+    if not kept and not is_moved:
+        yield Problem(
+            "wagtail_async_hooks.W032",
+            f'{where} names "{path}", which is registered for no hook and connected to no signal '
+            "in this process",
+            "Name the function that is registered, or have it registered when the apps are ready.",
+            function,
+        )
+
+
+class _Kept(NamedTuple):
+    """Why one registration of a function stays as it is.
+
+    :param stays: whether it could have been moved, as its other registrations are.
+    """
+
+    text: str
+    stays: bool
+
+
+def _kept(path: str) -> Iterator[_Kept]:
+    safe = catalogue.hooks()
+    for hook in registrations.hook_names():
+        for each in registrations.of_hook(hook):
+            if entry_of(each.function) is None and _path(each.function) == path:
+                why = why_not(hook, each.function) if hook in safe else "not background-safe"
+                text = f'it is registered for "{hook}", which is {why}'
+                yield _Kept(text if hook not in safe else f'for "{hook}", {why}', hook in safe)
+    signals = [*_signals(conf.current().moved), *(s for s, _ in catalogue.UNSUITABLE.values())]
+    for signal in {id(signal): signal for signal in signals}.values():
+        for found in registrations.of_signal(signal):
+            if entry_of(found.function) is None and _path(found.function) == path:
+                name = _receivers().name_of(signal, found.function)
+                why = why_not_received(signal, found)
+                suits = not catalogue.why_unsuitable(signal)
+                yield _Kept(f'for the signal "{name}", {why}', suits)
+
+
+def _twice() -> Iterator[Problem]:
+    """Yield what runs in the background and, under the same path, in the request as well."""
+    for hook in catalogue.hooks():
+        entries = registrations.of_hook(hook)
+        later = {e.path for each in entries if (e := entry_of(each.function)) is not None}
+        for each in entries:
+            if entry_of(each.function) is None and _path(each.function) in later:
+                yield _registered_twice(each.function, f'registered twice for "{hook}"')
+    for entry in {id(e.signal): e for e in dispatch.registry.values() if e.signal}.values():
+        assert entry.signal is not None
+        connections = registrations.of_signal(entry.signal)
+        later = {e.path for each in connections if (e := entry_of(each.function)) is not None}
+        for found in connections:
+            is_plain = entry_of(found.function) is None and _path(found.function) in later
+            if is_plain and _overlaps(found, connections):
+                what = f'connected twice to the signal "{entry.hook}"'
+                yield _registered_twice(found.function, what)
+
+
+def _overlaps(plain: Connection, connections: list[Connection]) -> bool:
+    """Return whether a plain receiver is called for the same senders as a background one."""
+    senders = [
+        other.sender
+        for other in connections
+        if (e := entry_of(other.function)) is not None and e.path == _path(plain.function)
+    ]
+    return plain.sender is None or any(s is None or s is plain.sender for s in senders)
+
+
+def _registered_twice(function: Function, what: str) -> Problem:
+    return Problem(
+        "wagtail_async_hooks.W034",
+        f"{functions.named(function)} is {what}, in the background and in the request, so it "
+        "runs twice",
+        "Register it once. To move a function of another package, use "
+        f'{conf.SETTING}["HOOKS"][path]["background"] rather than registering it again.',
+        function,
+    )

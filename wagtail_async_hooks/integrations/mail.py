@@ -1,0 +1,421 @@
+"""An e-mail backend that records each e-mail as a task, which a worker sends by the real backend.
+
+The real one is ``WAGTAIL_TASKS["EMAIL"]["BACKEND"]`` or, since Django 6.1, the mailer that the
+option ``using`` names in ``MAILERS``. What cannot be recorded is sent in the request: an e-mail is
+neither lost nor changed on the way.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import smtplib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+
+from django.conf import settings
+from django.core import mail as django_mail
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend
+from django.utils.module_loading import import_string
+from huey.api import Task
+from huey.exceptions import CancelExecution
+
+from wagtail_async_hooks import conf, current_task, signals
+from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
+from wagtail_async_hooks.queue import enqueue
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.utils.database.transactions import guarded
+from wagtail_async_hooks.utils.text import one_line
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEFAULT_MAILER: Final = "default"
+
+_sends_at_once: Final[ContextVar[bool]] = ContextVar("sends_at_once", default=False)
+
+
+class BackgroundEmailBackend(BaseEmailBackend):
+    """Records e-mails as tasks, in the caller's transaction.
+
+    :param fail_silently: what is sent in the request raises no error if the server is in the way.
+        In a worker nothing is silent: there, an error has the e-mail tried again.
+    :param alias: of this mailer in ``MAILERS``.
+        What is made without one is, on a site that has ``MAILERS``, that of the default mailer.
+    :param using: alias of the mailer that really sends.
+    :param arguments: for this connection alone, such as ``username`` and ``password``. Secrets are
+        not kept in the ledger, so what comes with some is sent in the request.
+    :raises ConfigurationError: if ``MAILERS`` does not say which mailer really sends.
+    """
+
+    def __init__(
+        self,
+        fail_silently: bool | None = False,
+        *,
+        alias: str | None = None,
+        using: str | None = None,
+        **arguments: Any,
+    ) -> None:
+        if alias is None:
+            super().__init__()
+            if _has_mailers():  # made by hand: it sends as the default mailer does
+                alias, using = DEFAULT_MAILER, _sender_of_default()
+        else:
+            super().__init__(alias=alias, **arguments)  # refuses options that it does not know
+            if problem := _problem_of(alias, using):
+                raise ConfigurationError(problem)
+        self.alias = alias
+        self.using = using
+        self.fail_silently = bool(fail_silently)
+        self._arguments = {
+            name: value
+            for name, value in arguments.items()
+            if value is not None and not name.startswith("_")
+        }
+        self._opened: BaseEmailBackend | None = None
+
+    def open(self) -> bool | None:
+        """Connect to the server if e-mails are sent in the request; otherwise do nothing."""
+        if self._opened is not None or self._queues():
+            return False
+        self._opened = self.real()
+        return self._unless_silenced(self._opened.open)
+
+    def close(self) -> None:
+        """Close what :meth:`open` has opened."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        """Record e-mails for a worker; return how many were recorded, or sent."""
+        if not self._queues():
+            return self._send(email_messages)
+        return sum(self._record_or_send(email) for email in email_messages if email.recipients())
+
+    def real(self) -> BaseEmailBackend:
+        """Return the backend that really sends; it is not connected yet.
+
+        :raises ConfigurationError: if that is one of this class again.
+        """
+        connection = self._mailer() if self.alias is not None else self._by_path()
+        if isinstance(connection, BackgroundEmailBackend):
+            raise ConfigurationError(_loop(_named(self.alias)))
+        return connection
+
+    def _by_path(self) -> BaseEmailBackend:
+        path = conf.current().email.backend
+        return django_mail.get_connection(path, fail_silently=self.fail_silently, **self._arguments)
+
+    def _mailer(self) -> BaseEmailBackend:
+        if not self._arguments:
+            return django_mail.mailers[str(self.using)]
+        config = _mailers()[str(self.using)]
+        made = import_string(_path_in(config))
+        options = {**config.get("OPTIONS", {}), **self._arguments}
+        return cast(BaseEmailBackend, made(alias=self.using, **options))
+
+    def _queues(self) -> bool:
+        return not (
+            background.immediate or self._arguments or _sends_at_once.get() or _tells_of_an_email()
+        )
+
+    def _send(self, emails: Sequence[EmailMessage]) -> int:
+        connection = self._opened or self.real()
+        try:
+            return self._unless_silenced(lambda: connection.send_messages(emails)) or 0
+        finally:
+            if connection is not self._opened:
+                _close(connection)  # one that could not log in, say, is left half open
+
+    def _unless_silenced(self, action: Callable[[], T]) -> T | None:
+        """Do something, and pass over what the server does; mailers of Django 6.1 do not do so."""
+        try:
+            return action()
+        except OSError:
+            if self.fail_silently:
+                return None
+            raise
+
+    def _record_or_send(self, email: EmailMessage) -> int:
+        counted = 1
+
+        def send(error: Exception | None = None) -> None:
+            nonlocal counted
+            with _sent_at_once():  # and so is what a log handler makes of the line
+                _say_why(error)
+                counted = self._send([email])
+
+        stamped = None if _is_kept_from_the_queue(email) else _stamped(email)
+        if stamped is None:
+            send()
+        else:
+            enqueue.record(_task(stamped, self.alias), otherwise=send)
+        return counted
+
+
+def _say_why(error: Exception | None) -> None:
+    """Log what kept an e-mail from the queue."""
+    if isinstance(error, CannotSerialize):
+        logger.warning("An e-mail is sent at once, since it cannot be carried: %s", one_line(error))
+    elif error is not None:
+        logger.error(
+            "An e-mail could not be recorded as a task, so it is sent at once.", exc_info=error
+        )
+
+
+@contextmanager
+def _sent_at_once() -> Iterator[None]:
+    """Have e-mails that are sent meanwhile not recorded."""
+    token = _sends_at_once.set(True)
+    try:
+        yield
+    finally:
+        _sends_at_once.reset(token)
+
+
+def _tells_of_an_email() -> bool:
+    """Tell whether what goes on here is the sending of an e-mail, or the news of how that ended.
+
+    Where logged errors, or failed tasks, are told by e-mail, each of these that fails would make
+    another one, without end.
+    """
+    running, told = current_task.running(), signals.announced()
+    return isinstance(running and running.task, send_email.task_class) or (
+        getattr(told, "function", None) == send_email.task_class.function
+    )
+
+
+def _is_kept_from_the_queue(email: EmailMessage) -> bool:
+    path = conf.current().email.at_once
+    if not path:
+        return False
+
+    def complain(error: Exception) -> None:
+        with _sent_at_once():
+            logger.error(
+                "%s could not tell whether to send an e-mail at once, so it is.",
+                path,
+                exc_info=error,
+            )
+
+    kept = True
+    with guarded(complain):  # a function of the site's, which may ask the database
+        kept = bool(import_string(path)(email))
+    return kept
+
+
+def _stamped(email: EmailMessage) -> EmailMessage | None:
+    """Return a copy that has its number and date, the same however often it is sent.
+
+    ``None`` for one that Django cannot write: what is wrong with it, if anything, is for the real
+    backend to say, and for the caller to hear.
+    """
+
+    def complain(error: Exception) -> None:
+        kind = type(error).__name__  # its text may have the subject, and addresses
+        with _sent_at_once():
+            logger.warning("An e-mail is sent at once, since it cannot be written: %s.", kind)
+
+    written = None
+    with guarded(complain):
+        written = email.message()
+    if written is None:
+        return None
+    given = {name.lower() for name in email.extra_headers}
+    added = [name for name in ("Message-ID", "Date") if name.lower() not in given]
+    stamped = copy.copy(email)
+    stamped.extra_headers = {**email.extra_headers, **{name: str(written[name]) for name in added}}
+    return stamped
+
+
+def _task(email: EmailMessage, alias: str | None) -> Task:
+    options = conf.current().email
+    return send_email.task_class(
+        (email, alias),
+        {},
+        priority=options.priority,
+        retries=options.retries,
+        retry_delay=options.retry_delay,
+        retry_backoff=options.retry_backoff,
+    )
+
+
+# In the worker ------------------------------------------------------------------------------
+
+
+@background.task(context=True, forget_arguments=True, side_effect="email")
+def send_email(
+    email: EmailMessage | None = None, alias: str | None = None, task: Task | None = None
+) -> None:
+    """Send an e-mail by the real backend.
+
+    :param alias: of the mailer that recorded it; ``None`` without ``MAILERS``.
+    :param task: from Huey; an error that will not go away takes its retries.
+    """
+    if email is None:
+        raise CancelExecution("its e-mail was sent, and is not kept", retry=False)
+    connection = _real_now(alias)
+    try:
+        connection.open()
+        connection.send_messages([email])
+    except Exception as error:
+        if task is not None and is_permanent(error):
+            task.retries = 0
+        raise
+    finally:
+        _close(connection)
+
+
+def _real_now(alias: str | None) -> BaseEmailBackend:
+    """Return what really sends, by the settings as they are when it is sent."""
+    if not _has_mailers():
+        return BackgroundEmailBackend().real()
+    mailer = django_mail.mailers[alias or DEFAULT_MAILER]
+    return mailer.real() if isinstance(mailer, BackgroundEmailBackend) else mailer
+
+
+def _close(connection: BaseEmailBackend) -> None:
+    """Say good-bye; an error in that is no reason to send the e-mail once more."""
+    try:
+        connection.close()
+    except Exception as error:
+        logger.warning(
+            "The connection to the mail server did not end properly: %s", one_line(error)
+        )
+
+
+def is_permanent(error: Exception) -> bool:
+    """Tell whether it is the e-mail that was refused, so that trying again is of no use.
+
+    Everything else may be over soon, or be put right while the e-mail waits: a server that is away
+    or busy, a password, a setting.
+    """
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
+        return error.smtp_code >= 500
+    if isinstance(error, OSError):
+        return False
+    return isinstance(error, ValueError | TypeError)
+
+
+# What the settings say ----------------------------------------------------------------------
+
+
+def _has_mailers() -> bool:
+    """Tell whether the site uses ``MAILERS``, which Django knows since 6.1."""
+    return hasattr(django_mail, "mailers") and hasattr(settings, "MAILERS")
+
+
+def _mailers() -> Mapping[str, Mapping[str, Any]]:
+    return settings.MAILERS
+
+
+def _path_in(mailer: Mapping[str, Any]) -> str:
+    return str(mailer.get("BACKEND", conf.EmailOptions().backend))
+
+
+def _named(alias: str | None) -> str:
+    """Return the setting that says what really sends."""
+    if alias is None:
+        return f'{conf.SETTING}["EMAIL"]["BACKEND"]'
+    return f'MAILERS["{alias}"]["OPTIONS"]["using"]'
+
+
+def _problem_of(alias: str, using: str | None) -> str:
+    if using is None:
+        return (
+            f"{_named(alias)} is missing: it should be the alias of the mailer by which workers "
+            'send, such as "smtp".'
+        )
+    return _loop(_named(alias)) if using == alias else ""
+
+
+def _sender_of_default() -> str:
+    """Return the alias of the mailer that really sends what the default mailer is given.
+
+    :raises ConfigurationError: if ``MAILERS`` does not say so.
+    """
+    mailer = _mailers().get(DEFAULT_MAILER, {})
+    if not _is_ours(_path_in(mailer)):
+        return DEFAULT_MAILER
+    using = mailer.get("OPTIONS", {}).get("using")
+    if problem := _problem_of(DEFAULT_MAILER, using):
+        raise ConfigurationError(problem)
+    return str(using)
+
+
+def _loop(setting: str) -> str:
+    return f"{setting} leads back to the queue: it should name what really sends, such as SMTP."
+
+
+def problem_of_at_once() -> str:
+    """Return what is wrong with the function that tells which e-mails to send at once."""
+    path = conf.current().email.at_once
+    setting = f'{conf.SETTING}["EMAIL"]["at_once"]'
+    try:
+        fits = not path or callable(import_string(path))
+    except ImportError as error:
+        return f"{setting} is {path!r}, which cannot be imported: {error}."
+    return "" if fits else f"{setting} is {path!r}, which is not a function."
+
+
+@dataclass(frozen=True)
+class Route:
+    """How the e-mails of one background mailer go out.
+
+    :param setting: which one says what really sends.
+    :param problem: one sentence, if nothing can be sent that way.
+    :param waits_for_ever: whether a worker waits without end for a server that does not answer.
+    """
+
+    setting: str
+    problem: str = ""
+    waits_for_ever: bool = False
+
+
+def routes() -> Iterator[Route]:
+    """Return how e-mails go out, for each background mailer of the site."""
+    if not _has_mailers():
+        if _is_ours(settings.EMAIL_BACKEND):
+            yield _route(_named(None), conf.current().email.backend, settings.EMAIL_TIMEOUT)
+        return
+    for alias, mailer in _mailers().items():
+        if _is_ours(_path_in(mailer)):
+            yield _route_of(alias, mailer.get("OPTIONS", {}).get("using"))
+
+
+def _route_of(alias: str, using: str | None) -> Route:
+    setting = _named(alias)
+    if problem := _problem_of(alias, using):
+        return Route(setting, problem)
+    mailer = _mailers().get(str(using))
+    if mailer is None:
+        return Route(setting, f'{setting} is "{using}", which MAILERS does not have.')
+    return _route(setting, _path_in(mailer), mailer.get("OPTIONS", {}).get("timeout"))
+
+
+def _route(setting: str, path: str, timeout: float | None) -> Route:
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        return Route(setting, f"{setting} leads to {path!r}, which cannot be imported: {error}.")
+    if _is_ours(path):
+        return Route(setting, _loop(setting))
+    smtp = isinstance(found, type) and issubclass(found, EmailBackend)
+    return Route(setting, waits_for_ever=smtp and timeout is None)
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        found = import_string(path)
+    except ImportError:
+        return False  # Django says so, as soon as an e-mail is sent
+    return isinstance(found, type) and issubclass(found, BackgroundEmailBackend)

@@ -1,0 +1,149 @@
+"""The backend itself: what ``TASKS`` names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from wagtail_async_hooks import conf
+from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
+from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api, api_of
+from wagtail_async_hooks.integrations.tasks_backend.calls import Call
+from wagtail_async_hooks.integrations.tasks_backend.running import run
+from wagtail_async_hooks.queue import enqueue as recording
+from wagtail_async_hooks.queue.keys import give_keys
+from wagtail_async_hooks.queue.row import naive
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.serialization.context import Context
+from wagtail_async_hooks.utils import uuid7
+
+if TYPE_CHECKING:
+    from django_tasks.backends.base import BaseTaskBackend as Bases
+else:
+
+    class Bases(*[api.backend for api in APIS.values()]):
+        """A backend for each of the APIs."""
+
+
+logger = logging.getLogger(__name__)
+
+
+class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
+    """Runs the tasks of ``TASKS`` in our workers, with the same ledger.
+
+    With a blank ``BACKEND`` they run at once, as they do with Wagtail's default.
+    """
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        self._params = params
+
+    @property
+    def api(self) -> Api:
+        """The API that has made this backend: each makes its own from the same setting."""
+        owners = (api for api in APIS.values() if api.handler[self.alias] is self)
+        return next(owners, APIS["django_tasks"])
+
+    @property
+    def task_class(self) -> Any:
+        """What the decorator ``task`` makes."""
+        return self.api.base.Task
+
+    @property
+    def supports_defer(self) -> bool:
+        """Whether a task can be enqueued for later."""
+        return not background.immediate
+
+    @property
+    def supports_get_result(self) -> bool:
+        """Whether a result can be had from another process."""
+        return not background.immediate
+
+    supports_async_task = True
+    supports_priority = True
+
+    def validate_task(self, task: Any) -> None:
+        """See the API.
+
+        :raises InvalidTask: of the API that the task was made with.
+        """
+        api = api_of(task)
+        api.backend.validate_task(self, task)  # type: ignore[attr-defined]
+        if expected := queue_name(task.queue_name):
+            raise api.invalid_task(f"Queue {task.queue_name!r} should be {expected}.")
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
+        """Record a call of a task, in the caller's transaction; return its result, which is ready.
+
+        Where it cannot be recorded, it runs at once: it is not lost.
+
+        :raises InvalidTask: if this backend does not run it.
+        :raises TypeError: if an argument cannot be JSON.
+        """
+        self.validate_task(task)
+        path = task.module_path
+        if background.immediate or conf.current().runs_synchronously(path, path):
+            return self._run_here(task, args, kwargs)
+        call = Call.of(task, args, kwargs, timezone.now())
+        task_id = uuid7.new()
+        result = call.result(task_id, "READY")
+        ran: list[Any] = []
+        make = partial(self._make, call, task_id)
+        recording.make_and_record(make, partial(self._otherwise, call, ran.append))
+        if ran:
+            return ran[0]
+        call.package.signals.task_enqueued.send(type(self), task_result=result)
+        return result
+
+    def get_result(self, result_id: str) -> Any:
+        """Return the result of an id.
+
+        :raises TaskResultDoesNotExist: if there is no row of that id, or no longer.
+        """
+        if background.immediate:
+            return super().get_result(result_id)
+        found = results.find(result_id)
+        if found is None:
+            raise self.api.does_not_exist(result_id)
+        row, call = found
+        return results.of_row(row, call, result_id)
+
+    def _make(self, call: Call, task_id: str) -> Any:
+        """Return Huey's task for a call."""
+        options = wagtails_own.options_now(call.path)
+        given = options.for_huey()
+        if options.priority is None:
+            given["priority"] = call.priority
+        if call.run_after is not None:
+            given["eta"] = naive(call.run_after)
+        made = run.task_class((), call.payload(), id=task_id, **given)
+        made.is_eta_named = call.run_after is not None
+        made.recorded_as = made.function = call.path
+        made.queue = options.queue or call.queue_name
+        named = made.named = call.named
+        made.options_known = options
+        give_keys(made, options, named, call.path)
+        made.subject = wagtails_own.subject_of(call.path, named)
+        made.context_carried = Context.capture()
+        return made
+
+    def _run_here(self, task: Any, args: Any, kwargs: Any) -> Any:
+        """Run a task at once, as Wagtail's default does."""
+        backend = api_of(task).immediate_backend(self.alias, self._params)
+        return backend.enqueue(task, args, kwargs)
+
+    def _otherwise(self, call: Call, note: Callable[[Any], None], error: Exception) -> None:
+        """Run a call at once that cannot be recorded."""
+        logger.error(
+            "%s could not be recorded as a background task, so it runs at once.",
+            call.path,
+            exc_info=error,
+        )
+        recording.run_here(
+            call.path, lambda: note(self._run_here(call.task, call.args, call.kwargs))
+        )

@@ -1,0 +1,273 @@
+"""Which waiting task a claim takes: by priority and age, within the bounds that a worker keeps to.
+
+Without bounds that is the first of all. With them, it is the first of all if that is within them;
+else the queues are looked at one by one, each by its own index, so that a task behind a million of
+another queue is found as quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from wagtail_async_hooks.ledger.base import TABLE, lock_of
+from wagtail_async_hooks.types import Bounds
+
+# The conditions of the indexes, word by word: SQLite would not use them otherwise.
+_ALONE: Final = (
+    f"NOT EXISTS (SELECT 1 FROM {TABLE} other WHERE other.state = 'running' "
+    "AND NOT (other.exclusive_key = '') "
+    f"AND other.exclusive_key = {TABLE}.exclusive_key)"
+)
+_TAKEN: Final = (
+    f"SELECT 1 FROM {TABLE} taken WHERE taken.state = 'running' AND taken.slot IS NOT NULL "
+    "AND taken.queue = %s"
+)
+_LOWEST_SLOT: Final = (
+    f"(SELECT MIN(number) FROM (SELECT 0 AS number UNION ALL "
+    f"{_TAKEN.replace('SELECT 1', 'SELECT taken.slot + 1')}) candidate "
+    f"WHERE NOT EXISTS ({_TAKEN} AND taken.slot = candidate.number))"
+)
+"""The lowest number that no running task of a queue has; its parameter is the queue, twice."""
+
+_OF_ALL: Final = "priority DESC, id"
+
+_QUEUES: Final = 10_000
+"""So many queues are looked at. It keeps PostgreSQL from looking at each several times."""
+
+
+class Sql(NamedTuple):
+    """A piece of SQL, with the parameters for it."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+class Choice(NamedTuple):
+    """Which row to claim: the first one in an order that meets a condition.
+
+    :param order: blank if the condition names one row.
+    :param by: the index that has to serve it, on MySQL and MariaDB, which might take another one.
+    """
+
+    where: Sql
+    order: str = ""
+    by: str = ""
+
+    def source(self, connection: BaseDatabaseWrapper) -> str:
+        """Return what follows ``SELECT …`` to find it, with the parameters of ``where``."""
+        first = f" ORDER BY {self.order} LIMIT 1" if self.order else ""
+        return f"FROM {TABLE}{forced(connection, self.by)} WHERE {self.where.text}{first}"
+
+
+def choices(connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds) -> Iterator[Choice]:
+    """Return what to claim, in the order in which to try it; nothing waits if nothing is found.
+
+    :param suspects: ``False`` to pass over tasks that a worker has died of.
+    """
+    waiting = "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
+    if not bounds:
+        yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
+    else:
+        if not bounds.queues:
+            yield _first_of_all(connection, waiting, bounds)
+        for queue in _queues_in_order(connection, waiting, bounds):
+            if queue in bounds.limits:
+                yield _head_of(connection, queue, waiting, bounds)
+            else:
+                where = _of_queue(connection, waiting, bounds)
+                where = where._replace(parameters=(queue, *where.parameters))
+                yield Choice(where, _in_order(connection), "bgtask_queue")
+
+
+def slot_of(bounds: Bounds) -> Sql:
+    """Return the number that a claimed task gets among those of its queue that may run at once."""
+    if not bounds.limits:
+        return Sql("NULL")
+    cases = " ".join(f"WHEN %s THEN {_LOWEST_SLOT}" for _ in bounds.limits)
+    parameters = tuple(queue for name in bounds.limits for queue in (name,) * 3)
+    return Sql(f"CASE queue {cases} END", parameters)
+
+
+def next_of_queue(connection: BaseDatabaseWrapper, queue: str) -> tuple[int, int] | None:
+    """Return primary key and priority of the task that comes next in a queue."""
+    return _next(connection, "bgtask_queue", "queue = %s", queue)
+
+
+def next_of_key(connection: BaseDatabaseWrapper, key: str) -> tuple[int, int] | None:
+    """Return primary key and priority of the task that comes next with an exclusive key."""
+    of_key = "NOT (exclusive_key = '') AND exclusive_key = %s"
+    return _next(connection, "bgtask_exclusive_next", of_key, key)
+
+
+def _next(
+    connection: BaseDatabaseWrapper, index: str, condition: str, name: str
+) -> tuple[int, int] | None:
+    first = Choice(Sql(f"state = 'waiting' AND {condition}", (name,)), _in_order(connection), index)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, priority {first.source(connection)}", first.where.parameters)
+        found: tuple[int, int] | None = cursor.fetchone()
+    return found
+
+
+def forced(connection: BaseDatabaseWrapper, index: str) -> str:
+    """Return what follows a table's name where the database has to be told which index to use."""
+    return f" FORCE INDEX ({index})" if index and connection.vendor == "mysql" else ""
+
+
+def _first_of_all(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds) -> Choice:
+    """The first of all tasks, if it is within the bounds."""
+    lock = "" if connection.vendor == "mysql" else lock_of(connection)
+    waits = f"{waiting} AND {_free(connection)}"
+    first = f"SELECT id FROM {TABLE} WHERE {waits} ORDER BY {_OF_ALL} LIMIT 1{lock}"
+    within = _within(connection, waiting, bounds)
+    return Choice(_both(Sql(f"{waiting} AND id = ({first})"), within))
+
+
+def _free(connection: BaseDatabaseWrapper) -> str:
+    """Return the condition that no task with the same exclusive key runs, or waits before it.
+
+    Also none that another worker is about to claim, whose row is passed over since it is locked.
+    """
+    return f"(exclusive_key = '' OR ({_ALONE} AND {_is_first_of_key(connection)}))"
+
+
+def _is_first_of_key(connection: BaseDatabaseWrapper) -> str:
+    return (
+        f"{TABLE}.id = (SELECT other.id FROM {TABLE} other"
+        f"{forced(connection, 'bgtask_exclusive_next')} WHERE other.state = 'waiting' "
+        "AND NOT (other.exclusive_key = '') "
+        f"AND other.exclusive_key = {TABLE}.exclusive_key "
+        f"ORDER BY {_in_order(connection)} LIMIT 1)"
+    )
+
+
+def _head_of(connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: Bounds) -> Choice:
+    """The head of a queue that has a limit, and no other row.
+
+    Another worker may have locked it, only to find that somebody else took the place that was free.
+    Who skips it meanwhile would let another task run before it.
+    """
+    head = _head(connection, waiting, bounds)
+    where = Sql(f"{waiting} AND id = {head.text}", (queue, *head.parameters))
+    return Choice(_both(where, _room(bounds)))
+
+
+def _head(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, queue: str = "%s") -> Sql:
+    """Return a query for the first task of a queue."""
+    where = _of_queue(connection, waiting, bounds, queue)
+    first = Choice(where, _in_order(connection), "bgtask_queue")
+    return Sql(f"(SELECT id {first.source(connection)})", where.parameters)
+
+
+def _in_order(connection: BaseDatabaseWrapper) -> str:
+    """Return the order within a queue, or of those with one exclusive key.
+
+    PostgreSQL would take the index of all tasks for "priority DESC" where the statistics know of
+    one queue or key only, and read past all others. Theirs have an expression instead.
+    """
+    return _OF_ALL if connection.vendor == "mysql" else "(-1 - priority), id"
+
+
+def _queues_in_order(
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds
+) -> Iterable[str]:
+    """Return the queues in which something may be claimed, by their first tasks."""
+    if len(bounds.queues) == 1:
+        return [queue for queue in bounds.queues if queue not in bounds.left_out]
+    queues = bounds.queues
+    if not queues and connection.vendor == "mysql":
+        queues = _queues_one_by_one(connection)
+        if not queues:
+            return []
+    found, served = _named(queues)
+    within = _room(bounds, "found.queue")
+    if bounds.left_out:
+        names = ", ".join(["%s"] * len(bounds.left_out))
+        within = _both(within, Sql(f"found.queue NOT IN ({names})", bounds.left_out))
+    head = _head(connection, waiting, bounds, "found.queue")
+    statement = (
+        f"WITH RECURSIVE found (queue) AS ({found}) SELECT {TABLE}.queue FROM "
+        f"(SELECT {head.text} AS id FROM found "
+        f"WHERE found.queue IS NOT NULL AND {within.text} LIMIT {_QUEUES}) first "
+        f"JOIN {TABLE} ON {TABLE}.id = first.id ORDER BY {_OF_ALL.replace('id', f'{TABLE}.id')}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*served, *head.parameters, *within.parameters])
+        return [queue for (queue,) in cursor.fetchall()]
+
+
+def _queues_one_by_one(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
+    """Return the queues that have waiting tasks; MySQL and MariaDB would read all in one go."""
+    queues: list[str] = []
+    statement = (
+        f"SELECT queue FROM {TABLE}{forced(connection, 'bgtask_queue')} "
+        "WHERE state = 'waiting' AND queue > %s ORDER BY queue LIMIT 1"
+    )
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(statement, [queues[-1] if queues else ""])
+            found = cursor.fetchone()
+            if found is None or len(queues) == _QUEUES:
+                return tuple(queues)
+            queues.append(found[0])
+
+
+def _named(queues: tuple[str, ...]) -> Sql:
+    """Return some queues, or without any, all that have waiting tasks: from one to the next."""
+    if queues:
+        return Sql(" UNION ALL ".join(["SELECT %s"] * len(queues)), queues)
+    following = f"SELECT queue FROM {TABLE} WHERE state = 'waiting'"
+    return Sql(
+        f"SELECT ({following} ORDER BY queue LIMIT 1) UNION ALL SELECT ({following} "
+        "AND queue > found.queue ORDER BY queue LIMIT 1) FROM found WHERE found.queue IS NOT NULL"
+    )
+
+
+def _of_queue(
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, queue: str = "%s"
+) -> Sql:
+    waits = Sql(f"{waiting} AND queue = {queue} AND {_free(connection)}")
+    return _both(waits, _not_paused(bounds))
+
+
+def _within(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds) -> Sql:
+    """Return the condition for a row to be within the bounds; of a limited queue, only the head."""
+    within = _both(_not_paused(bounds), _room(bounds))
+    for text, queues in (("queue IN", bounds.queues), ("queue NOT IN", bounds.left_out)):
+        if queues:
+            within = _both(within, Sql(f"{text} ({', '.join(['%s'] * len(queues))})", queues))
+    if bounds.limits:
+        head = _head(connection, waiting, bounds)
+        cases = " ".join([f"WHEN %s THEN id = {head.text}"] * len(bounds.limits))
+        given = [value for queue in bounds.limits for value in (queue, queue, *head.parameters)]
+        within = _both(within, Sql(f"CASE queue {cases} ELSE TRUE END", tuple(given)))
+    return within
+
+
+def _not_paused(bounds: Bounds) -> Sql:
+    paused = Sql("TRUE")
+    for column, names in (("hook", bounds.hooks), ("function", bounds.functions)):
+        if names:
+            names_in = f"{column} NOT IN ({', '.join(['%s'] * len(names))})"
+            paused = _both(paused, Sql(names_in, names))
+    return paused
+
+
+def _room(bounds: Bounds, queue: str = "queue") -> Sql:
+    """Return the condition that fewer tasks of a row's queue run than may."""
+    if not bounds.limits:
+        return Sql("TRUE")
+    cases = " ".join(f"WHEN %s THEN {_LOWEST_SLOT} < %s" for _ in bounds.limits)
+    given = [value for name, limit in bounds.limits.items() for value in (name, name, name, limit)]
+    return Sql(f"CASE {queue} {cases} ELSE TRUE END", tuple(given))
+
+
+def _both(one: Sql, other: Sql) -> Sql:
+    if other.text == "TRUE":
+        return one
+    if one.text == "TRUE":
+        return other
+    return Sql(f"{one.text} AND {other.text}", one.parameters + other.parameters)

@@ -1,0 +1,59 @@
+"""Whether commands can work: the settings have no mistakes, and the ledger has its tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connections
+
+from wagtail_async_hooks import conf
+from wagtail_async_hooks.exceptions import ConfigurationError
+from wagtail_async_hooks.ledger import migrated
+from wagtail_async_hooks.ledger.migrated import Standing
+from wagtail_async_hooks.utils.text import one_line
+
+
+def require_settings() -> conf.Settings:
+    """Return the settings.
+
+    :raises CommandError: if there is a mistake in them.
+    """
+    try:
+        return conf.require()
+    except ConfigurationError as error:
+        raise CommandError(str(error)) from error
+
+
+def require_tables() -> Standing:
+    """Make sure that there is a ledger, as this release needs it.
+
+    :returns: how its database stands to the migrations; it may be ahead of this release, as it is
+        while a newer one is deployed.
+    :raises CommandError: if its database does not answer, was not migrated, or lacks the tables.
+    """
+    try:
+        from wagtail_async_hooks import ledger
+
+        alias = ledger.database()
+        standing = migrated.standing_of(connections[alias])
+        tables = connections[alias].introspection.table_names()
+    except DatabaseError as error:
+        raise CommandError(
+            f"The database {alias!r} of DATABASES does not answer: {one_line(error)}"
+        ) from error
+    if standing.missing:
+        raise CommandError(migrated.told_of_missing(alias, standing.missing))
+    if any(model._meta.db_table not in tables for model in _models()):
+        raise CommandError(
+            f"The database {alias!r} lacks the tables of wagtail_async_hooks, although its "
+            "migrations are recorded there as applied; see to it that allow_migrate() of "
+            "DATABASE_ROUTERS lets them be made, and run "
+            f'"{migrated.command(alias)} --fake zero" and then "{migrated.command(alias)}".'
+        )
+    return standing
+
+
+def _models() -> Any:
+    return apps.get_app_config("wagtail_async_hooks").get_models()

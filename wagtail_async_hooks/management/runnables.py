@@ -1,0 +1,223 @@
+"""What ``wagtail_tasks run`` can run by name, and how each is run."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management import BaseCommand, call_command, get_commands, load_command_class
+from django.core.management.base import CommandError, OutputWrapper
+from huey.api import Task, TaskWrapper
+
+from wagtail_async_hooks.checks import source
+from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.exceptions import CannotSerialize
+from wagtail_async_hooks.integrations import commands
+from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, api_of
+from wagtail_async_hooks.integrations.tasks_backend.backend import WagtailTasksBackend
+from wagtail_async_hooks.management.base import unknown
+from wagtail_async_hooks.monitoring import registered
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.utils import functions
+from wagtail_async_hooks.utils.redaction import is_secret
+from wagtail_async_hooks.worker import schedule
+
+Output = OutputWrapper | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a task is to be recorded; ``None`` where nothing is said."""
+
+    priority: int | None = None
+    queue: str | None = None
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """What a name stands for, with its arguments.
+
+    :param record: records it as a task, and returns Huey's id of that.
+    :param here: runs it in this process, and returns what it returns. What a command prints goes
+        where it is told, and is returned if it is not told.
+    """
+
+    record: Callable[[Order], str]
+    here: Callable[[Output], Any]
+
+
+def find(name: str, given: Sequence[str]) -> Runnable:
+    """Return what a name stands for.
+
+    :param name: of a management command, of an entry of the schedule, or the dotted path of a
+        background task, of a task of ``TASKS``, or of a function.
+    :param given: its arguments, as on a command line.
+    :raises CommandError: if there is no such thing, or it does not take these arguments.
+    """
+    if commands.is_command(name):
+        return _command(name, given)
+    if name in schedule.known():
+        return _entry(name, given)
+    if "." in name:
+        return _function(name, given)
+    known = [*get_commands(), *schedule.known(), *registered.functions_known()]
+    told = f'There is no command, task or entry of the schedule named "{name}"'
+    raise unknown(told, name, known)
+
+
+# Commands -----------------------------------------------------------------------------------
+
+
+def _command(name: str, given: Sequence[str]) -> Runnable:
+    if name in commands.UNSUITED:
+        raise CommandError(f"{name} cannot run as a background task: {commands.UNSUITED[name]}.")
+    _check_arguments(name, given)
+
+    def record(order: Order) -> str:
+        _refuse_secrets(given)
+        return _record(commands.make_task(name, *given), order)
+
+    def here(output: Output) -> Any:
+        printed = io.StringIO()
+        call_command(commands.find(name), *given, stdout=output or printed)
+        return printed.getvalue() or None
+
+    return Runnable(record, here)
+
+
+def _check_arguments(name: str, given: Sequence[str]) -> None:
+    """Have the command's own parser object to what it does not take, here rather than later."""
+    found = commands.find(name)
+    command = found
+    if not isinstance(command, BaseCommand):
+        app = get_commands()[name]
+        command = app if isinstance(app, BaseCommand) else load_command_class(app, name)
+    try:
+        command.create_parser("manage.py", name).parse_args(list(given))
+    except CommandError as error:
+        told = str(error).removeprefix("Error: ")
+        raise CommandError(f'{name} does not take "{" ".join(given)}": {told}') from error
+
+
+def _refuse_secrets(given: Sequence[str]) -> None:
+    for argument in given:
+        option = argument.partition("=")[0]
+        if option.startswith("-") and is_secret(option):
+            raise CommandError(
+                f"{option} looks like a secret, which the task's row would keep; let the command "
+                "read it from the settings, or run it with --here."
+            )
+
+
+# Entries of the schedule ---------------------------------------------------------------------
+
+
+def _entry(name: str, given: Sequence[str]) -> Runnable:
+    if given:
+        raise CommandError(
+            f'"{name}" is an entry of the schedule, which has its arguments already; leave out '
+            f'"{" ".join(given)}".'
+        )
+    task = schedule.known()[name].make()
+    return Runnable(lambda order: _record(task, order), lambda output: task.execute())
+
+
+# Functions ----------------------------------------------------------------------------------
+
+
+def _function(path: str, given: Sequence[str]) -> Runnable:
+    try:
+        found = functions.imported(path)
+    except ImportError as error:
+        told = f"{path} cannot be imported: {error}"
+        raise unknown(told, path, registered.functions_known()) from error
+    args, kwargs = _arguments(given)
+    wants_task = isinstance(found, TaskWrapper) and found.context
+    function = getattr(found, "func", found)
+    names = {*kwargs, "task"} if wants_task else set(kwargs)
+    if not callable(function):
+        raise CommandError(f"{path} is a {type(found).__name__}, which cannot be run.")
+    misfit = source.does_not_fit(function, _with_context(found, args), names)
+    if misfit:
+        raise CommandError(f'{path} does not take "{" ".join(given)}": it {misfit}.')
+
+    def record(order: Order) -> str:
+        _refuse_secrets(given)
+        if isinstance(found, TaskWrapper):
+            return _record(found.task_class(tuple(args), kwargs), order)
+        if _is_of_tasks(found):
+            return _record_of_tasks(found, args, kwargs, order)
+        raise CommandError(
+            f"{path} is no background task, so that a worker would not find it; decorate it with "
+            "@background.task(), or run it with --here."
+        )
+
+    def here(output: Output) -> Any:
+        if wants_task or _with_context(found, args) != args:
+            raise CommandError(f"{path} asks for its task, and there is none with --here.")
+        return functions.call(function, *args, **kwargs)
+
+    return Runnable(record, here)
+
+
+def _arguments(given: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional and keyword arguments; what is JSON is read as that."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for argument in given:
+        if argument.startswith("--"):
+            name, assigned, value = argument[2:].partition("=")
+            kwargs[name.replace("-", "_")] = _value(value) if assigned else True
+        else:
+            args.append(_value(argument))
+    return args, kwargs
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_of_tasks(found: Any) -> bool:
+    return any(isinstance(found, api.base.Task) for api in APIS.values())
+
+
+def _with_context(found: Any, args: list[Any]) -> list[Any]:
+    takes = _is_of_tasks(found) and found.takes_context
+    return [None, *args] if takes else args
+
+
+# Recording ----------------------------------------------------------------------------------
+
+
+def _record(task: Task, order: Order) -> str:
+    if order.priority is not None:
+        task.priority = order.priority
+    if order.queue is not None:
+        if expected := queue_name(order.queue):
+            raise CommandError(f"--queue should be {expected}, but is {order.queue!r}.")
+        task.queue = order.queue
+    try:
+        background.enqueue(task)
+    except CannotSerialize as error:
+        raise CommandError(f"An argument cannot be carried: {error}") from error
+    return str(task.id)
+
+
+def _record_of_tasks(found: Any, args: list[Any], kwargs: dict[str, Any], order: Order) -> str:
+    if not isinstance(found.get_backend(), WagtailTasksBackend):
+        raise CommandError(
+            f'TASKS["{found.backend}"] leads elsewhere, so that {found.module_path} is not run by '
+            "our workers; run it with --here."
+        )
+    said = {"priority": order.priority, "queue_name": order.queue}
+    try:
+        task = found.using(**{name: value for name, value in said.items() if value is not None})
+        return str(task.enqueue(*args, **kwargs).id)
+    except (api_of(found).invalid_task, TypeError) as error:
+        raise CommandError(f"{found.module_path}: {error}") from error

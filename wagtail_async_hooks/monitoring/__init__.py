@@ -1,0 +1,1 @@
+"""What is known of tasks, in the words and numbers that people and tools read."""

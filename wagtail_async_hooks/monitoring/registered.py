@@ -1,0 +1,155 @@
+"""Which functions run in the background, with which options, and where each option came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings as django_settings
+from django.core.management import get_commands
+from huey.api import Task
+
+from wagtail_async_hooks import conf
+from wagtail_async_hooks.conf.options import DEFAULT_QUEUE, TaskOptions
+from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.integrations.tasks_backend import wagtails_own
+from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
+from wagtail_async_hooks.queue.task_queue import background, own_options
+from wagtail_async_hooks.utils import functions
+
+DEFAULT: Final = "default"
+"""Where an option came from that nobody has set."""
+
+_OURS: Final = "wagtail_async_hooks."
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option in force.
+
+    :param source: a setting, what was called in code, or :data:`DEFAULT`.
+    """
+
+    name: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A function that runs in the background, or asked for it.
+
+    :param kind: ``"hook"``, ``"signal"``, ``"task"`` for one of ours, or ``"TASKS"`` for another.
+    :param hook: name of the hook or signal; blank for a task.
+    :param function: its dotted path.
+    :param synchronous: why it runs in the request after all; blank if it does not.
+    :param moved: the setting that has moved it; blank if its author asked for the background.
+    """
+
+    kind: str
+    hook: str
+    function: str
+    options: tuple[Option, ...] = ()
+    synchronous: str = ""
+    moved: str = ""
+
+
+def listed() -> list[Listed]:
+    """Return all functions that this process knows to run in the background."""
+    found = [*_of_hooks(), *_kept_synchronous(), *_of_background(), *_of_tasks()]
+    return sorted(found, key=lambda each: (each.kind, each.hook, each.function))
+
+
+def hooks() -> set[str]:
+    """Return the names of all hooks and signals whose functions can run in the background."""
+    return {*catalogue.hooks(), *catalogue.SIGNALS, *(hook for hook, _ in dispatch.registry)}
+
+
+def functions_known() -> set[str]:
+    """Return what the ledger's column for functions can hold, as far as the code knows it."""
+    named = {each.function for each in listed() if not each.synchronous}
+    return named | {f"manage.py {name}" for name in get_commands()}
+
+
+def queues() -> set[str]:
+    """Return the names of all queues that the settings and the code know."""
+    settings, named = conf.current(), {DEFAULT_QUEUE}
+    named |= {*settings.queues, *settings.worker.queues, *settings.worker.exclude_queues}
+    for given in getattr(django_settings, "TASKS", {}).values():
+        named |= set(given.get("QUEUES", ()))
+    options = (option for each in listed() for option in each.options)
+    return named | {option.value for option in options if option.name == "queue" and option.value}
+
+
+def _of_hooks() -> Iterator[Listed]:
+    for entry in dispatch.registry.values():
+        kind, call = ("signal", "receiver()") if entry.is_receiver else ("hook", "register()")
+        options = _options(entry.hook, entry.path, {call: entry.options})
+        why = conf.current().why_synchronous(entry.hook, entry.path)
+        moved = conf.background_setting(entry.path) if entry.moved else ""
+        yield Listed(kind, entry.hook, entry.path, options, why, moved)
+
+
+def _kept_synchronous() -> Iterator[Listed]:
+    for kept in dispatch.kept_synchronous:
+        kind = "signal" if kept.is_receiver else "hook"
+        named = kept.function if functions.has_name(kept.function) else type(kept.function)
+        yield Listed(kind, kept.hook, functions.dotted_path(named), synchronous=kept.reason)
+
+
+def _of_background() -> Iterator[Listed]:
+    for task in background.task_classes():
+        path = getattr(task, "function", "")
+        if not path.startswith(_OURS) and not getattr(task, "hook", ""):
+            said = {name: getattr(task, f"default_{name}", None) for name in TaskOptions().items()}
+            said = {name: value for name, value in said.items() if value != _default(name)}
+            given = own_options(task).over(TaskOptions(**said))
+            # Settings for hooks and functions are not about these.
+            yield Listed("task", "", path, tuple(_in_force({"task()": given})))
+
+
+def _of_tasks() -> Iterator[Listed]:
+    named = {path for path in conf.current().hooks if is_task(path)}
+    for path in named | {path for path in wagtails_own.OPTIONS if is_task(path)}:
+        known = wagtails_own.OPTIONS.get(path, TaskOptions())
+        why = conf.current().why_synchronous(path, path)
+        options = _options("", path, {"wagtail_async_hooks": known})
+        yield Listed("TASKS", "", path, options, why)
+
+
+def _options(hook: str, path: str, weaker: Mapping[str, TaskOptions]) -> tuple[Option, ...]:
+    """Return the options in force for a function, where the settings may name it or its hook."""
+    settings = conf.current().hooks
+    named = {f'{conf.SETTING}["HOOKS"]["{name}"]': settings.get(name) for name in (path, hook)}
+    said = {source: options for source, options in named.items() if options is not None}
+    return tuple(_in_force({**said, **weaker}))
+
+
+def _in_force(said: Mapping[str, TaskOptions]) -> Iterator[Option]:
+    """Yield each option as the strongest says it.
+
+    :param said: what says something, the strongest first.
+    """
+    for name in TaskOptions().items():
+        for source, options in said.items():
+            value = options.items()[name]
+            if value is not None:
+                yield Option(name, _told(value), source)
+                break
+        else:
+            yield Option(name, _default(name), DEFAULT)
+
+
+def _default(name: str) -> Any:
+    """Return what Huey takes where nothing is said; ``None`` for what is not Huey's."""
+    return getattr(Task, f"default_{name}", None)
+
+
+def _told(value: Any) -> Any:
+    """Return a value of an option in JSON's types."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_told(each) for each in value]
+    if callable(value):
+        return functions.dotted_path(value) if functions.has_name(value) else repr(value)
+    return value if isinstance(value, str | int | float | bool) else str(value)

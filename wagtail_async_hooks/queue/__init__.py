@@ -1,0 +1,1 @@
+"""The task queue: enqueue a call, run one attempt at it, and conclude it through the ledger."""

@@ -1,0 +1,160 @@
+"""What people do to tasks that are recorded: find, cancel and discard them, and run them again."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db.models import Max, Model, QuerySet
+
+from wagtail_async_hooks import signals
+from wagtail_async_hooks.queue.row import columns_of_subject
+from wagtail_async_hooks.queue.task_queue import CANCELLED, background
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+
+if TYPE_CHECKING:
+    from wagtail_async_hooks.models import BackgroundTask
+
+DISCARDED: Final = "it was discarded"
+"""Why a task ended that was taken out of the ledger before its turn."""
+
+UNFINISHED: Final = (State.SCHEDULED, State.WAITING, State.RUNNING)
+"""How a task stands that can be cancelled."""
+
+logger = logging.getLogger(__name__)
+
+
+def select(
+    *,
+    hook: str = "",
+    function: str = "",
+    state: str | Collection[str] = (),
+    queue: str = "",
+    older_than: datetime.timedelta | None = None,
+    subject: Model | None = None,
+    user: Any = None,
+) -> QuerySet[BackgroundTask]:
+    """Return the tasks to which all that is given applies; all tasks if nothing is.
+
+    :param hook: name of a hook or signal.
+    :param function: the dotted path of a function, or ``"manage.py …"`` with the name of a command.
+    :param state: one state, or several of which each will do.
+    :param queue: name of a queue.
+    :param older_than: how long ago they were recorded, at least.
+    :param subject: the object that they are about.
+    :param user: who triggered them, or the primary key.
+    :raises ValueError: if there is no such state.
+    """
+    states = [State(each) for each in ([state] if isinstance(state, str) else state)]
+    given: dict[str, Any] = {"hook": hook, "function": function, "queue": queue}
+    given = {column: value for column, value in given.items() if value}
+    if len(states) == 1:  # as the conditions of the indexes have it
+        given["state"] = states[0]
+    elif states:
+        given["state__in"] = states
+    if states and all(each.is_final for each in states):
+        given["finished_at__isnull"] = False  # so it is, and the index holds no others
+    if older_than is not None:
+        given["enqueued_at__lt"] = DatabaseNow() - older_than
+    if subject is not None:
+        given |= columns_of_subject(subject)
+    if user is not None:
+        given["user"] = user
+    return background.storage.tasks.filter(**given)
+
+
+def cancel(tasks: Iterable[int] | QuerySet[BackgroundTask], reason: str = CANCELLED) -> int:
+    """Cancel tasks: those that wait at once, those that run when they next report their progress.
+
+    What has ended stays as it is. A running task that never reports runs to its end; if its
+    worker dies, it is not begun again.
+
+    :param tasks: the tasks, or the primary keys of their rows.
+    :param reason: why, in one line, for those that have not begun.
+    :returns: how many are cancelled or will be.
+    """
+    number = 0
+    for keys in _batches(tasks, UNFINISHED):
+        cancelled, requested = background.storage.ledger.cancel(keys, reason)
+        for task in cancelled:
+            signals.announce(signals.cancelled, task.sender, task=task, duration=0.0, error=reason)
+        number += len(cancelled) + requested
+        for key in background.storage.ledger.not_cancelled(keys):
+            logger.warning(
+                "Task %d cannot be cancelled at this moment, since a transaction, mostly its own, "
+                "has locked its row: try again once that has ended.",
+                key,
+            )
+    return number
+
+
+def retry(
+    tasks: Iterable[int] | QuerySet[BackgroundTask], *, repeat_side_effects: bool = False
+) -> int:
+    """Run tasks again that have failed, expired or been cancelled.
+
+    :param tasks: the tasks, or the primary keys of their rows.
+    :param repeat_side_effects: also those that may do once more what was done, such as sending an
+        e-mail: they were begun, and have a ``side_effect``.
+    :returns: how many wait again; any other has not ended in one of these ways, or is left out.
+    """
+    ledger = background.storage.ledger
+    number = 0
+    for keys in _batches(tasks, ledger.RETRIABLE):
+        ended = background.storage.tasks.filter(pk__in=keys, state__in=ledger.RETRIABLE)
+        waiting = []
+        for row in ended.order_by("pk"):
+            if row.side_effect and row.attempt and not repeat_side_effects:
+                told = "%s is not run again, it may repeat its side effect: %s."
+                logger.info(told, str(row), row.side_effect)
+            elif ledger.retry(row, background.renewed(row)):
+                waiting.append(row)
+        background.storage.announce((row.pk, row.priority) for row in waiting)
+        number += len(waiting)
+    return number
+
+
+def discard(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
+    """Take tasks out of the ledger for good, with their results and errors.
+
+    Those that run stay. Those that have not begun are cancelled by that.
+
+    :param tasks: the tasks, or the primary keys of their rows.
+    :returns: how many are gone.
+    """
+    number = 0
+    for keys in _batches(tasks, set(State) - {State.RUNNING}):
+        gone, unfinished = background.storage.ledger.discard(keys)
+        for task in unfinished:
+            signals.announce(
+                signals.cancelled, task.sender, task=task, duration=0.0, error=DISCARDED
+            )
+        number += gone
+    return number
+
+
+def _batches(
+    tasks: Iterable[int] | QuerySet[BackgroundTask], states: Collection[State]
+) -> Iterator[list[int]]:
+    """Yield primary keys, oldest first, a bounded number at a time: each batch commits by itself.
+
+    :param states: of a queryset's tasks, only those which are in one of these.
+    """
+    size = background.storage.ledger.BATCH
+    if not isinstance(tasks, QuerySet):
+        keys = list(tasks)
+        yield from (keys[n : n + size] for n in range(0, len(keys), size))
+        return
+    wanted = tasks.filter(state__in=states)
+    last = wanted.aggregate(last=Max("pk"))["last"]  # what is recorded from now on is not meant
+    done = 0
+    while last is not None:
+        rest = wanted.filter(pk__gt=done, pk__lte=last).order_by("pk")
+        batch = list(rest.values_list("pk", flat=True)[:size])
+        if not batch:
+            return
+        yield batch
+        done = batch[-1]

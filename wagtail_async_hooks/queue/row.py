@@ -1,0 +1,157 @@
+"""From a task of Huey's to the ledger's row: about what, for whom, and when."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+from django.apps import apps
+from django.db.models import Model
+from django.http import HttpRequest
+from huey.api import Task
+from huey.utils import utcnow
+
+from wagtail_async_hooks.conf.options import DEFAULT_QUEUE
+from wagtail_async_hooks.queue.titles import columns_of
+from wagtail_async_hooks.types import State, Subject
+from wagtail_async_hooks.utils.database import instants
+from wagtail_async_hooks.utils.database.instants import NOW, FromNow, StateAt
+from wagtail_async_hooks.utils.text import cut_key
+
+MAX_HOOK: Final = 100
+"""Characters of a hook's name."""
+
+
+def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
+    """Return the row to record for a task: what is not blank in it, by the model's attributes.
+
+    What a task of Huey's has no place for may be an attribute of it: ``hook``, ``recorded_as`` (the
+    name), ``queue``, ``coalesce_key``, ``latest_at``, ``exclusive_key``, and ``subject`` (a model
+    and a key).
+
+    :param acting: primary key of who triggered it, unless a request among the arguments tells.
+    """
+    now = utcnow()
+    return {
+        "task_id": task.id,
+        "name": name_of(task),
+        "hook": cut_key(getattr(task, "hook", ""), MAX_HOOK),
+        "function": cut_key(task.function),
+        "message": message,
+        "queue": getattr(task, "queue", None) or DEFAULT_QUEUE,
+        "priority": task.priority or 0,
+        **_due(task, now),
+        "latest_at": _from(now, getattr(task, "latest_at", None)),
+        "expires_at": _expiry(task, now),
+        "enqueued_at": NOW,
+        "user_id": _user_key(task, acting),
+        "coalesce_key": getattr(task, "coalesce_key", ""),
+        "exclusive_key": getattr(task, "exclusive_key", ""),
+        **_subject(task),
+        **columns_of(task),
+    }
+
+
+def name_of(task: Task) -> str:
+    """Return the name under which a task is recorded: that by which Huey knows it, or its own.
+
+    Names that are too long for the row end with a hash, so that they differ still.
+    """
+    own = getattr(task, "recorded_as", "")
+    return cut_key(own or f"{type(task).__module__}.{type(task).__name__}")
+
+
+def is_later(moment: datetime.datetime | None) -> bool:
+    """Return whether one of Huey's times is still to come, by this process's clock."""
+    return moment is not None and moment > utcnow()
+
+
+def aware(moment: datetime.datetime | None) -> datetime.datetime | None:
+    """Return one of Huey's times, which are naive and in UTC, as an instant."""
+    return None if moment is None else moment.replace(tzinfo=datetime.UTC)
+
+
+def naive(moment: datetime.datetime) -> datetime.datetime:
+    """Return one of Django's times as Huey's are: naive, and in UTC."""
+    return instants.aware(moment).replace(tzinfo=None)
+
+
+# When ---------------------------------------------------------------------------------------
+#
+# Huey makes a time of each delay by the clock of the process that asks for it, which may be wrong.
+# So what is recorded is how long that time is away from now, and the database's clock says what
+# that comes to. Only a time that the caller has named means itself.
+
+
+def _due(task: Task, now: datetime.datetime) -> dict[str, Any]:
+    """Return the columns that say when a task is due, and what state that comes to."""
+    if task.eta is None:
+        return {"state": State.WAITING.value}
+    if getattr(task, "is_eta_named", False):
+        moment = task.eta.replace(tzinfo=datetime.UTC)
+        return {"state": StateAt(moment), "run_at": moment}
+    state = State.SCHEDULED if task.eta > now else State.WAITING
+    return {"state": state.value, "run_at": _from(now, task.eta)}
+
+
+def _expiry(task: Task, now: datetime.datetime) -> Any:
+    if task.expires_resolved is None:
+        return None
+    if isinstance(task.expires, datetime.datetime):
+        return aware(task.expires_resolved)
+    return _from(now, task.expires_resolved)
+
+
+def _from(now: datetime.datetime, moment: datetime.datetime | None) -> FromNow | None:
+    return None if moment is None else FromNow((moment - now).total_seconds())
+
+
+def _arguments(task: Task) -> tuple[Any, ...]:
+    """Return all arguments; Huey notices only when the task runs that they are no tuple."""
+    return (*task.args, *task.kwargs.values()) if isinstance(task.args, tuple) else ()
+
+
+def _subject(task: Task) -> dict[str, Any]:
+    """Return the columns that say which object a task is about: its first model argument."""
+    if told := getattr(task, "subject", None):
+        return _columns(*told)
+    for value in _arguments(task):
+        found = value[0] if isinstance(value, list | tuple) and value else value
+        if isinstance(found, Model):
+            return columns_of_subject(found)
+        subject = getattr(found, "subject", None)
+        if isinstance(subject, Subject):  # of a snapshot, or a draft
+            return _columns(*subject)
+    return {}
+
+
+def columns_of_subject(instance: Model) -> dict[str, Any]:
+    """Return the columns that say that a task is about an object."""
+    return {"subject_type_id": _content_type(instance), "subject_id": _text(instance.pk)}
+
+
+def _columns(model: type[Model], key: Any) -> dict[str, Any]:
+    return {"subject_type_id": _types().get_for_model(model).pk, "subject_id": _text(key)}
+
+
+def _text(key: Any) -> str:
+    return "" if key is None else str(key)
+
+
+def _types() -> Any:
+    return apps.get_model("contenttypes", "ContentType")._default_manager
+
+
+def _content_type(instance: Model) -> Any:
+    """Return the content type's key; of a page that was loaded as a plain one, its own class's."""
+    is_page = hasattr(type(instance), "cached_content_type")  # which keeps it in a column
+    known = getattr(instance, "content_type_id", None) if is_page else None
+    return known or _types().get_for_model(instance).pk
+
+
+def _user_key(task: Task, acting: Any) -> Any:
+    """Return the key of who triggered a task: the request's user, or else who acts."""
+    for value in _arguments(task):
+        if isinstance(value, HttpRequest):
+            return getattr(getattr(value, "user", None), "pk", None)
+    return acting

@@ -1,0 +1,251 @@
+"""Any of Huey's storages as a doorbell: it wakes an idle thread for each task that comes to wait.
+
+The truth stays in the ledger, and so does the order. What goes through the other storage is the
+primary key of a row, for people who look into it; nothing is lost when it is emptied, and who can
+write to it can at most have a worker look. When it cannot be reached, tasks are still recorded, and
+workers find them in the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from heapq import nlargest
+from typing import Any, Final
+
+from django.db import models, transaction
+from huey.storage import BaseStorage
+
+from wagtail_async_hooks.storage.database import DatabaseStorage, Row
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.text import one_line
+
+logger = logging.getLogger(__name__)
+
+RINGS: Final = 100
+"""How often the bell rings at most for tasks that come to wait all at once."""
+
+NEXT: Final = b"next"
+"""What is rung by a thread that has found a task and does not know whether there are more."""
+
+POLL_INTERVAL: Final = 0.02
+"""Seconds between two looks at a storage that cannot block."""
+
+OUTAGE_INTERVAL: Final = 5.0
+"""Seconds for which a storage that did not answer is left alone, so that an editor who saves
+several times waits for it once; and between two attempts of a worker."""
+
+_DIGITS: Final = len(str(models.BigAutoField.MAX_BIGINT))
+
+
+class BellStorage(DatabaseStorage):
+    """The ledger's storage, with another one that rings.
+
+    :param name: of the Huey instance.
+    :param make: makes the other storage, for what must not block; called when first needed.
+    :param make_listener: makes it once more, for workers that wait for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], BaseStorage],
+        make_listener: Callable[[], BaseStorage],
+    ) -> None:
+        super().__init__(name)
+        self._make = make
+        self._make_listener = make_listener
+        self._thread = _ThreadState()
+        self._lock = threading.Lock()
+        self._lost_at: float | None = None
+
+    @cached_property
+    def bell(self) -> BaseStorage:
+        """The other storage, for what must not block."""
+        bell = self._make()
+        bell.blocking = False
+        return bell
+
+    @cached_property
+    def listener(self) -> BaseStorage:
+        """The other storage once more, to wait for it."""
+        return self._make_listener()
+
+    def close(self) -> None:
+        """Close the other storage, where it was made; it is made again when it is next needed."""
+        for name in ("bell", "listener"):
+            if (made := self.__dict__.pop(name, None)) is not None:
+                made.close()
+
+    def _recorded(self, rows: list[tuple[int, Row]]) -> None:
+        """Ring for tasks once the caller's transaction has committed."""
+        super()._recorded(rows)
+        waiting = [
+            (pk, row.get("priority", 0)) for pk, row in rows if row["state"] == State.WAITING
+        ]
+        connection = transaction.get_connection(self.ledger.database())
+        # Of the commit of a transaction that Django has not begun nobody learns. Workers look.
+        if waiting and (connection.in_atomic_block or connection.get_autocommit()):
+            connection.on_commit(partial(self.announce, waiting), robust=True)
+
+    def announce(self, due: Iterable[tuple[int, int]]) -> None:
+        """Ring for tasks that wait from now on, the first ones at most.
+
+        That wakes every thread that waits, and none stops before the ledger has no more.
+        """
+        first = nlargest(RINGS, due, key=lambda task: (task[1], -task[0]))
+        for pk, priority in first:
+            self.ring(pk, priority)
+
+    def announce_next(self, exclusive_key: str) -> None:
+        """Ring for the next task with an exclusive key: its own ring may have been in vain."""
+        if (found := self.ledger.next_in_line(exclusive_key)) is not None:
+            self.ring(*found)
+
+    def announce_room(self, queue: str) -> None:
+        """Ring for the next task of a limited queue: its own ring may have been in vain."""
+        if (found := self.ledger.next_in_queue(queue)) is not None:
+            self.ring(*found)
+
+    def forget_rings(self, more_than: int = 0) -> bool:
+        """Empty the bell if more has rung than that, and tell whether it was emptied.
+
+        What has rung while all were busy has rung for tasks that were taken since, but for the
+        last ones. Where no worker listens, it would grow for ever.
+        """
+        if self._is_left_alone():
+            return False
+        try:
+            if self.bell.queue_size() <= more_than:
+                return False
+            self.bell.flush_queue()
+        except Exception as error:
+            self._lose(error)
+            return False
+        return True
+
+    def ring(self, pk: int, priority: int) -> None:
+        """Tell workers of one row. A bell that does not ring delays the task, and no more."""
+        self._ring(b"%d" % pk, priority)
+
+    def pass_on(self) -> None:
+        """Ring for another idle thread, if the rings that were for it may be forgotten."""
+        if self._thread.passes_on:
+            self._thread.passes_on = False
+            self._ring(NEXT, 0)
+
+    def _ring(self, told: bytes, priority: int) -> None:
+        if self._is_left_alone():
+            return
+        try:
+            self.bell.enqueue(told, priority if self.bell.priority else None)
+        except Exception as error:
+            self._lose(error)
+        else:
+            self._find()
+
+    def waiter(self) -> BellWaiter:
+        """Return what waits for the bell."""
+        return BellWaiter(self)
+
+    def listen(self, timeout: float, closed: threading.Event) -> None:
+        """Wait until the bell rings for this thread, at most ``timeout`` seconds or so.
+
+        It takes nothing out of the bell while it is busy. So what is in there is forgotten, and
+        the ledger looked into once more, as that is less than to look for each ring.
+        """
+        self._thread.passes_on = self.forget_rings()
+        if self._thread.passes_on:
+            return
+        deadline = time.monotonic() + timeout
+        while not closed.is_set() and time.monotonic() < deadline:
+            if (heard := self._hear()) is not None:
+                self._thread.passes_on = heard == NEXT
+                return
+            if self._is_left_alone():
+                closed.wait(deadline - time.monotonic())
+            elif not self.listener.blocking:
+                closed.wait(POLL_INTERVAL)
+
+    def _hear(self) -> bytes | None:
+        """Take out what was rung next; ``None`` when there is nothing, or no answer."""
+        if self._is_left_alone():
+            return None
+        try:
+            data = self.listener.dequeue()
+        except Exception as error:
+            self._lose(error)
+            return None
+        self._find()
+        if data is None or not _is_ours(data):
+            return None
+        return data.encode() if isinstance(data, str) else data
+
+    def _is_left_alone(self) -> bool:
+        lost_at = self._lost_at
+        return lost_at is not None and time.monotonic() - lost_at < OUTAGE_INTERVAL
+
+    def _lose(self, error: Exception) -> None:
+        with self._lock:
+            first, self._lost_at = self._lost_at is None, time.monotonic()
+        if first:
+            logger.warning(
+                'The storage of WAGTAIL_TASKS["BACKEND"] cannot be reached, so tasks are found in '
+                "the ledger until it answers: %s",
+                one_line(error),
+            )
+
+    def _find(self) -> None:
+        if self._lost_at is None:
+            return
+        with self._lock:
+            lost, self._lost_at = self._lost_at is not None, None
+        if lost:
+            logger.info('The storage of WAGTAIL_TASKS["BACKEND"] answers again.')
+
+
+class _ThreadState(threading.local):
+    """What one thread of the worker remembers until it has claimed a task."""
+
+    passes_on: bool = False
+    """Whether it was woken by what may have been meant for others as well."""
+
+
+class BellWaiter:
+    """Wait for the bell, in each thread by itself."""
+
+    def __init__(self, storage: BellStorage) -> None:
+        self._storage = storage
+        self._closed = threading.Event()
+
+    def mark(self) -> int:
+        """See :meth:`~wagtail_async_hooks.storage.waiter.Waiter.mark`."""
+        return 0
+
+    def wait(self, mark: int, timeout: float) -> None:
+        """See :meth:`~wagtail_async_hooks.storage.waiter.Waiter.wait`."""
+        self._storage.listen(timeout, self._closed)
+
+    def found(self) -> None:
+        """See :meth:`~wagtail_async_hooks.storage.waiter.Waiter.found`; each ring wakes one."""
+        self._storage.pass_on()
+
+    def close(self) -> None:
+        """See :meth:`~wagtail_async_hooks.storage.waiter.Waiter.close`."""
+        self._closed.set()
+
+
+def _is_ours(data: Any) -> bool:
+    """Tell whether we have rung that; it may be anything, and of any size."""
+    if isinstance(data, str):  # of a client that decodes what it reads
+        data = data.encode()
+    is_short = isinstance(data, bytes | bytearray | memoryview) and len(data) <= _DIGITS
+    told = bytes(data) if is_short else b""
+    if told == NEXT or told.isdigit():
+        return True
+    shown = data[:80] if isinstance(data, bytes | bytearray | str) else type(data)
+    logger.error("A message that is not ours was dropped from the storage: %r", shown)
+    return False

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of tasks: texts, time, functions, and what databases have in common."""

@@ -1,0 +1,1 @@
+"""Databases as such: their errors, transactions, clocks and limits; nothing here has a table."""

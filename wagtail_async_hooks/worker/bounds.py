@@ -1,0 +1,114 @@
+"""What one worker process serves: its queues, within their limits, but for what is paused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from django.db.models import Q
+
+from wagtail_async_hooks import conf, ledger
+from wagtail_async_hooks.models import BackgroundTask, Pause
+from wagtail_async_hooks.queue.task_queue import TaskQueue
+from wagtail_async_hooks.storage.waiter import DatabaseWaiter, Waiter
+from wagtail_async_hooks.types import EVERYTHING, Bounds, State
+from wagtail_async_hooks.utils.text import visible
+
+logger = logging.getLogger("wagtail_async_hooks.worker")
+
+MANY_RINGS: Final = 1000
+"""So many rings are kept while no thread listens."""
+
+
+class Serving:
+    """What the claims of a process keep to, from one second to the next.
+
+    :param queue: whose claims these are.
+    :param queues: the queues that it serves; empty for all.
+    :param exclude: queues that it does not serve.
+    """
+
+    def __init__(self, queue: TaskQueue, queues: Sequence[str], exclude: Sequence[str]) -> None:
+        self._queue = queue
+        self._queues = tuple(queues)
+        self._exclude = tuple(exclude)
+        self._paused: dict[str, Pause] = {}
+        self._serves_all = not (queues or exclude)
+
+    def waiter(self) -> Waiter:
+        """Return what tells the threads that a task may be waiting.
+
+        What a storage rings for may be of another queue, and nobody would hear it again. So a
+        process that does not serve all queues watches the database.
+        """
+        return self._queue.storage.waiter() if self._serves_all else self._watch()
+
+    @staticmethod
+    def _watch() -> Waiter:
+        return DatabaseWaiter(ledger.database())
+
+    def look(self) -> None:
+        """Learn what is paused, and say what has changed."""
+        pauses = {str(pause): pause for pause in ledger.pauses()}
+        self._queue.bounds = self._bounds(pauses.values())
+        for told in pauses.keys() - self._paused.keys():
+            why = pauses[told].reason
+            logger.info("Paused: %s%s", visible(told), f" ({visible(why)})." if why else ".")
+        for told in self._paused.keys() - pauses.keys():
+            logger.info("Resumed: %s.", visible(told))
+        self._paused = pauses
+
+    def keep_bell_short(self, seconds: float) -> None:
+        """Empty the bell if nobody hears it: no worker alive serves all queues, or all are busy.
+
+        Threads that were busy look into the ledger before they listen.
+
+        :param seconds: without a heartbeat after which a worker is given up for dead.
+        """
+        if self._serves_all:
+            self._queue.storage.forget_rings(MANY_RINGS)
+        elif not ledger.is_served_throughout(seconds):
+            self._queue.storage.forget_rings()
+
+    def held_back(self) -> int:
+        """Return how many tasks of the queues that it serves wait because of a pause."""
+        if not self._paused:
+            return 0
+        tasks = BackgroundTask.objects.using(ledger.database()).filter(state=State.WAITING)
+        if self._queues:
+            tasks = tasks.filter(queue__in=self._queues)
+        tasks = tasks.exclude(queue__in=self._exclude)
+        bounds = self._bounds(self._paused.values())
+        if not bounds.all_paused:
+            tasks = tasks.filter(
+                Q(queue__in=bounds.left_out)
+                | Q(hook__in=bounds.hooks)
+                | Q(function__in=bounds.functions)
+            )
+        return tasks.count()
+
+    def end(self) -> None:
+        """The process serves nothing any more."""
+        self._queue.bounds = Bounds(limits=conf.current().limits)
+
+    def _bounds(self, pauses: Iterable[Pause]) -> Bounds:
+        names: dict[str, list[str]] = {kind: [] for kind in Pause.Kind.values}
+        for pause in pauses:
+            names[pause.kind].append(pause.name)
+        bounds = Bounds(
+            queues=self._queues,
+            left_out=(*self._exclude, *names[Pause.Kind.QUEUE]),
+            hooks=tuple(names[Pause.Kind.HOOK]),
+            functions=tuple(names[Pause.Kind.FUNCTION]),
+            limits=conf.current().limits,
+            all_paused=bool(names[Pause.Kind.EVERYTHING]),
+        )
+        return bounds or EVERYTHING  # which is known at a glance, several times for each task
+
+
+def told_of(queues: Sequence[str], exclude: Sequence[str]) -> str:
+    """Return which queues a worker serves, for people; blank for all."""
+    if queues:
+        return ", ".join(queues)
+    return f"all but {', '.join(exclude)}" if exclude else ""

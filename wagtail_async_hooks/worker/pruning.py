@@ -1,0 +1,79 @@
+"""Pruning: what has ended leaves the ledger after a while, so that it does not grow for ever.
+
+One of the workers sees to it, a bounded number of rows at a time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from wagtail_async_hooks import conf, ledger
+from wagtail_async_hooks.types import State
+
+logger = logging.getLogger(__name__)
+
+INTERVAL: Final = 600.0
+"""Seconds from the end of one round to the next one."""
+
+
+class Pruner:
+    """What one worker process does for it.
+
+    :param worker: primary key of the worker's row, which may change.
+    :param timeout: seconds without a heartbeat after which a worker is given up for dead.
+    """
+
+    def __init__(self, worker: int, timeout: float) -> None:
+        self.worker = worker
+        self._timeout = timeout
+        self._after = 0
+        self._rests_until = float("-inf")
+
+    def look(self) -> None:
+        """Take one step, if it is time and no other worker sees to it: that is the oldest one."""
+        now = time.monotonic()
+        ages = ages_of(conf.current().history)
+        if now < self._rests_until or not ages:
+            return
+        if ledger.oldest_alive(self._timeout) != self.worker:
+            self._rest(now)
+            return
+        gone, last = ledger.prune(ages, self._after)
+        if gone:
+            logger.debug("%d tasks have left the ledger.", gone)
+        if last is None:
+            ledger.prune_workers(max(ages.values()))
+            self._rest(now)
+        else:
+            self._after = last
+
+    def _rest(self, now: float) -> None:
+        self._after = 0
+        self._rests_until = now + INTERVAL
+
+
+def prune(history: conf.HistoryOptions) -> int:
+    """Delete all tasks that ended long enough ago; return how many."""
+    ages = ages_of(history)
+    number, last = ledger.prune(ages)
+    while last is not None:
+        gone, last = ledger.prune(ages, last)
+        number += gone
+    return number
+
+
+def ages_of(history: conf.HistoryOptions) -> Mapping[State, datetime.timedelta]:
+    """Return how long tasks stay that have ended in a state; those of no other state go."""
+    well, badly = history.succeeded, history.failed
+    days = {
+        State.SUCCEEDED: well,
+        State.MERGED: well,
+        State.FAILED: badly,
+        State.CANCELLED: badly,
+        State.EXPIRED: badly,
+    }
+    return {state: datetime.timedelta(days=age) for state, age in days.items() if age is not None}

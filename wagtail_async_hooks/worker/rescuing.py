@@ -1,0 +1,81 @@
+"""Rescuing: what dead workers held is taken from them, and waits for others."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from wagtail_async_hooks import ledger, signals
+from wagtail_async_hooks.queue.task_queue import TaskQueue
+from wagtail_async_hooks.types import TaskInfo
+
+logger = logging.getLogger("wagtail_async_hooks.worker")
+
+Rescued = list[tuple[TaskInfo, bool]]
+Attempt = tuple[int, int]
+
+
+class Rescuer:
+    """What one worker process does for it, at each of its heartbeats.
+
+    :param queue: whose tasks these are.
+    :param max_deaths: so many deaths fail a task.
+    """
+
+    def __init__(self, queue: TaskQueue, max_deaths: int) -> None:
+        self._queue = queue
+        self._max_deaths = max_deaths
+        self._orphans: dict[Attempt, float] = {}
+        self._unheard: set[Attempt] = set()
+        self._told_of: set[Attempt] = set()
+
+    def rescue(self, dead: Sequence[int]) -> None:
+        """Let the tasks of dead workers wait again, and say so."""
+        if not dead:
+            return
+        self._tell(ledger.rescue(dead, self._max_deaths))
+        stranded = ledger.stranded(dead)
+        for task in stranded:
+            if (task.pk, task.attempt) not in self._told_of:
+                logger.warning(
+                    "%s cannot be taken from its worker, which is gone, since its row is locked by "
+                    "a transaction that has not ended; it is tried again until the database ends "
+                    "that. Keepalives let it do so sooner, see the page on reliability.",
+                    str(task),
+                )
+        self._told_of = {(task.pk, task.attempt) for task in stranded}
+
+    def rescue_orphans(self, patience: float) -> None:
+        """Let wait again what runs in no known worker, once that has been so for a while.
+
+        A worker whose row is gone needs some time to record itself anew.
+
+        :param patience: seconds.
+        """
+        now = time.monotonic()
+        found = ledger.orphans()
+        self._orphans = {orphan: self._orphans.get(orphan, now) for orphan in found}
+        due = [orphan for orphan, since in self._orphans.items() if now - since >= patience]
+        if due:
+            self._tell(ledger.rescue_orphans(due, self._max_deaths))
+
+    def hand_back_unheard(self, worker: int) -> None:
+        """Hand back what was claimed for us by a statement whose answer never arrived.
+
+        Only what two looks in succession find: between them, every claim has been answered.
+        """
+        held = ledger.held_by(worker)
+        unheard = {attempt for attempt in held if not self._queue.holds(*attempt)}
+        for pk, attempt in unheard & self._unheard:
+            logger.warning("Task %d was claimed without our hearing of it, handing it back.", pk)
+            ledger.hand_back(pk, attempt)
+        self._unheard = unheard
+
+    def _tell(self, rescued: Rescued) -> None:
+        self._queue.storage.announce((task.pk, task.priority) for task, waits in rescued if waits)
+        for task, waits in rescued:
+            signals.announce(signals.rescued, task.sender, task=task, waits=waits)
+            if not waits:
+                error = ledger.killed(self._max_deaths)
+                signals.announce(signals.failed, task.sender, task=task, duration=0.0, error=error)

@@ -1,0 +1,202 @@
+"""What recurs: the entries of ``WAGTAIL_TASKS["SCHEDULE"]``, and functions that are decorated.
+
+Those are decorated with ``@background.periodic_task()``. Each entry has a row that says when it is
+due; :mod:`~wagtail_async_hooks.worker.scheduler` looks at it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.utils import timezone
+from huey.api import PeriodicTask, Task, TaskWrapper
+
+from wagtail_async_hooks import conf, ledger
+from wagtail_async_hooks.conf import ScheduleEntry
+from wagtail_async_hooks.integrations import scheduled_publishing
+from wagtail_async_hooks.integrations.commands import called, run_command
+from wagtail_async_hooks.models import Schedule
+from wagtail_async_hooks.queue.keys import key_of
+from wagtail_async_hooks.queue.row import name_of
+from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.serialization.context import Context
+from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils import functions
+from wagtail_async_hooks.utils.crontab import AskedTimes, CrontabTimes, Times
+from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.utils.database.instants import DatabaseNow
+from wagtail_async_hooks.utils.text import cut_key, storable
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What recurs.
+
+    :param what: the command or function, for people.
+    :param missed: what becomes of what fell due while no worker looked, ``"once"`` or ``"skip"``.
+    :param make: makes the task that runs it.
+    """
+
+    name: str
+    what: str
+    times: Times
+    missed: str
+    make: Callable[[], Task]
+
+    @property
+    def key(self) -> str:
+        """The name, as it is in the row."""
+        return cut_key(storable(self.name))
+
+    @property
+    def plan(self) -> tuple[str, str]:
+        """Crontab and time zone, as they are in the row."""
+        return cut_key(storable(self.times.text)), str(self.times.zone)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of an entry.
+
+    :param what: the command or function, for people.
+    :param crontab: blank where a function says when it is due.
+    :param next_due_at: ``None`` if nobody knows.
+    :param last_due_at: the time that was kept last.
+    :param last_skipped_at: the time that was not kept last.
+    :param task: primary key of the task's row that was recorded last.
+    :param state: of that task; this and what follows is ``None`` if its row is gone.
+    """
+
+    name: str
+    what: str
+    crontab: str
+    time_zone: str
+    missed: str
+    next_due_at: datetime.datetime | None
+    last_due_at: datetime.datetime | None = None
+    last_skipped_at: datetime.datetime | None = None
+    task: int | None = None
+    state: State | None = None
+    started_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None
+
+
+def entries() -> list[Status]:
+    """Return what is known of all that recurs, by name; times are aware and in UTC."""
+    entries = known()
+    rows, now = {}, clock.now()
+    if entries and conf.current().backend:  # else there need not be any tables
+        keys = [entry.key for entry in entries.values()]
+        found = Schedule.objects.using(ledger.database()).filter(name__in=keys)
+        known_rows = found.select_related("last_task").annotate(clock=DatabaseNow())
+        rows = {row.name: row for row in known_rows}
+        now = next((row.clock for row in rows.values()), now)
+    return [_status(entry, rows.get(entry.key), now) for _, entry in sorted(entries.items())]
+
+
+def known() -> dict[str, Entry]:
+    """Return all that recurs, by name; the settings overrule a decorated function of that name."""
+    found = {}
+    for task in background.periodic_tasks():
+        name = name_of(task)
+        times = getattr(task, "times", None) or AskedTimes(task.validate_datetime)
+        missed = getattr(task, "missed", "once")
+        found[name] = Entry(name, name, times, missed, partial(_for_nobody, task))
+    for name, given in conf.current().schedule.items():
+        times = CrontabTimes(given.crontab, given.time_zone or timezone.get_default_timezone())
+        make = partial(_task_of, name, given)
+        found[name] = Entry(name, describe(given), times, given.missed, make)
+    return found
+
+
+def describe(given: ScheduleEntry) -> str:
+    """Return what an entry of the settings runs, for people."""
+    if given.function:
+        return given.function
+    return " ".join([called(given.command), *map(str, given.args)])
+
+
+def find_function(path: str) -> Callable[..., Any]:
+    """Return the function, or the background task, of a dotted path.
+
+    :raises ImportError: if there is none.
+    """
+    found = functions.imported(path)
+    if not callable(found):
+        raise ImportError(f"it is a {type(found).__name__}")
+    function: Callable[..., Any] = found
+    return function
+
+
+@background.task()
+def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
+    """Run the function of an entry of the settings.
+
+    A message names the entry and not the function: what is imported is for the settings to say.
+
+    :param entry: its name.
+    :raises LookupError: if there is no such entry any more.
+    """
+    given = conf.current().schedule.get(entry)
+    if given is None or not given.function:
+        raise LookupError(f'WAGTAIL_TASKS["SCHEDULE"] has no function under "{entry}" any more.')
+    return functions.call(find_function(given.function), *args, **kwargs)
+
+
+def _for_nobody(task: PeriodicTask) -> Task:
+    task.context_carried = Context()  # nobody acts then, as when cron calls a command
+    return task
+
+
+def _task_of(name: str, given: ScheduleEntry) -> Task:
+    """Return the task of an entry of the settings."""
+    wrapper, args = _what_runs(name, given)
+    # Not by wrapper.s(), which takes keyword arguments such as "delay" for its own.
+    options = given.task_options.for_huey()
+    task = wrapper.task_class((*args, *given.args), dict(given.kwargs), **options)
+    if given.task_options.queue is not None:
+        task.queue = given.task_options.queue
+    owner = f'WAGTAIL_TASKS["SCHEDULE"]["{name}"]'
+    task.exclusive_key = key_of(given.task_options.exclusive, given.kwargs, "exclusive", owner)
+    if wrapper is run_function:
+        task.function = given.function
+    elif wrapper is run_command:
+        task.function = called(given.command)
+    return _for_nobody(task)
+
+
+def _what_runs(name: str, given: ScheduleEntry) -> tuple[TaskWrapper, tuple[Any, ...]]:
+    """Return a background task, and what it gets before the arguments of the entry."""
+    if scheduled_publishing.stands_in_for(given.command, *given.args, **given.kwargs):
+        return scheduled_publishing.catch_up, ()
+    if given.command:
+        return run_command, (given.command,)
+    try:
+        found = find_function(given.function)
+    except ImportError:
+        return run_function, (name,)  # which fails, and so is seen
+    return (found, ()) if isinstance(found, TaskWrapper) else (run_function, (name,))
+
+
+def _status(entry: Entry, row: Schedule | None, now: datetime.datetime) -> Status:
+    crontab, time_zone = entry.plan
+    upcoming = entry.times.after(now) if crontab else None
+    status = partial(Status, entry.name, entry.what, crontab, time_zone, entry.missed)
+    if row is None:
+        return status(upcoming)
+    if crontab and row.next_due_at is not None and (row.crontab, row.time_zone) == entry.plan:
+        upcoming = row.next_due_at
+    task = row.last_task
+    return status(
+        upcoming,
+        last_due_at=row.last_due_at,
+        last_skipped_at=row.last_skipped_at,
+        task=row.last_task_id,
+        state=State(task.state) if task else None,
+        started_at=task.started_at if task else None,
+        ended_at=task.finished_at if task else None,
+    )
