@@ -203,4 +203,4 @@ def _is_of_log(function: ast.expr) -> bool:
 
 def _is_number(given: ast.expr, file: Path) -> bool:
     # In these, the key of a task's row, and the text of the line itself.
-    return file.name in ("scheduler.py", "outages.py", "error_texts.py")
+    return file.name in ("scheduler.py", "outages.py", "errors.py")
