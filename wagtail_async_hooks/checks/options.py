@@ -19,6 +19,7 @@ from wagtail_async_hooks import conf
 from wagtail_async_hooks.checks import source
 from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
 from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.integrations import tasks_backend
 from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any
 from wagtail_async_hooks.queue import retries
@@ -188,8 +189,7 @@ def _of_nobody(settings: conf.Settings) -> Iterator[tuple[str, str]]:
             yield (
                 f'{where} has options of the task "{name}", but TASKS["{task.backend}"] does not '
                 "lead to wagtail_async_hooks.",
-                f'Set its BACKEND to "{WagtailTasksBackend.__module__.rpartition(".")[0]}.'
-                f'{WagtailTasksBackend.__name__}", or remove the options.',
+                f'Set its BACKEND to "{tasks_backend.PATH}", or remove the options.',
             )
         if name in settings.own_hooks and name in catalogue.BACKGROUND_SAFE:
             yield (

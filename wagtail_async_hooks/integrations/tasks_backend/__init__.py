@@ -4,6 +4,11 @@ Wagtail and modelsearch use the package ``django_tasks``; Django has the same AP
 Both read the setting ``TASKS``, and one class serves both.
 """
 
+from typing import Final
+
 from wagtail_async_hooks.integrations.tasks_backend.backend import WagtailTasksBackend
 
-__all__ = ["WagtailTasksBackend"]
+__all__ = ["PATH", "WagtailTasksBackend"]
+
+PATH: Final = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
+"""How ``TASKS`` names it."""
