@@ -1,4 +1,7 @@
-"""A task's arguments as people may see them: short, and without what is taken for a secret."""
+"""A task's arguments as people may see them: short, and without what is taken for a secret.
+
+``reprlib`` shortens as well, but calls the ``repr()`` of any object, and knows no names of secrets.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ names the codec, and ``v``, what that codec made of the value. Some codecs are *
 their values stay :class:`Reference` objects until the task runs, so that listing the queue or
 handing a task on to another worker needs no database.
 
+Huey's serializer pickles, ``DjangoJSONEncoder`` writes what nothing reads back, and jsonpickle
+imports the classes that a message names.
+
 Messages are signed with ``SECRET_KEY`` (``SECRET_KEY_FALLBACKS`` are honoured), and a name in
 a message is looked up, never imported: who can write to the storage cannot run code.
 """

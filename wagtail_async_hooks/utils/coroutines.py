@@ -1,4 +1,8 @@
-"""Calls from within a coroutine, where Django allows no statements in the thread of the loop."""
+"""Calls from within a coroutine, where Django allows no statements in the thread of the loop.
+
+asgiref has no such call: ``sync_to_async()`` has to be awaited, which code that is not ``async``
+cannot do, and ``async_to_sync()`` refuses to run in the thread of a loop.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What is taken for a secret: by its name, so that it is not stored, or in an address."""
+"""What is taken for a secret: by its name, so that it is not stored, or in an address.
+
+Django's ``SafeExceptionReporterFilter`` has a pattern for names, too, which suits a debug page: it
+hides ``author``, ``cache_key`` and ``primary_key``, and shows ``pwd`` and ``sessionid``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Ending a function that takes longer than it may, in whatever thread it runs."""
+"""Ending a function that takes longer than it may, in whatever thread it runs.
+
+Packages for it run the function in another thread or process, which does not have the connection
+and the transaction of the worker's thread (func-timeout, wrapt-timeout-decorator), or use a signal,
+which only the main thread gets (timeout-decorator). Here it stays in its thread, connections that
+it used are closed if it was interrupted, and a coroutine is cancelled by ``asyncio.timeout()``.
+"""
 
 from __future__ import annotations
 

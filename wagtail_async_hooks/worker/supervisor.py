@@ -1,4 +1,9 @@
-"""Several worker processes under one parent, which replaces those that die."""
+"""Several worker processes under one parent, which replaces those that die.
+
+``multiprocessing.Pool`` and ``ProcessPoolExecutor`` distribute calls rather than keep processes,
+and the latter breaks when one dies; gunicorn's arbiter serves sockets; honcho ends all processes
+when one ends, and circus and supervisord are services with a configuration of their own.
+"""
 
 from __future__ import annotations
 
