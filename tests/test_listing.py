@@ -150,5 +150,5 @@ def test_listed__what_runs_in_the_request_says_why(settings: Any) -> None:
 def test_functions_known() -> None:
     known = registered.functions_known()
     assert {"tests.work.tasks.add", "manage.py check"} <= known
-    assert "wagtail_async_hooks.integrations.commands.run_command" not in known
+    assert "wagtail_async_hooks.run_command" not in known
     assert Option("priority", 0, "default").source == registered.DEFAULT

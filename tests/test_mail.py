@@ -121,7 +121,7 @@ def test_send__records_one_task_for_each() -> None:
 
     tasks = rows()
     assert [task.state for task in tasks] == [State.WAITING] * 3
-    assert {task.function for task in tasks} == {"wagtail_async_hooks.mail.send_email"}
+    assert {task.function for task in tasks} == {"wagtail_async_hooks.send_email"}
 
 
 @pytest.mark.usefixtures("site")
@@ -633,7 +633,7 @@ def test_reports__of_another_task_are_queued(running: MailServer) -> None:
         background.execute(background.next())
 
     assert running.received == []
-    assert {task.function for task in rows()[1:]} == {"wagtail_async_hooks.mail.send_email"}
+    assert {task.function for task in rows()[1:]} == {"wagtail_async_hooks.send_email"}
     assert len(rows()) > 1
 
 
@@ -747,7 +747,7 @@ def test_workflow__submitted_while_the_server_is_down(
 
     assert response.status_code == 302, response.content.decode()[:2000]
     assert post.current_workflow_state is not None
-    mails = BackgroundTask.objects.filter(function="wagtail_async_hooks.mail.send_email")
+    mails = BackgroundTask.objects.filter(function="wagtail_async_hooks.send_email")
     assert mails.exists()
     start("wagtail_worker", SITE_SMTP_PORT=str(server.port))
     tried = mails.filter(error_type="builtins.ConnectionRefusedError", attempt__gte=2)

@@ -26,7 +26,6 @@ from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
 from wagtail_async_hooks import background, signal_handlers
-from wagtail_async_hooks.integrations import renditions
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import State
 
@@ -64,9 +63,9 @@ def upload(model: Any = None, content: bytes = b"", name: str = "hills.png") -> 
     return (model or get_image_model()).objects.create(title="Hills", file=file)
 
 
-def recorded(name: str = "make") -> list[BackgroundTask]:
+def recorded(name: str = "make_renditions") -> list[BackgroundTask]:
     """Return the tasks of one of the package's functions."""
-    path = f"{renditions.__name__}.{name}"
+    path = f"wagtail_async_hooks.{name}"
     return list(BackgroundTask.objects.filter(function=path).order_by("pk"))
 
 
@@ -329,7 +328,7 @@ def test_publish__makes_what_its_images_lack(page: BlogPage) -> None:
     page.save_revision().publish()
     run()
 
-    [task] = recorded("make_for")
+    [task] = recorded("make_renditions_for")
     assert (task.state, task.subject_id) == (State.SUCCEEDED, str(page.pk))
     assert specs_of(page.feed_image) == EXPANDED
 
@@ -344,7 +343,7 @@ def test_publish__through_the_admin_after_the_reference_index_is_written(
 
     client.post(reverse("wagtailadmin_pages:edit", args=[page.pk]), form_data(page, publish=True))
 
-    [after] = recorded("make_for")
+    [after] = recorded("make_renditions_for")
     before = BackgroundTask.objects.filter(exclusive_key=after.exclusive_key, pk__lt=after.pk)
     assert before.filter(function="wagtail.tasks.update_reference_index_task").exists()
     run()
@@ -359,7 +358,7 @@ def test_publish__records_nothing_where_nothing_is_missing(page: BlogPage) -> No
     page.save_revision().publish()
     run()
 
-    assert [task.state for task in recorded("make_for")] == [State.SUCCEEDED]
+    assert [task.state for task in recorded("make_renditions_for")] == [State.SUCCEEDED]
     assert recorded() == []
 
 
@@ -368,7 +367,7 @@ def test_publish__not_where_only_uploads_count(page: BlogPage, settings: Any) ->
 
     page.save_revision().publish()
 
-    assert recorded("make_for") == []
+    assert recorded("make_renditions_for") == []
 
 
 # Real workers -------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_plan__publishing_at_once_leaves_nothing_planned(page: BlogPage) -> None
 def test_plan__unpublishing_leaves_nothing_planned(page: BlogPage) -> None:
     schedule(page, expire_at=timezone.now() + HOUR)
     [task] = planned()
-    assert task.function.endswith(".expire")
+    assert task.function.endswith(".expire_object")
 
     page.unpublish()
 
@@ -355,7 +355,7 @@ def test_catch_up__with_what_no_task_knows(
 
     first, *others = by_schedule()
 
-    assert first.function.endswith(".scheduled_publishing.catch_up")
+    assert first.function.endswith(".catch_up_scheduled_publishing")
     assert [task.state for task in (first, *others)] == [State.SUCCEEDED] * 4
     for instance in (author, old, page):
         instance.refresh_from_db()

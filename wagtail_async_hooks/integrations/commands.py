@@ -75,7 +75,7 @@ def is_command(name: str) -> bool:
     return name in get_commands()
 
 
-@background.task()
+@background.own_task("run_command")
 def run_command(name: str, /, *args: str, **options: Any) -> str:
     """Run a management command.
 

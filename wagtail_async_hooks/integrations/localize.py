@@ -147,7 +147,7 @@ def _culprit(call: BoundArguments) -> str:
     return next((f"argument {name}" for name in lost), "arguments")
 
 
-@background.task()
+@background.own_task("run_localize_job")
 def run_job(path: str, about: Model | None, /, *args: Any, **kwargs: Any) -> None:
     """Run a job; the name of its function is looked up, never imported.
 

@@ -250,7 +250,7 @@ def _task(email: EmailMessage, alias: str | None) -> Task:
 # In the worker ------------------------------------------------------------------------------
 
 
-@background.task(context=True, forget_arguments=True, side_effect="email")
+@background.own_task("send_email", context=True, forget_arguments=True, side_effect="email")
 def send_email(
     email: EmailMessage | None = None, alias: str | None = None, task: Task | None = None
 ) -> None:

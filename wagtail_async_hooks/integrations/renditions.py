@@ -117,7 +117,9 @@ def _label(instance: models.Model) -> str:
 # Make them ----------------------------------------------------------------------------------
 
 
-@background.task(priority=AFTER_HOOKS, retries=3, retry_delay=10, retry_backoff=4)
+@background.own_task(
+    "make_renditions", priority=AFTER_HOOKS, retries=3, retry_delay=10, retry_backoff=4
+)
 def make(image: Any) -> int:
     """Make the renditions of an image that are missing.
 
@@ -160,7 +162,7 @@ def _gone() -> CancelExecution:
     return CancelExecution("its image was deleted", retry=False)
 
 
-@background.task(retries=3, retry_delay=10)
+@background.own_task("make_renditions_for", retries=3, retry_delay=10)
 def make_for(subject: models.Model) -> int:
     """Have the renditions made of all images that an object refers to, where some are missing.
 

@@ -113,7 +113,7 @@ def _label(subject: models.Model) -> str:
 # Do it --------------------------------------------------------------------------------------
 
 
-@background.task(retries=3, retry_delay=10)
+@background.own_task("publish_revision", retries=3, retry_delay=10)
 def publish_revision(subject: models.Model, revision: Any) -> None:
     """Publish a revision whose time has come.
 
@@ -135,7 +135,7 @@ def publish_revision(subject: models.Model, revision: Any) -> None:
         _explain(subject, due, "publish")
 
 
-@background.task(retries=3, retry_delay=10)
+@background.own_task("expire_object", retries=3, retry_delay=10)
 def expire(subject: models.Model) -> None:
     """Unpublish an object whose time has come.
 
@@ -178,7 +178,7 @@ def stands_in_for(command: str, *args: Any, **options: Any) -> bool:
     return plain and is_on() and get_commands().get(command) == "wagtail"
 
 
-@background.task()
+@background.own_task("catch_up_scheduled_publishing")
 def catch_up() -> int:
     """Record tasks for what is due, as Wagtail's command sees it, and what no task sees to.
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 import datetime
 import decimal
 import re
-import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-
-from huey.api import TaskWrapper
 
 from wagtail_async_hooks.exceptions import MessageRefused, UnknownTask
 from wagtail_async_hooks.hooks import catalogue
@@ -95,10 +92,8 @@ def _names(row: BackgroundTask, task: str, count: int) -> Sequence[str]:
     """
     if row.hook and (kind := catalogue.kind_of(row.hook)) is not None:
         return kind.arguments
-    module, _, name = task.rpartition(".")
-    # Not getattr(): a module may import what it is asked for.
-    found = getattr(sys.modules.get(module), "__dict__", {}).get(name)
-    return signatures.place_names(found.func, count) if isinstance(found, TaskWrapper) else ()
+    function = None if row.hook else background.function_of(task)
+    return () if function is None else signatures.place_names(function, count)
 
 
 def _names_of_call(call: Call) -> Sequence[str]:

@@ -81,6 +81,9 @@ UNKNOWN_TASK_DELAYS: Final = (10, 60, 300, 900, 3600)
 """Seconds after which a task that no code here knows is tried again: a rolling deploy takes
 minutes, and a task that is still unknown after the last one fails."""
 
+PACKAGE: Final = "wagtail_async_hooks"
+"""What the names of the package's own tasks begin with."""
+
 CANCELLED: Final = "it was cancelled"
 """Why a task ended that was cancelled while it ran."""
 
@@ -298,6 +301,21 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         return decorator
 
     @overload
+    def own_task(
+        self, name: str, *, context: Literal[True], **settings: Any
+    ) -> ContextTaskDecorator: ...
+    @overload
+    def own_task(self, name: str, **settings: Any) -> TaskDecorator: ...
+    def own_task(self, name: str, **settings: Any) -> Any:
+        """Return a decorator for a task of this package, which is stored as ``PACKAGE.name``.
+
+        Huey would store the path of its module, and rows of an older release would name none that
+        exists once the function has moved.
+        """
+        settings.update(__module__=PACKAGE, function=f"{PACKAGE}.{name}")
+        return super().task(name=name, **settings)
+
+    @overload
     def periodic_task(
         self,
         validate_datetime: str | Asked,
@@ -380,6 +398,12 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def task_classes(self) -> list[type[Task]]:
         """Return what Huey knows tasks by, as they are registered now."""
         return list(self._registry._registry.values())
+
+    def function_of(self, name: str) -> Callable[..., Any] | None:
+        """Return the function of a task that is registered here; ``None`` if none has the name."""
+        kind = self._registry._registry.get(name)
+        function: Callable[..., Any] | None = getattr(kind, "called", None)
+        return function
 
     def _settings_changed(self, *, setting: str, **kwargs: Any) -> None:
         if setting == conf.SETTING:

@@ -182,7 +182,10 @@ def _resolved(value: Any) -> Any:
 def _function(path: str) -> Callable[..., Any] | None:
     module, _, name = path.rpartition(".")
     found = functions.loaded(module, name)
-    return getattr(found, "func", found) if callable(found) else None
+    if callable(found):
+        function: Callable[..., Any] = getattr(found, "func", found)
+        return function
+    return background.function_of(path)  # the package's own tasks are not named after modules
 
 
 def _result(row: BackgroundTask) -> Any:

@@ -132,7 +132,7 @@ def find_function(path: str) -> Callable[..., Any]:
     return function
 
 
-@background.task()
+@background.own_task("run_scheduled_function")
 def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
     """Run the function of an entry of the settings.
 

@@ -30,7 +30,7 @@ AWAY_DELAY: Final = 5
 """Seconds after which an action goes on that an outage of the database cut off."""
 
 
-@background.task()
+@background.own_task("run_bulk_action")
 def run_bulk_action(
     name: str, objects: ModelSequence, form: Any, request: CarriedRequest
 ) -> dict[str, int]:

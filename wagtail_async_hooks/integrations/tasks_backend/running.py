@@ -53,7 +53,7 @@ def _options_now(task: Task) -> TaskOptions:
     return wagtails_own.options_now(task.kwargs["path"])
 
 
-@background.task_with(carries=Call, options_now=_options_now)
+@background.own_task("run_task", carries=Call, options_now=_options_now)
 def run(**payload: Any) -> Any:
     """Call a task of ``TASKS``; what it returns has to be JSON."""
     call = Call.from_payload(payload)
