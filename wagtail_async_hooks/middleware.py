@@ -49,7 +49,7 @@ class TaskMessagesMiddleware:
 
 
 def _is_page_of_admin(request: HttpRequest) -> bool:
-    """Tell whether a logged-in person loads a page, rather than a script some part of it."""
+    """Return whether a logged-in person loads a page, rather than a script some part of it."""
     if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
         return False
     try:

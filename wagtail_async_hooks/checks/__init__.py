@@ -24,7 +24,7 @@ from wagtail_async_hooks.conf import ScheduleEntry
 from wagtail_async_hooks.conf.options import queue_name
 from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
 from wagtail_async_hooks.hooks import catalogue, discovery, dispatch, takeover
-from wagtail_async_hooks.integrations import mail, renditions
+from wagtail_async_hooks.integrations import mail_routes, renditions
 from wagtail_async_hooks.integrations.bulk_actions import moving
 from wagtail_async_hooks.integrations.bulk_actions import registry as bulk_registry
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
@@ -167,7 +167,8 @@ def _problems_of_tasks(where: str, params: Mapping[str, Any]) -> Iterator[tuple[
 
 def check_email(**kwargs: Any) -> Iterator[CheckMessage]:
     """E-mails that would be queued, and that no worker could send."""
-    problems = [mail.problem_of_at_once(), *(route.problem for route in mail.routes())]
+    routes = mail_routes.routes()
+    problems = [mail_routes.problem_of_at_once(), *(route.problem for route in routes)]
     for problem in filter(None, problems):
         yield Error(
             problem,
@@ -178,7 +179,7 @@ def check_email(**kwargs: Any) -> Iterator[CheckMessage]:
 
 def check_email_timeout(**kwargs: Any) -> Iterator[CheckMessage]:
     """A mail server for which a worker would wait without end."""
-    for route in mail.routes() if conf.current().backend else ():
+    for route in mail_routes.routes() if conf.current().backend else ():
         if route.waits_for_ever:
             yield checks.Warning(
                 f"{route.setting} leads to SMTP without a timeout: a mail server that does not "

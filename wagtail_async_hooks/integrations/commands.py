@@ -71,7 +71,7 @@ def called(name: str) -> str:
 
 
 def is_command(name: str) -> bool:
-    """Tell whether an installed app has a command of a name."""
+    """Return whether an installed app has a command of a name."""
     return name in get_commands()
 
 

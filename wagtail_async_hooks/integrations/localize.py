@@ -95,7 +95,7 @@ def _carried(call: BoundArguments) -> BoundArguments:
 
 
 def _has_work(manager: Any) -> bool:
-    """Tell whether the editor has filled in one of the forms that sites add to a translation."""
+    """Return whether the editor has filled in one of the forms that sites add to a translation."""
     return any(component["required"] or form["enabled"].value() for component, _, form in manager)
 
 

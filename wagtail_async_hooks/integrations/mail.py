@@ -10,23 +10,21 @@ from __future__ import annotations
 import copy
 import logging
 import smtplib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
-from django.conf import settings
 from django.core import mail as django_mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.mail.backends.smtp import EmailBackend
 from django.utils.module_loading import import_string
 from huey.api import Task
 from huey.exceptions import CancelExecution
 
 from wagtail_async_hooks import conf, current_task, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
+from wagtail_async_hooks.integrations import mail_routes
 from wagtail_async_hooks.queue import enqueue
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.utils.database.transactions import guarded
@@ -36,12 +34,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DEFAULT_MAILER: Final = "default"
-
 _sends_at_once: Final[ContextVar[bool]] = ContextVar("sends_at_once", default=False)
 
 
-class BackgroundEmailBackend(BaseEmailBackend):
+class BackgroundEmailBackend(mail_routes.Queueing, BaseEmailBackend):
     """Records e-mails as tasks, in the caller's transaction.
 
     :param fail_silently: what is sent in the request raises no error if the server is in the way.
@@ -64,11 +60,11 @@ class BackgroundEmailBackend(BaseEmailBackend):
     ) -> None:
         if alias is None:
             super().__init__()
-            if _has_mailers():  # made by hand: it sends as the default mailer does
-                alias, using = DEFAULT_MAILER, _sender_of_default()
+            if mail_routes.has_mailers():  # made by hand: it sends as the default mailer does
+                alias, using = mail_routes.DEFAULT_MAILER, mail_routes.sender_of_default()
         else:
             super().__init__(alias=alias, **arguments)  # refuses options that it does not know
-            if problem := _problem_of(alias, using):
+            if problem := mail_routes.problem_of(alias, using):
                 raise ConfigurationError(problem)
         self.alias = alias
         self.using = using
@@ -106,7 +102,7 @@ class BackgroundEmailBackend(BaseEmailBackend):
         """
         connection = self._mailer() if self.alias is not None else self._by_path()
         if isinstance(connection, BackgroundEmailBackend):
-            raise ConfigurationError(_loop(_named(self.alias)))
+            raise ConfigurationError(mail_routes.loop(mail_routes.setting_of(self.alias)))
         return connection
 
     def _by_path(self) -> BaseEmailBackend:
@@ -116,8 +112,8 @@ class BackgroundEmailBackend(BaseEmailBackend):
     def _mailer(self) -> BaseEmailBackend:
         if not self._arguments:
             return django_mail.mailers[str(self.using)]
-        config = _mailers()[str(self.using)]
-        made = import_string(_path_in(config))
+        config = mail_routes.mailers()[str(self.using)]
+        made = import_string(mail_routes.path_in(config))
         options = {**config.get("OPTIONS", {}), **self._arguments}
         return cast(BaseEmailBackend, made(alias=self.using, **options))
 
@@ -181,7 +177,7 @@ def _sent_at_once() -> Iterator[None]:
 
 
 def _tells_of_an_email() -> bool:
-    """Tell whether what goes on here is the sending of an e-mail, or the news of how that ended.
+    """Return whether what goes on here is the sending of an e-mail, or the news of how that ended.
 
     Where logged errors, or failed tasks, are told by e-mail, each of these that fails would make
     another one, without end.
@@ -275,9 +271,9 @@ def send_email(
 
 def _real_now(alias: str | None) -> BaseEmailBackend:
     """Return what really sends, by the settings as they are when it is sent."""
-    if not _has_mailers():
+    if not mail_routes.has_mailers():
         return BackgroundEmailBackend().real()
-    mailer = django_mail.mailers[alias or DEFAULT_MAILER]
+    mailer = django_mail.mailers[alias or mail_routes.DEFAULT_MAILER]
     return mailer.real() if isinstance(mailer, BackgroundEmailBackend) else mailer
 
 
@@ -292,7 +288,7 @@ def _close(connection: BaseEmailBackend) -> None:
 
 
 def is_permanent(error: Exception) -> bool:
-    """Tell whether it is the e-mail that was refused, so that trying again is of no use.
+    """Return whether it is the e-mail that was refused, so that trying again is of no use.
 
     Everything else may be over soon, or be put right while the e-mail waits: a server that is away
     or busy, a password, a setting.
@@ -304,118 +300,3 @@ def is_permanent(error: Exception) -> bool:
     if isinstance(error, OSError):
         return False
     return isinstance(error, ValueError | TypeError)
-
-
-# What the settings say ----------------------------------------------------------------------
-
-
-def _has_mailers() -> bool:
-    """Tell whether the site uses ``MAILERS``, which Django knows since 6.1."""
-    return hasattr(django_mail, "mailers") and hasattr(settings, "MAILERS")
-
-
-def _mailers() -> Mapping[str, Mapping[str, Any]]:
-    return settings.MAILERS
-
-
-def _path_in(mailer: Mapping[str, Any]) -> str:
-    return str(mailer.get("BACKEND", conf.EmailOptions().backend))
-
-
-def _named(alias: str | None) -> str:
-    """Return the setting that says what really sends."""
-    if alias is None:
-        return f'{conf.SETTING}["EMAIL"]["BACKEND"]'
-    return f'MAILERS["{alias}"]["OPTIONS"]["using"]'
-
-
-def _problem_of(alias: str, using: str | None) -> str:
-    if using is None:
-        return (
-            f"{_named(alias)} is missing: it should be the alias of the mailer by which workers "
-            'send, such as "smtp".'
-        )
-    return _loop(_named(alias)) if using == alias else ""
-
-
-def _sender_of_default() -> str:
-    """Return the alias of the mailer that really sends what the default mailer is given.
-
-    :raises ConfigurationError: if ``MAILERS`` does not say so.
-    """
-    mailer = _mailers().get(DEFAULT_MAILER, {})
-    if not _is_ours(_path_in(mailer)):
-        return DEFAULT_MAILER
-    using = mailer.get("OPTIONS", {}).get("using")
-    if problem := _problem_of(DEFAULT_MAILER, using):
-        raise ConfigurationError(problem)
-    return str(using)
-
-
-def _loop(setting: str) -> str:
-    return f"{setting} leads back to the queue: it should name what really sends, such as SMTP."
-
-
-def problem_of_at_once() -> str:
-    """Return what is wrong with the function that tells which e-mails to send at once."""
-    path = conf.current().email.at_once
-    setting = f'{conf.SETTING}["EMAIL"]["at_once"]'
-    try:
-        fits = not path or callable(import_string(path))
-    except ImportError as error:
-        return f"{setting} is {path!r}, which cannot be imported: {error}."
-    return "" if fits else f"{setting} is {path!r}, which is not a function."
-
-
-@dataclass(frozen=True)
-class Route:
-    """How the e-mails of one background mailer go out.
-
-    :param setting: which one says what really sends.
-    :param problem: one sentence, if nothing can be sent that way.
-    :param waits_for_ever: whether a worker waits without end for a server that does not answer.
-    """
-
-    setting: str
-    problem: str = ""
-    waits_for_ever: bool = False
-
-
-def routes() -> Iterator[Route]:
-    """Return how e-mails go out, for each background mailer of the site."""
-    if not _has_mailers():
-        if _is_ours(settings.EMAIL_BACKEND):
-            yield _route(_named(None), conf.current().email.backend, settings.EMAIL_TIMEOUT)
-        return
-    for alias, mailer in _mailers().items():
-        if _is_ours(_path_in(mailer)):
-            yield _route_of(alias, mailer.get("OPTIONS", {}).get("using"))
-
-
-def _route_of(alias: str, using: str | None) -> Route:
-    setting = _named(alias)
-    if problem := _problem_of(alias, using):
-        return Route(setting, problem)
-    mailer = _mailers().get(str(using))
-    if mailer is None:
-        return Route(setting, f'{setting} is "{using}", which MAILERS does not have.')
-    return _route(setting, _path_in(mailer), mailer.get("OPTIONS", {}).get("timeout"))
-
-
-def _route(setting: str, path: str, timeout: float | None) -> Route:
-    try:
-        found = import_string(path)
-    except ImportError as error:
-        return Route(setting, f"{setting} leads to {path!r}, which cannot be imported: {error}.")
-    if _is_ours(path):
-        return Route(setting, _loop(setting))
-    smtp = isinstance(found, type) and issubclass(found, EmailBackend)
-    return Route(setting, waits_for_ever=smtp and timeout is None)
-
-
-def _is_ours(path: str) -> bool:
-    try:
-        found = import_string(path)
-    except ImportError:
-        return False  # Django says so, as soon as an e-mail is sent
-    return isinstance(found, type) and issubclass(found, BackgroundEmailBackend)

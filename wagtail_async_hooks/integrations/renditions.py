@@ -38,7 +38,7 @@ _PRESERVE_SVG: Final = "preserve-svg"
 
 
 def is_on(occasion: str) -> bool:
-    """Tell whether renditions are made on an occasion, ``"upload"`` or ``"publish"``."""
+    """Return whether renditions are made on an occasion, ``"upload"`` or ``"publish"``."""
     settings = conf.current()
     named = settings.renditions.specs and occasion in settings.renditions.on
     return bool(named and settings.backend)

@@ -51,7 +51,7 @@ LATE_ACTION: Final = "wagtail_async_hooks.late"
 
 
 def is_on() -> bool:
-    """Tell whether the site has opted in; without a ledger there is nothing to plan with."""
+    """Return whether the site has opted in; without a ledger there is nothing to plan with."""
     settings = conf.current()
     return settings.scheduled_publishing and bool(settings.backend)
 
@@ -169,7 +169,7 @@ def _wait_for_wagtail(due: datetime.datetime) -> None:
 
 
 def stands_in_for(command: str, *args: Any, **options: Any) -> bool:
-    """Tell whether tasks are to do what a management command would.
+    """Return whether tasks are to do what a management command would.
 
     Wagtail's command takes no locks: one that runs while a task publishes would publish the same
     once more.

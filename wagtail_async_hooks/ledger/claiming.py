@@ -88,7 +88,7 @@ def step(
 
 
 def waits(bounds: Bounds) -> bool:
-    """Tell whether there is something to claim, also where a claim would pass over it.
+    """Return whether there is something to claim, also where a claim would pass over it.
 
     A claim passes over a row that is locked at that moment, perhaps only because somebody else's
     looks at it: InnoDB locks what it reads.
@@ -112,13 +112,13 @@ def _transaction(connection: BaseDatabaseWrapper, *, needed: bool) -> AbstractCo
 
 
 def _updates_return(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether there is ``UPDATE … RETURNING``; SQLite got it together with INSERT's (3.35)."""
+    """Return whether ``UPDATE … RETURNING`` exists; SQLite got it with INSERT's, in 3.35."""
     returns = bool(connection.features.can_return_columns_from_insert)
     return returns and connection.vendor in ("postgresql", "sqlite")
 
 
 def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, bounds: Bounds) -> bool:
-    """Tell whether recording an outcome and claiming the next task is one statement.
+    """Return whether recording an outcome and claiming the next task is one statement.
 
     Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
     does not see its own changes: it would not find a task that waits again, nor one that waits for
@@ -134,7 +134,7 @@ def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, bounds: Boun
 
 
 def _by_function(connection: BaseDatabaseWrapper, bounds: Bounds) -> bool:
-    """Tell whether PostgreSQL's function finds the next task; it knows no bounds."""
+    """Return whether PostgreSQL's function finds the next task; it knows no bounds."""
     return connection.vendor == "postgresql" and not bounds
 
 
@@ -234,17 +234,20 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
 
 
 def _tells(outcome: Outcome) -> bool:
-    """Tell whether there is something for the editor to read, now that the task has ended."""
+    """Return whether there is something for the editor to read, now that the task has ended."""
     return outcome.state.is_final and bool(outcome.messages or outcome.explanation)
 
 
 def _keeps_attempt(outcome: Outcome) -> bool:
-    """Tell whether the row of a task is to tell of a later attempt, so that this one is copied."""
+    """Return whether a later attempt will overwrite the row, so that this one is copied."""
     return bool(outcome.error) and not outcome.state.is_final
 
 
 def _separates(outcome: Outcome) -> bool:
-    """Tell whether a task ended before it had begun, so that it has done nothing for others."""
+    """Return whether a task ended before its function was called.
+
+    Tasks that were coalesced into it must be requeued then.
+    """
     return bool(outcome.claim.coalesce_key) and outcome.state.is_final and not outcome.was_called
 
 

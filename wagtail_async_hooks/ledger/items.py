@@ -27,7 +27,7 @@ def keys_done(task: int) -> set[str]:
 
 
 def is_done(task: int, key: str) -> bool:
-    """Tell whether one of a task's objects is done."""
+    """Return whether one of a task's objects is done."""
     return items(task).filter(key=item_key(key), state=ItemState.DONE).exists()
 
 

@@ -45,7 +45,7 @@ def step(
 
 
 def takes(outcome: Outcome) -> bool:
-    """Tell whether the function can record an outcome."""
+    """Return whether the function can record an outcome."""
     return outcome.state.is_final and outcome.message is None and outcome.progress is None
 
 

@@ -25,12 +25,12 @@ def report(claim: Claim, progress: Progress) -> bool:
 
 
 def is_held(claim: Claim) -> bool:
-    """Tell whether a running task is still this claim's, and not given to another worker."""
+    """Return whether a running task is still this claim's, and not given to another worker."""
     return _running(claim).exists()
 
 
 def goes_on(claim: Claim) -> bool:
-    """Tell whether a running task is to go on: it is this claim's, and nobody has cancelled it."""
+    """Return whether a running task is this claim's, and nobody has cancelled it."""
     return _running(claim).filter(cancel_requested=False).exists()
 
 

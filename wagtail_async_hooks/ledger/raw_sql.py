@@ -73,7 +73,7 @@ def _results(cursor: Any) -> list[list[tuple[Any, ...]]]:
 
 
 def _is_watched(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether somebody wants to see each statement, or Django itself has to, in a transaction.
+    """Return whether statements are logged or wrapped, or Django has to see them, in a transaction.
 
     Django refuses to go on in a transaction that is broken.
     """
@@ -85,7 +85,7 @@ def _is_seen(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _is_known(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the driver is one of those whose own interface is used here."""
+    """Return whether the driver is one of those whose own interface is used here."""
     driver: Any = connection.connection
     return connection.vendor == "sqlite" or hasattr(driver, "pgconn")  # psycopg 3
 

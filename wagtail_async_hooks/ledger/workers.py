@@ -120,7 +120,7 @@ def alive(seconds: float) -> QuerySet[Worker]:
 
 
 def is_served(seconds: float) -> bool:
-    """Tell whether any worker has said within some seconds that it is alive."""
+    """Return whether any worker has said within some seconds that it is alive."""
     return alive(seconds).exists()
 
 
@@ -130,7 +130,7 @@ def oldest_alive(seconds: float) -> int | None:
 
 
 def is_served_throughout(seconds: float) -> bool:
-    """Tell whether a worker that serves all queues has said so within some seconds."""
+    """Return whether a worker that serves all queues has said so within some seconds."""
     since = DatabaseNow() - datetime.timedelta(seconds=seconds)
     workers = Worker.objects.using(database())
     return workers.filter(stopped_at=None, heartbeat_at__gte=since, queues="").exists()

@@ -105,7 +105,7 @@ class RecordedTask:
         return bound(_function(self.function), args, kwargs)
 
     def has(self, expected: Mapping[str, Any]) -> bool:
-        """Tell whether all arguments and options are as expected."""
+        """Return whether all arguments and options are as expected."""
         return all(self._is(name, value) for name, value in expected.items())
 
     def _is(self, name: str, value: Any) -> bool:
@@ -149,7 +149,7 @@ def bound(
 
 
 def is_same(expected: Any, actual: Any) -> bool:
-    """Tell whether an argument is what a test expects.
+    """Return whether an argument is what a test expects.
 
     Objects are the same if they are of the same row, a plain page and its own class included;
     requests, if user, method and address are.

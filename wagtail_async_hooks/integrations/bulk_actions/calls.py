@@ -98,7 +98,7 @@ class BulkCall:
 
 
 def is_followed_by_hooks(action: Any) -> bool:
-    """Tell whether an action has hooks of its own, as that has which deletes snippets."""
+    """Return whether an action has hooks of its own, as that has which deletes snippets."""
     return isinstance(action, BeforeAfterHookMixin)
 
 

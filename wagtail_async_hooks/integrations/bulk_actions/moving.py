@@ -30,7 +30,7 @@ def why_not(action: ActionClass) -> str:
 
 
 def is_in_background(action: ActionClass) -> bool:
-    """Tell whether a class is made for the background, here or by its author."""
+    """Return whether a class is made for the background, here or by its author."""
     return issubclass(action, BackgroundBulkActionMixin)
 
 

@@ -97,7 +97,7 @@ class ObjectRunner:
             self.done[ledger.item_key(str(key))] = found
 
     def _was_cut_off(self, error: BaseException) -> bool:
-        """Tell whether a database was away for a moment; Django has connected again by now."""
+        """Return whether a database was away for a moment; Django has connected again by now."""
         now = [connections[alias].connection for alias in self.aliases]
         return isinstance(error, OperationalError | InterfaceError) and now != self._used
 

@@ -60,7 +60,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         return name_of(self.model, self.action_type)
 
     def wants_background(self) -> bool:
-        """Tell whether the action is to run in the background, if it has enough objects."""
+        """Return whether the action is to run in the background, if it has enough objects."""
         return True
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -87,7 +87,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         return conf.current().bulk_actions.threshold if own is None else own
 
     def _is_small(self) -> bool:
-        """Tell whether so few objects are chosen that there is no need to look at them first."""
+        """Return whether so few objects are chosen that there is no need to look at them first."""
         chosen = self.request.GET.getlist("id")
         return "all" not in chosen and len(chosen) <= self._threshold()
 

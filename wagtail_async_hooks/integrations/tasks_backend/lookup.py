@@ -39,7 +39,7 @@ def find_any(path: str) -> Any:
 
 
 def is_task(path: str) -> bool:
-    """Tell whether a dotted path names a task of one of the APIs."""
+    """Return whether a dotted path names a task of one of the APIs."""
     return find_any(path) is not None
 
 
