@@ -412,8 +412,8 @@ def test_claim__waits_for_who_is_merging_the_burst(
 def test_claim__rings_for_what_waited_for_its_exclusive_key(
     committed_db: None, backend: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rung: list[str] = []
-    monkeypatch.setattr(background.storage, "announce_next", rung.append)
+    told: list[str] = []
+    monkeypatch.setattr(background.storage, "announce_next", told.append)
     remember_alone("a")
     pass_minutes(9)
     remember_alone("b")
@@ -421,7 +421,7 @@ def test_claim__rings_for_what_waited_for_its_exclusive_key(
 
     run_all()
 
-    assert (ran, rung) == ([], ["x"])
+    assert (ran, told) == ([], ["x"])
 
 
 @pytest.mark.django_db

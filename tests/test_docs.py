@@ -49,7 +49,7 @@ from wagtail_async_hooks.management.commands.wagtail_worker import Command
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.serialization import arguments, requests
 from wagtail_async_hooks.serialization import messages as serializer
-from wagtail_async_hooks.storage.factory import make_bell
+from wagtail_async_hooks.storage.factory import make_notifier
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils import redaction
 from wagtail_async_hooks.utils import text as texts
@@ -606,7 +606,7 @@ def test_example__settings_have_no_mistakes(
     settings = conf.parse(value)
     assert settings.problems == ()
     if settings.backend not in ("", "database"):
-        make_bell(settings, "docs")  # connects to nothing
+        make_notifier(settings, "docs")  # connects to nothing
 
 
 @pytest.mark.parametrize(("block", "value"), literals(conf.SYNC_HOOKS_SETTING), ids=name_of)

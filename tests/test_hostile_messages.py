@@ -290,9 +290,9 @@ def victim(
 
 
 @pytest.fixture
-def bell(victim: Victim) -> Any:
-    """The Redis that rings for the worker."""
-    return background.storage.bell
+def notifier(victim: Victim) -> Any:
+    """The Redis that notifies the worker."""
+    return background.storage.notifier
 
 
 with_a_bell = pytest.mark.parametrize("victim", ["redis"], indirect=True)
@@ -396,20 +396,20 @@ def test_worker__refuses_a_forged_revocation_and_goes_on(
         StoredValue.objects.all().delete()
 
 
-# The doorbell -------------------------------------------------------------------------------
+# The notifier -------------------------------------------------------------------------------
 
 
-def rung(member: bytes) -> bytes:
+def sent(member: bytes) -> bytes:
     """Return what Huey makes of a message: eight bytes of time come first."""
     return b"\0" * 8 + member
 
 
 GARBAGE: Final = (
-    *(b"", b"short", rung(b""), rung(b"0"), rung(b"-1"), rung(b"999999"), rung(b"1e3")),
-    *(rung(b"%d" % number) for number in (2**63 - 1, 2**63, 2**64, 10**30)),
-    *(rung(b"0x10"), rung(b"\xff\xfe"), rung("½".encode()), rung(b"9" * 5000), rung(b"1 OR 1=1")),
-    rung(PICKLED),
-    rung(call()),
+    *(b"", b"short", sent(b""), sent(b"0"), sent(b"-1"), sent(b"999999"), sent(b"1e3")),
+    *(sent(b"%d" % number) for number in (2**63 - 1, 2**63, 2**64, 10**30)),
+    *(sent(b"0x10"), sent(b"\xff\xfe"), sent("½".encode()), sent(b"9" * 5000), sent(b"1 OR 1=1")),
+    sent(PICKLED),
+    sent(call()),
 )
 """What somebody writes who can write to Redis."""
 
@@ -418,10 +418,10 @@ GARBAGE: Final = (
 @with_a_bell
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_worker__drops_garbage_from_redis_and_goes_on(
-    victim: Victim, bell: Any, garbage: bytes
+    victim: Victim, notifier: Any, garbage: bytes
 ) -> None:
-    bell.conn.zadd(bell.queue_key, {garbage: float("-inf")})
-    wait_until(lambda: not bell.queue_size(), "the garbage is taken")
+    notifier.conn.zadd(notifier.queue_key, {garbage: float("-inf")})
+    wait_until(lambda: not notifier.queue_size(), "the garbage is taken")
 
     assert victim.goes_on()
     assert not victim.died()
@@ -431,11 +431,11 @@ def test_worker__drops_garbage_from_redis_and_goes_on(
 @with_a_bell
 @pytest.mark.parametrize("byte", [b"9", b"\xff"])
 def test_worker__drops_what_is_huge_from_redis_in_little_time_and_memory(
-    victim: Victim, bell: Any, byte: bytes
+    victim: Victim, notifier: Any, byte: bytes
 ) -> None:
     with victim.taking_at_most(4 * HUGE):
-        bell.conn.zadd(bell.queue_key, {rung(byte * HUGE): float("-inf")})
-        wait_until(lambda: not bell.queue_size(), "it is taken")
+        notifier.conn.zadd(notifier.queue_key, {sent(byte * HUGE): float("-inf")})
+        wait_until(lambda: not notifier.queue_size(), "it is taken")
         assert victim.goes_on()
 
     said = victim.process.said()
@@ -447,7 +447,7 @@ def test_worker__drops_what_is_huge_from_redis_in_little_time_and_memory(
 @with_a_bell
 @pytest.mark.parametrize("state", [State.SCHEDULED, State.FAILED])
 def test_worker__a_stranger_who_rings_runs_nothing_but_what_waits(
-    victim: Victim, bell: Any, state: State
+    victim: Victim, notifier: Any, state: State
 ) -> None:
     if state == State.SCHEDULED:
         tasks.trace.schedule((str(victim.traces), "later"), delay=3600)
@@ -457,8 +457,8 @@ def test_worker__a_stranger_who_rings_runs_nothing_but_what_waits(
     attempts = row.attempt
 
     for priority in (-5, 5, float("inf")):
-        bell.conn.zadd(bell.queue_key, {rung(b"%d" % row.pk): priority})
-        wait_until(lambda: not bell.queue_size(), "the ring is heard")
+        notifier.conn.zadd(notifier.queue_key, {sent(b"%d" % row.pk): priority})
+        wait_until(lambda: not notifier.queue_size(), "the notification is read")
         assert victim.goes_on()
 
     row.refresh_from_db()
@@ -469,13 +469,13 @@ def test_worker__a_stranger_who_rings_runs_nothing_but_what_waits(
 @pytest.mark.slow
 @with_a_bell
 def test_worker__does_without_a_queue_that_a_stranger_has_replaced(
-    victim: Victim, bell: Any
+    victim: Victim, notifier: Any
 ) -> None:
-    bell.conn.set(bell.queue_key, PICKLED)
+    notifier.conn.set(notifier.queue_key, PICKLED)
     try:
         assert victim.goes_on()
         victim.process.wait_for("cannot be reached, so tasks are found in the ledger")
         assert victim.goes_on()
     finally:
-        bell.conn.delete(bell.queue_key)
+        notifier.conn.delete(notifier.queue_key)
     assert not victim.died()

@@ -218,7 +218,7 @@ def test_enqueue_many__where_the_database_does_not_return_keys(
 def test_enqueue_many__what_does_not_ring_is_found(
     committed_db: None, backend: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "RINGS", 3)
+    monkeypatch.setattr(notifier, "MAX_NOTIFICATIONS", 3)
     background.enqueue_many(tasks.add.s(n, 0, priority=n) for n in range(10))
     assert sorted(run_all()) == list(range(10))
     assert background.dequeue() is None

@@ -420,13 +420,13 @@ def test_limit__many_claims_in_the_same_instant(committed_db: None) -> None:
 @pytest.mark.django_db
 def test_limit__the_bell_rings_for_the_next_one(monkeypatch: Any, settings: Any) -> None:
     settings.WAGTAIL_TASKS = {"BACKEND": "database", "QUEUES": {"slow": {"limit": 1}}}
-    rung: list[str] = []
-    monkeypatch.setattr(background.storage, "announce_room", rung.append)
+    told: list[str] = []
+    monkeypatch.setattr(background.storage, "announce_room", told.append)
     enqueue("slow")
     enqueue()
     for _ in range(2):
         background.execute(background.next())
-    assert rung == ["slow"]
+    assert told == ["slow"]
     assert ledger.next_in_queue("slow") is None
     pk = enqueue("slow", priority=3)
     assert ledger.next_in_queue("slow") == (pk, 3)
@@ -563,7 +563,7 @@ def test_workers__each_serves_its_queue(
     wait_until(lambda: len(by_word()) == 2, "the two queues are served")
     assert by_word() == {"mail": mail.pid, "news": mail.pid}
     if backend["SITE_BACKEND"] == "redis":  # nobody hears it
-        wait_until(lambda: background.storage.bell.queue_size() == 0, "the bell is emptied")
+        wait_until(lambda: background.storage.notifier.queue_size() == 0, "the notifier is emptied")
 
     rest = worker("--exclude-queue=mail", "--exclude-queue=news")
     assert "Queues: all but mail, news." in rest.said()
@@ -581,22 +581,22 @@ def test_workers__each_serves_its_queue(
     assert list(queues) == ["mail, news", "all but mail, news"]
 
 
-# The bell -----------------------------------------------------------------------------------
+# The notifier -------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_serving__the_bell_is_emptied_where_nobody_hears_it(monkeypatch: Any) -> None:
+def test_serving__the_notifier_is_emptied_where_nobody_hears_it(monkeypatch: Any) -> None:
     emptied: list[bool] = []
-    monkeypatch.setattr(background.storage, "forget_rings", lambda: emptied.append(True))
+    monkeypatch.setattr(background.storage, "forget_notifications", lambda: emptied.append(True))
     serving = Serving(background, ["mail"], [])
     try:
-        serving.keep_bell_short(20)
+        serving.limit_notifications(20)
         assert emptied == [True]
         now = timezone.now()
         Worker.objects.create(
             host="a", pid=1, threads=1, release="1", started_at=now, heartbeat_at=now
         )
-        serving.keep_bell_short(20)
+        serving.limit_notifications(20)
         assert emptied == [True]
     finally:
         serving.end()

@@ -24,7 +24,7 @@ from benchmarks.simulation.site import IDLE_INTERVAL, Crew, Database, Deed, Kind
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.storage.watchers import TOLD_INTERVAL
+from wagtail_async_hooks.storage.watchers.sqlite import TOLD_INTERVAL
 
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
 

@@ -188,7 +188,7 @@ def test_signal__what_does_not_end_in_time_is_handed_back(
 def test_backend__any_storage_or_huey_class(
     start: Start, trace_file: Path, tmp_path: Path, settings: Any, path: str
 ) -> None:
-    options = {"filename": str(tmp_path / "bell.sqlite3")}
+    options = {"filename": str(tmp_path / "notifier.sqlite3")}
     settings.WAGTAIL_TASKS = {"BACKEND": path, "BACKEND_OPTIONS": options}
     worker = start("wagtail_worker", SITE_BACKEND=path, SITE_BACKEND_OPTIONS=json.dumps(options))
     worker.wait_for("Background hooks")

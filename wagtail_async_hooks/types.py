@@ -106,8 +106,8 @@ class Claim(TaskInfo):
     :param put_off: nothing runs here: what was claimed is merged into this one, which waits for the
         end of a burst, or runs elsewhere.
     :param slot: its number among the running tasks of its queue, if that has a limit.
-    :param looked_at: when this thread last looked for the first of all tasks, as told by
-        ``time.monotonic()``, if that took long; since then it has looked behind its last one.
+    :param scanned_at: monotonic time of the last full index scan of this thread, if that was slow;
+        later claims resume after the row that was claimed last.
     :param is_expired: whether it had expired by the database's clock; ``None`` if the row does not
         say when it does.
     :param goes_on: nothing is begun here: this process is still at an earlier attempt at the task.
@@ -125,7 +125,7 @@ class Claim(TaskInfo):
     merged: tuple[TaskInfo, ...] = ()
     put_off: bool = False
     slot: int | None = None
-    looked_at: float = 0.0
+    scanned_at: float = 0.0
     is_expired: bool | None = None
 
     @property

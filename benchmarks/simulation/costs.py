@@ -9,7 +9,7 @@ from benchmarks.measures import statements
 from benchmarks.picking import Pick
 from benchmarks.results import Results
 from benchmarks.simulation.site import Database
-from wagtail_async_hooks.storage.watchers import TOLD_INTERVAL
+from wagtail_async_hooks.storage.watchers.sqlite import TOLD_INTERVAL
 
 SQLITE: Final = "SQLite"
 POSTGRES: Final = "PostgreSQL"

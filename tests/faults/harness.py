@@ -121,7 +121,7 @@ class Harness:
 
     :param folder: for what the processes print and tasks leave.
     :param database: the server of the database, if it is our own.
-    :param redis: the doorbell; without one it is the database.
+    :param redis: the notifier; without one it is the database.
     """
 
     def __init__(

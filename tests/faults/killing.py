@@ -74,7 +74,7 @@ def web_killed_before_commit(harness: Harness) -> Result:
 
 
 def web_killed_after_commit(harness: Harness) -> Result:
-    """Kill a web process right after its commit, before it could ring any bell."""
+    """Kill a web process right after its commit, before it could notify anybody."""
     worker = harness.ready_worker()
     numbers = [next(harness.numbers) for _ in range(harness.size.editors)]
     for number in numbers:

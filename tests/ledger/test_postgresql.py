@@ -192,7 +192,7 @@ def test_look_behind__what_came_back_is_found_a_moment_later(
     claimed = claim()
     enqueue()
     hold(back, State.WAITING)
-    found = next_after(replace(claimed, looked_at=claimed.looked_at - postgresql.LOOK_BACK))
+    found = next_after(replace(claimed, scanned_at=claimed.scanned_at - postgresql.LOOK_BACK))
     assert found is not None
     assert found.pk == back
 

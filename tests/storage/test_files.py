@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from wagtail_async_hooks.storage.files import leave_replaced
-from wagtail_async_hooks.storage.watchers import look_at
+from wagtail_async_hooks.storage.watchers import watcher_for
 
 ALIAS: Final = "a_replaced_file"
 
@@ -102,19 +102,19 @@ def test_file__within_a_transaction_stays(file: Path) -> None:
 
 @pytest.mark.slow
 def test_look__goes_on_with_the_new_file(file: Path) -> None:
-    look = look_at(ALIAS)
+    watcher = watcher_for(ALIAS)
     try:
-        while look():
+        while watcher.has_news():
             pass
         replace(file)
-        assert look()
-        while look():
+        assert watcher.has_news()
+        while watcher.has_news():
             pass
         write(file, "more")
-        assert any(look() for _ in range(200))
+        assert any(watcher.has_news() for _ in range(200))
         assert told() == ["after", "more"]
     finally:
-        look.close()
+        watcher.close()
 
 
 @pytest.mark.django_db

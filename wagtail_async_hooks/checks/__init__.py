@@ -30,7 +30,7 @@ from wagtail_async_hooks.integrations.bulk_actions import registry as bulk_regis
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
 from wagtail_async_hooks.queue import retries
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.storage.factory import find_class, make_bell
+from wagtail_async_hooks.storage.factory import find_class, make_notifier
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.worker import schedule
 
@@ -58,7 +58,7 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
         if settings.backend != "redis":
             find_class(settings.backend)
             return []
-        make_bell(settings, "check")
+        make_notifier(settings, "check")
     except ConfigurationError as error:
         hint = _hint_of_backend(settings.backend)
         return [Error(str(error), hint=hint, id="wagtail_async_hooks.E002")]

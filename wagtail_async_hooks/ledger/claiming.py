@@ -202,8 +202,8 @@ def _said(
 def _call_function(
     connection: BaseDatabaseWrapper, outcome: Outcome | None, worker: int | None, suspects: bool
 ) -> tuple[bool, Claim | None]:
-    kept, row, looked_at = postgresql.step(connection, outcome, worker, suspects)
-    return kept, None if row is None else _as_claim(row, worker, looked_at)
+    kept, row, scanned_at = postgresql.step(connection, outcome, worker, suspects)
+    return kept, None if row is None else _as_claim(row, worker, scanned_at)
 
 
 def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
@@ -296,13 +296,13 @@ def _claim(
     return None
 
 
-def _as_claim(row: tuple[Any, ...], worker: int | None, looked_at: float = 0.0) -> Claim:
+def _as_claim(row: tuple[Any, ...], worker: int | None, scanned_at: float = 0.0) -> Claim:
     *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-3]
     slot, revocations, expired = row[-3:]
     columns += [bytes(message), coalesce_key, exclusive_key, bool(cancelled), worker]
     # Of those with a coalesce key another one may run, from behind tasks that wait.
-    looked_at = 0.0 if coalesce_key else looked_at
-    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, looked_at]
+    scanned_at = 0.0 if coalesce_key else scanned_at
+    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, scanned_at]
     columns.append(None if expired is None else bool(expired))
     return Claim(*columns)
 

@@ -19,7 +19,7 @@ from wagtail_async_hooks.utils.database.values import fitted
 FUNCTION: Final = "wagtail_async_hooks_step"
 
 LOOK_BACK: Final = 0.05
-"""After so many seconds a thread looks for the first of all tasks again, see :func:`_last`."""
+"""Seconds after which a thread scans the whole index again, see :func:`_last`."""
 
 LONG: Final = 0.0003
 """So many seconds of the server's are a long look for the first of all tasks."""
@@ -34,14 +34,14 @@ def step(
 
     :param outcome: with a final state, and nothing to record but what the function takes.
     :returns: whether the outcome counted; of the claimed row what elsewhere is read of it; and
-        :attr:`~wagtail_async_hooks.types.Claim.looked_at`.
+        :attr:`~wagtail_async_hooks.types.Claim.scanned_at`.
     """
     last = _last(outcome)
     parameters = [*_ended(outcome, connection), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
     [(kept, *row, revocations, expired, seconds)] = raw_sql.rows_of(connection, _CALL, parameters)
-    looked_at = last.looked_at if last else time.monotonic() if seconds > LONG else 0.0
-    return kept, None if row[0] is None else (*row, None, revocations, expired), looked_at
+    scanned_at = last.scanned_at if last else time.monotonic() if seconds > LONG else 0.0
+    return kept, None if row[0] is None else (*row, None, revocations, expired), scanned_at
 
 
 def takes(outcome: Outcome) -> bool:
@@ -68,6 +68,6 @@ def _last(outcome: Outcome | None) -> Claim | None:
     came back or was committed late. Those are found a moment later; what has a higher priority is
     found at once. Elsewhere the order is exact.
     """
-    if outcome is None or time.monotonic() - outcome.claim.looked_at > LOOK_BACK:
+    if outcome is None or time.monotonic() - outcome.claim.scanned_at > LOOK_BACK:
         return None
     return outcome.claim

@@ -677,7 +677,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             self._recorded(outcome, kept)
         if claimed is not None:
             if claimed.put_off and claimed.exclusive_key:
-                self._ring(self.storage.announce_next, claimed.exclusive_key)
+                self._notify_next(self.storage.announce_next, claimed.exclusive_key)
             for merged in claimed.merged:
                 signals.announce(signals.merged, merged.sender, task=merged.info, into=claimed.info)
         return claimed
@@ -700,13 +700,13 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         self._thread.pending = None
         self.holding.discard(outcome.claim)
         if outcome.claim.exclusive_key:
-            self._ring(self.storage.announce_next, outcome.claim.exclusive_key)
+            self._notify_next(self.storage.announce_next, outcome.claim.exclusive_key)
         if outcome.claim.slot is not None:
-            self._ring(self.storage.announce_room, outcome.claim.queue)
+            self._notify_next(self.storage.announce_room, outcome.claim.queue)
         _announce(outcome, kept)
 
     @staticmethod
-    def _ring(announce: Callable[[str], None], name: str) -> None:
+    def _notify_next(announce: Callable[[str], None], name: str) -> None:
         """Announce what may be claimed now; whatever happens, what was claimed here is run."""
         try:
             announce(name)

@@ -1,1 +1,1 @@
-"""The storages: the database, and any of Huey's as a doorbell beside it."""
+"""The storages: the database, and any of Huey's as a notifier beside it."""

@@ -122,8 +122,8 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def announce_room(self, queue: str) -> None:
         """Tell workers that one more task of a queue that has a limit may run from now on."""
 
-    def forget_rings(self, more_than: int = 0) -> bool:
-        """Drop what nobody will hear; tell whether there was anything."""
+    def forget_notifications(self, more_than: int = 0) -> bool:
+        """Drop notifications that nobody will read; return whether there were any."""
         return False
 
     # Huey's queue ---------------------------------------------------------------------------

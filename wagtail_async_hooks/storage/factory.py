@@ -45,15 +45,14 @@ def resolve(settings: Settings, name: str) -> DatabaseStorage:
     if settings.backend == "database":
         return DatabaseStorage(name)
     # Not above: most sites have no other storage.
-    from wagtail_async_hooks.storage.notifier import BellStorage
+    from wagtail_async_hooks.storage.notifier import NotifierStorage
 
-    return BellStorage(
-        name, partial(make_bell, settings, name), partial(make_bell, settings, name, listens=True)
-    )
+    make = partial(make_notifier, settings, name)
+    return NotifierStorage(name, make, partial(make, listens=True))
 
 
-def make_bell(settings: Settings, name: str, *, listens: bool = False) -> BaseStorage:
-    """Make the storage that rings.
+def make_notifier(settings: Settings, name: str, *, listens: bool = False) -> BaseStorage:
+    """Make the storage that notifies.
 
     :param listens: it is for a worker that waits, rather than for what must be quick.
 

@@ -1,4 +1,4 @@
-"""Any of Huey's storages as a doorbell: it wakes an idle thread for each task that comes to wait.
+"""Any of Huey's storages as a notifier: it wakes an idle thread for each task that comes to wait.
 
 The truth stays in the ledger, and so does the order. What goes through the other storage is the
 primary key of a row, for people who look into it; nothing is lost when it is emptied, and who can
@@ -25,11 +25,11 @@ from wagtail_async_hooks.utils.text import one_line
 
 logger = logging.getLogger(__name__)
 
-RINGS: Final = 100
-"""How often the bell rings at most for tasks that come to wait all at once."""
+MAX_NOTIFICATIONS: Final = 100
+"""Maximum notifications for tasks that come to wait all at once."""
 
 NEXT: Final = b"next"
-"""What is rung by a thread that has found a task and does not know whether there are more."""
+"""The notification of a thread that has found a task and does not know whether there are more."""
 
 POLL_INTERVAL: Final = 0.02
 """Seconds between two looks at a storage that cannot block."""
@@ -41,8 +41,8 @@ several times waits for it once; and between two attempts of a worker."""
 _DIGITS: Final = len(str(models.BigAutoField.MAX_BIGINT))
 
 
-class BellStorage(DatabaseStorage):
-    """The ledger's storage, with another one that rings.
+class NotifierStorage(DatabaseStorage):
+    """The ledger's storage, with another one that notifies workers.
 
     :param name: of the Huey instance.
     :param make: makes the other storage, for what must not block; called when first needed.
@@ -63,11 +63,11 @@ class BellStorage(DatabaseStorage):
         self._lost_at: float | None = None
 
     @cached_property
-    def bell(self) -> BaseStorage:
+    def notifier(self) -> BaseStorage:
         """The other storage, for what must not block."""
-        bell = self._make()
-        bell.blocking = False
-        return bell
+        notifier = self._make()
+        notifier.blocking = False
+        return notifier
 
     @cached_property
     def listener(self) -> BaseStorage:
@@ -76,12 +76,12 @@ class BellStorage(DatabaseStorage):
 
     def close(self) -> None:
         """Close the other storage, where it was made; it is made again when it is next needed."""
-        for name in ("bell", "listener"):
+        for name in ("notifier", "listener"):
             if (made := self.__dict__.pop(name, None)) is not None:
                 made.close()
 
     def _recorded(self, rows: list[tuple[int, Row]]) -> None:
-        """Ring for tasks once the caller's transaction has committed."""
+        """Notify of tasks once the caller's transaction has committed."""
         super()._recorded(rows)
         waiting = [
             (pk, row.get("priority", 0)) for pk, row in rows if row["state"] == State.WAITING
@@ -92,72 +92,72 @@ class BellStorage(DatabaseStorage):
             connection.on_commit(partial(self.announce, waiting), robust=True)
 
     def announce(self, due: Iterable[tuple[int, int]]) -> None:
-        """Ring for tasks that wait from now on, the first ones at most.
+        """Notify of tasks that wait from now on, of the first ones at most.
 
         That wakes every thread that waits, and none stops before the ledger has no more.
         """
-        first = nlargest(RINGS, due, key=lambda task: (task[1], -task[0]))
+        first = nlargest(MAX_NOTIFICATIONS, due, key=lambda task: (task[1], -task[0]))
         for pk, priority in first:
-            self.ring(pk, priority)
+            self.notify(pk, priority)
 
     def announce_next(self, exclusive_key: str) -> None:
-        """Ring for the next task with an exclusive key: its own ring may have been in vain."""
+        """Notify of the next task with an exclusive key: it may have been notified of in vain."""
         if (found := self.ledger.next_in_line(exclusive_key)) is not None:
-            self.ring(*found)
+            self.notify(*found)
 
     def announce_room(self, queue: str) -> None:
-        """Ring for the next task of a limited queue: its own ring may have been in vain."""
+        """Notify of the next task of a limited queue: it may have been notified of in vain."""
         if (found := self.ledger.next_in_queue(queue)) is not None:
-            self.ring(*found)
+            self.notify(*found)
 
-    def forget_rings(self, more_than: int = 0) -> bool:
-        """Empty the bell if more has rung than that, and tell whether it was emptied.
+    def forget_notifications(self, more_than: int = 0) -> bool:
+        """Empty the notifier if it holds more than that; return whether it was emptied.
 
-        What has rung while all were busy has rung for tasks that were taken since, but for the
-        last ones. Where no worker listens, it would grow for ever.
+        Notifications that came while all threads were busy are for tasks that were claimed since,
+        but for the last ones. Where no worker listens, they would pile up for ever.
         """
         if self._is_left_alone():
             return False
         try:
-            if self.bell.queue_size() <= more_than:
+            if self.notifier.queue_size() <= more_than:
                 return False
-            self.bell.flush_queue()
+            self.notifier.flush_queue()
         except Exception as error:
             self._lose(error)
             return False
         return True
 
-    def ring(self, pk: int, priority: int) -> None:
-        """Tell workers of one row. A bell that does not ring delays the task, and no more."""
-        self._ring(b"%d" % pk, priority)
+    def notify(self, pk: int, priority: int) -> None:
+        """Notify workers of one row. A lost notification delays the task, and no more."""
+        self._notify(b"%d" % pk, priority)
 
     def pass_on(self) -> None:
-        """Ring for another idle thread, if the rings that were for it may be forgotten."""
+        """Notify another idle thread, if the notification that was for it may be forgotten."""
         if self._thread.passes_on:
             self._thread.passes_on = False
-            self._ring(NEXT, 0)
+            self._notify(NEXT, 0)
 
-    def _ring(self, told: bytes, priority: int) -> None:
+    def _notify(self, message: bytes, priority: int) -> None:
         if self._is_left_alone():
             return
         try:
-            self.bell.enqueue(told, priority if self.bell.priority else None)
+            self.notifier.enqueue(message, priority if self.notifier.priority else None)
         except Exception as error:
             self._lose(error)
         else:
             self._find()
 
-    def waiter(self) -> BellWaiter:
-        """Return what waits for the bell."""
-        return BellWaiter(self)
+    def waiter(self) -> NotifierWaiter:
+        """Return what waits for the notifier."""
+        return NotifierWaiter(self)
 
     def listen(self, timeout: float, closed: threading.Event) -> None:
-        """Wait until the bell rings for this thread, at most ``timeout`` seconds or so.
+        """Wait until this thread is notified, at most ``timeout`` seconds or so.
 
-        It takes nothing out of the bell while it is busy. So what is in there is forgotten, and
-        the ledger looked into once more, as that is less than to look for each ring.
+        It takes nothing out of the notifier while it is busy. So what is in there is forgotten,
+        and the ledger asked once more, as that is less than to ask for each notification.
         """
-        self._thread.passes_on = self.forget_rings()
+        self._thread.passes_on = self.forget_notifications()
         if self._thread.passes_on:
             return
         deadline = time.monotonic() + timeout
@@ -171,7 +171,7 @@ class BellStorage(DatabaseStorage):
                 closed.wait(POLL_INTERVAL)
 
     def _hear(self) -> bytes | None:
-        """Take out what was rung next; ``None`` when there is nothing, or no answer."""
+        """Take out the next notification; ``None`` when there is none, or no answer."""
         if self._is_left_alone():
             return None
         try:
@@ -214,10 +214,10 @@ class _ThreadState(threading.local):
     """Whether it was woken by what may have been meant for others as well."""
 
 
-class BellWaiter:
-    """Wait for the bell, in each thread by itself."""
+class NotifierWaiter:
+    """Wait for the notifier, in each thread by itself."""
 
-    def __init__(self, storage: BellStorage) -> None:
+    def __init__(self, storage: NotifierStorage) -> None:
         self._storage = storage
         self._closed = threading.Event()
 
@@ -230,7 +230,7 @@ class BellWaiter:
         self._storage.listen(timeout, self._closed)
 
     def found(self) -> None:
-        """See :meth:`~wagtail_async_hooks.storage.waiter.Waiter.found`; each ring wakes one."""
+        """See :meth:`~wagtail_async_hooks.storage.waiter.Waiter.found`; each wakes one."""
         self._storage.pass_on()
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class BellWaiter:
 
 
 def _is_ours(data: Any) -> bool:
-    """Tell whether we have rung that; it may be anything, and of any size."""
+    """Return whether a message is a notification; it may be anything, and of any size."""
     if isinstance(data, str):  # of a client that decodes what it reads
         data = data.encode()
     is_short = isinstance(data, bytes | bytearray | memoryview) and len(data) <= _DIGITS

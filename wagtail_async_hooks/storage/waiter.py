@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 from django.db import Error, connections
 
-from wagtail_async_hooks.storage.watchers import LISTEN_INTERVAL, Look, look_at
+from wagtail_async_hooks.storage.watchers import watcher_for
+from wagtail_async_hooks.storage.watchers.base import LISTEN_INTERVAL, Watcher
 from wagtail_async_hooks.utils.database.errors import in_one_line, is_of_database, meaning
 
 logger = logging.getLogger(__name__)
@@ -86,14 +87,14 @@ class DatabaseWaiter:
             self._changed.notify()
 
     def _watch(self) -> None:
-        """Look while somebody waits, and now and then otherwise; survive the database's absence."""
-        look: Look | None = None
+        """Watch while a thread waits, else now and then; survive an outage of the database."""
+        watcher: Watcher | None = None
         lost = ""
         while not self._closed.is_set():
             self._wanted.wait(RECONNECT_INTERVAL)
             try:
-                look = look or look_at(self.alias)
-                if look():
+                watcher = watcher or watcher_for(self.alias)
+                if watcher.has_news():
                     self._wake()
                 if lost:
                     logger.info("The database %r can be watched again.", self.alias)
@@ -109,13 +110,13 @@ class DatabaseWaiter:
                         exc_info=None if is_of_database(error) else error,
                     )
                 lost = words
-                if look:
-                    look.close()
-                    look = None
+                if watcher:
+                    watcher.close()
+                    watcher = None
                 with suppress(Error):
                     connections[self.alias].close()
                 self._closed.wait(RECONNECT_INTERVAL)
                 self._wake()
-        if look:
-            look.close()
+        if watcher:
+            watcher.close()
         connections.close_all()

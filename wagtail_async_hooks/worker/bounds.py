@@ -17,8 +17,8 @@ from wagtail_async_hooks.utils.text import visible
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
-MANY_RINGS: Final = 1000
-"""So many rings are kept while no thread listens."""
+MANY_NOTIFICATIONS: Final = 1000
+"""Notifications that are kept while no thread listens."""
 
 
 class Serving:
@@ -39,7 +39,7 @@ class Serving:
     def waiter(self) -> Waiter:
         """Return what tells the threads that a task may be waiting.
 
-        What a storage rings for may be of another queue, and nobody would hear it again. So a
+        A notification may be for a task of another queue, and is taken by one thread only. So a
         process that does not serve all queues watches the database.
         """
         return self._queue.storage.waiter() if self._serves_all else self._watch()
@@ -59,17 +59,17 @@ class Serving:
             logger.info("Resumed: %s.", visible(told))
         self._paused = pauses
 
-    def keep_bell_short(self, seconds: float) -> None:
-        """Empty the bell if nobody hears it: no worker alive serves all queues, or all are busy.
+    def limit_notifications(self, seconds: float) -> None:
+        """Empty the notifier if nobody reads it: no live worker serves all queues, or all are busy.
 
-        Threads that were busy look into the ledger before they listen.
+        Threads that were busy ask the ledger before they listen.
 
         :param seconds: without a heartbeat after which a worker is given up for dead.
         """
         if self._serves_all:
-            self._queue.storage.forget_rings(MANY_RINGS)
+            self._queue.storage.forget_notifications(MANY_NOTIFICATIONS)
         elif not ledger.is_served_throughout(seconds):
-            self._queue.storage.forget_rings()
+            self._queue.storage.forget_notifications()
 
     def held_back(self) -> int:
         """Return how many tasks of the queues that it serves wait because of a pause."""

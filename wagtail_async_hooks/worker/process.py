@@ -264,7 +264,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             self._judges_from = now + HEARTBEAT_TIMEOUT
         self._last_beat = now
         self._pruner.worker = self._worker.pk
-        self._serving.keep_bell_short(HEARTBEAT_TIMEOUT)
+        self._serving.limit_notifications(HEARTBEAT_TIMEOUT)
         self._rescuer.hand_back_unheard(self._worker.pk)
         if now >= self._judges_from:
             self._rescuer.rescue(ledger.silent_workers(HEARTBEAT_TIMEOUT))

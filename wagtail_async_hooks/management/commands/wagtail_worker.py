@@ -125,17 +125,17 @@ class Command(BaseCommand):
                     'WAGTAIL_TASKS["BACKEND"] is blank, so that hooks run in the request and there '
                     'is nothing for a worker to do; set it to "database" or "redis".'
                 )
-            bell = getattr(background.storage, "bell", None)
+            notifier = getattr(background.storage, "notifier", None)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
         self._standing = require_tables()
-        if bell is not None:
-            self._find_bell(settings.backend, bell)
+        if notifier is not None:
+            self._check_notifier(settings.backend, notifier)
         return settings
 
-    def _find_bell(self, backend: str, bell: Any) -> None:
+    def _check_notifier(self, backend: str, notifier: Any) -> None:
         try:
-            bell.queue_size()
+            notifier.queue_size()
         except Exception as error:
             self.stderr.write(
                 f'WAGTAIL_TASKS["BACKEND"] is {backend!r}, which does not answer '

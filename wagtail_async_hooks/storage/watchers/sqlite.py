@@ -1,17 +1,16 @@
-"""How to learn that a task may be waiting: one look at a database, in the way that it has."""
+"""Watches an SQLite file: the kernel reports writes, or the data version is asked for often."""
 
 from __future__ import annotations
 
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from django.apps import apps
 from django.db import connections
 
 from wagtail_async_hooks.storage.files import leave_replaced
-from wagtail_async_hooks.types import State
+from wagtail_async_hooks.storage.watchers.base import LISTEN_INTERVAL, Watcher
 from wagtail_async_hooks.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -19,14 +18,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHANNEL: Final = "wagtail_async_hooks"
-"""PostgreSQL's channel on which the trigger of migration 0003 notifies."""
-
 SQLITE_INTERVAL: Final = 0.0125
-"""Seconds between two looks at an SQLite file, where the kernel does not tell when it changes."""
+"""Seconds between two checks of an SQLite file, where the kernel does not report its changes."""
 
-SQLITE_LOOKS: Final = 10
-"""Looks at an SQLite file after which its thread looks whether it should stop."""
+SQLITE_CHECKS: Final = 10
+"""Checks of an SQLite file after which its thread checks whether it should stop."""
 
 TOLD_INTERVAL: Final = 0.005
 """Seconds after which the kernel is asked again: a file that is written to all the time wakes us
@@ -38,53 +34,24 @@ COMMIT_INTERVAL: Final = 0.0004
 COMMIT_TIMEOUT: Final = 0.5
 """Seconds within which what was written to an SQLite file can be read, if it was committed."""
 
-POLL_INTERVAL: Final = 0.05
-"""Seconds between two looks for a waiting row, on databases that cannot tell us."""
-
-LISTEN_INTERVAL: Final = 0.25
-"""Seconds after which a listening thread looks whether it should stop."""
-
-PROBE_TIMEOUT: Final = 1.0
-"""Seconds within which PostgreSQL's notification to ourselves has to arrive."""
-
-
 _DEAF: Final = "The kernel does not tell when %s is written to, looking at it instead: %s"
 
 
-class Look(Protocol):
-    """One look at the database, in the waiter's own thread and over its own connection."""
-
-    def __call__(self) -> bool:
-        """Tell whether a task may have come since the last look; may block for a while."""
-
-    def close(self) -> None:
-        """Look no more."""
-
-
-def look_at(alias: str) -> Look:
-    """Return the quickest way to look that the database has."""
-    connection = connections[alias]
-    if connection.vendor == "sqlite":
-        return _look_at_sqlite(alias)
-    if connection.vendor == "postgresql" and PostgresLook.works(alias):
-        return PostgresLook(alias)
-    return PollingLook(alias)
-
-
-def _look_at_sqlite(alias: str) -> Look:
+def sqlite_watcher(alias: str) -> Watcher:
+    """Return the watcher that suits an SQLite database and this operating system."""
     with connections[alias].cursor() as cursor:
         cursor.execute("PRAGMA database_list")
         file = cursor.fetchone()[2]
     try:
-        return InotifyLook(alias, file) if file else SQLiteLook(alias)
+        return InotifyWatcher(alias, file) if file else SQLiteWatcher(alias)
     except ImportError:
-        return SQLiteLook(alias)  # it is only installed on Linux
+        return SQLiteWatcher(alias)  # it is only installed on Linux
     except OSError as error:
         logger.info(_DEAF, file, one_line(error))
-        return SQLiteLook(alias)
+        return SQLiteWatcher(alias)
 
 
-class SQLiteLook:
+class SQLiteWatcher:
     """Ask, every few milliseconds, whether another connection has committed.
 
     Many times in one call: at this rate, what Django does for each use of a connection and of a
@@ -95,25 +62,25 @@ class SQLiteLook:
         self.alias = alias
         self._seen: Any = None
 
-    def __call__(self) -> bool:
-        """See :class:`Look`."""
+    def has_news(self) -> bool:
+        """See :class:`.Watcher`."""
         if leave_replaced(self.alias):
             self._begin_anew()
             return True
         connection = connections[self.alias]
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            return self._look(connection.connection)
+            return self._check(connection.connection)
 
     def _begin_anew(self) -> None:
         """The file was replaced by another one, of which nothing is known."""
         self._seen = None
 
     def close(self) -> None:
-        """See :class:`Look`."""
+        """See :class:`.Watcher`."""
 
-    def _look(self, connection: sqlite3.Connection) -> bool:
-        for _ in range(SQLITE_LOOKS):
+    def _check(self, connection: sqlite3.Connection) -> bool:
+        for _ in range(SQLITE_CHECKS):
             time.sleep(SQLITE_INTERVAL)
             if self._has_changed(connection):
                 return True
@@ -125,7 +92,7 @@ class SQLiteLook:
         return bool(version != seen)
 
 
-class InotifyLook(SQLiteLook):
+class InotifyWatcher(SQLiteWatcher):
     """Ask only when Linux tells that SQLite's files were written to: an idle worker sleeps.
 
     Some file systems do not tell of everything, those of other machines for example. So it asks
@@ -150,7 +117,7 @@ class InotifyLook(SQLiteLook):
         self._is_deaf = False
 
     def close(self) -> None:
-        """See :class:`Look`."""
+        """See :class:`.Watcher`."""
         self._kernel.close()
 
     def _begin_anew(self) -> None:
@@ -160,9 +127,9 @@ class InotifyLook(SQLiteLook):
                 self._kernel.rm_watch(watch)
         self._watched = set()
 
-    def _look(self, connection: sqlite3.Connection) -> bool:
+    def _check(self, connection: sqlite3.Connection) -> bool:
         if self._is_deaf:
-            return super()._look(connection)
+            return super()._check(connection)
         try:
             return self._listen(connection)
         except OSError as error:
@@ -218,69 +185,3 @@ class InotifyLook(SQLiteLook):
             told = self._is_told(pause)
             pause = COMMIT_INTERVAL if told else min(2 * pause, SQLITE_INTERVAL)
         return True
-
-
-class PostgresLook:
-    """Listen for the notification that comes with the commit of a waiting task."""
-
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
-        self._listens_on: Any = None
-
-    @classmethod
-    def works(cls, alias: str) -> bool:
-        """Tell whether notifications reach us; behind a transaction-pooling proxy they do not.
-
-        Django's documentation asks sites behind one to set ``DISABLE_SERVER_SIDE_CURSORS``. Where
-        that is not set, a notification to ourselves has to arrive.
-        """
-        connection = connections[alias]
-        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-            return False
-        look = cls(alias)
-        connection.ensure_connection()
-        if not hasattr(connection.connection, "notifies") or isinstance(
-            connection.connection.notifies, list
-        ):
-            return False  # psycopg2
-        look()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
-        deadline = time.monotonic() + PROBE_TIMEOUT
-        while time.monotonic() < deadline:
-            if look():
-                return True
-        logger.info("PostgreSQL's notifications do not arrive: polling %r instead.", alias)
-        return False
-
-    def close(self) -> None:
-        """See :class:`Look`."""
-
-    def __call__(self) -> bool:
-        """See :class:`Look`."""
-        connection = connections[self.alias]
-        connection.ensure_connection()
-        if connection.connection is not self._listens_on:
-            with connection.cursor() as cursor:
-                cursor.execute(f"LISTEN {CHANNEL}")
-            self._listens_on = connection.connection
-            return True  # what came before we listened was not heard
-        with connection.wrap_database_errors:
-            heard = connection.connection.notifies(timeout=LISTEN_INTERVAL, stop_after=1)
-            return bool(list(heard))
-
-
-class PollingLook:
-    """Ask whether a row waits."""
-
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
-
-    def close(self) -> None:
-        """See :class:`Look`."""
-
-    def __call__(self) -> bool:
-        """See :class:`Look`."""
-        time.sleep(POLL_INTERVAL)
-        tasks: Any = apps.get_model("wagtail_async_hooks", "BackgroundTask")._default_manager
-        return bool(tasks.using(self.alias).filter(state=State.WAITING).exists())

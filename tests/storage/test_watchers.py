@@ -17,7 +17,9 @@ from django.db import connection, connections
 
 from tests.work import tasks
 from wagtail_async_hooks import background
-from wagtail_async_hooks.storage import watchers
+from wagtail_async_hooks.storage.watchers import postgresql, sqlite, watcher_for
+from wagtail_async_hooks.storage.watchers.base import LISTEN_INTERVAL, Watcher
+from wagtail_async_hooks.storage.watchers.polling import PollingWatcher
 
 if sys.platform == "linux":
     import inotify_simple
@@ -56,19 +58,19 @@ def opened(tmp_path: Path, django_db_blocker: Any) -> Iterator[Opened]:
 
 
 @pytest.fixture
-def look(opened: Opened) -> Iterator[watchers.Look]:
-    """A look that has nothing more to tell."""
-    found = watchers.look_at(ALIAS)
-    assert found()  # what came before was not heard
+def watcher(opened: Opened) -> Iterator[Watcher]:
+    """A watcher that has nothing more to tell."""
+    found = watcher_for(ALIAS)
+    assert found.has_news()  # what came before was not heard
     with closing(found):
         yield found
 
 
-def statements(look: watchers.Look, times: int) -> list[str]:
-    """Return what some looks ask the database, none of which finds anything."""
+def statements(watcher: Watcher, times: int) -> list[str]:
+    """Return what some checks ask the database, none of which finds anything."""
     asked: list[str] = []
     connections[ALIAS].connection.set_trace_callback(asked.append)
-    assert not any(look() for _ in range(times))
+    assert not any(watcher.has_news() for _ in range(times))
     connections[ALIAS].connection.set_trace_callback(None)
     return asked
 
@@ -87,67 +89,67 @@ def write_much(other: sqlite3.Connection) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 class TestSQLiteOnLinux:
-    def test_a_commit_is_told(self, look: watchers.Look, opened: Opened) -> None:
-        assert isinstance(look, watchers.InotifyLook)
+    def test_a_commit_is_told(self, watcher: Watcher, opened: Opened) -> None:
+        assert isinstance(watcher, sqlite.InotifyWatcher)
         for _ in range(3):
             write(opened())
-            assert look()
-            assert not look()
+            assert watcher.has_news()
+            assert not watcher.has_news()
 
-    def test_a_commit_is_told_while_the_look_waits(
-        self, look: watchers.Look, opened: Opened
+    def test_a_commit_is_told_while_the_watcher_waits(
+        self, watcher: Watcher, opened: Opened
     ) -> None:
-        timer = threading.Timer(watchers.LISTEN_INTERVAL / 5, write, [opened()])
+        timer = threading.Timer(LISTEN_INTERVAL / 5, write, [opened()])
         timer.start()
-        assert look()
+        assert watcher.has_news()
         timer.join()
 
-    def test_an_idle_look_asks_once(self, look: watchers.Look) -> None:
-        assert statements(look, times=3) == ["PRAGMA data_version"] * 3
+    def test_an_idle_watcher_asks_once(self, watcher: Watcher) -> None:
+        assert statements(watcher, times=3) == ["PRAGMA data_version"] * 3
 
     def test_what_is_written_is_told_when_it_is_committed(
-        self, look: watchers.Look, opened: Opened
+        self, watcher: Watcher, opened: Opened
     ) -> None:
         other = opened()
         write_much(other)
-        assert not look()
-        assert not look()
+        assert not watcher.has_news()
+        assert not watcher.has_news()
         other.execute("COMMIT")
-        assert look()
+        assert watcher.has_news()
 
-    def test_what_is_rolled_back_is_not_told(self, look: watchers.Look, opened: Opened) -> None:
+    def test_what_is_rolled_back_is_not_told(self, watcher: Watcher, opened: Opened) -> None:
         other = opened()
         write_much(other)
         other.execute("ROLLBACK")
-        assert not look()
+        assert not watcher.has_news()
         write(other)
-        assert look()
+        assert watcher.has_news()
 
     @pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST", "WAL"])
     def test_each_way_to_write_is_told(self, opened: Opened, mode: str) -> None:
         other = opened()
         assert other.execute(f"PRAGMA journal_mode = {mode}").fetchone() == (mode.lower(),)
-        with closing(watchers.look_at(ALIAS)) as look:
-            assert look()
+        with closing(watcher_for(ALIAS)) as watcher:
+            assert watcher.has_news()
             for _ in range(3):
                 write(other)
-                assert look()
-                assert len(statements(look, times=2)) == 2
+                assert watcher.has_news()
+                assert len(statements(watcher, times=2)) == 2
 
     def test_another_way_to_write_is_learned(self, opened: Opened) -> None:
         other = opened()
         other.execute("PRAGMA journal_mode = DELETE")
-        with closing(watchers.look_at(ALIAS)) as look:
-            assert look()
+        with closing(watcher_for(ALIAS)) as watcher:
+            assert watcher.has_news()
             other.execute("PRAGMA journal_mode = WAL")
             for _ in range(3):
                 write(other)
-                assert look()
-            assert len(statements(look, times=2)) == 2
+                assert watcher.has_news()
+            assert len(statements(watcher, times=2)) == 2
 
     def test_a_kernel_that_does_not_tell_is_not_relied_on(
         self,
-        look: watchers.Look,
+        watcher: Watcher,
         opened: Opened,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
@@ -158,45 +160,45 @@ class TestSQLiteOnLinux:
         other = opened()
         for _ in range(3):
             write(other)
-            assert look()
-        assert len(statements(look, times=1)) == watchers.SQLITE_LOOKS
+            assert watcher.has_news()
+        assert len(statements(watcher, times=1)) == sqlite.SQLITE_CHECKS
         [told] = [record.getMessage() for record in caplog.records]
         assert told.startswith("The kernel does not tell when ")
         assert told.endswith(" is written to, looking at it instead: something has changed")
 
     def test_a_commit_that_takes_long_is_no_sign_of_that(
-        self, look: watchers.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, watcher: Watcher, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As on a slow disk: it was told of, and cannot be read before the look has given up."""
+        """As on a slow disk: it was told of, and cannot be read before the watcher has given up."""
         told = iter([["something"]])
         monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: next(told, []))
-        monkeypatch.setattr(watchers, "COMMIT_TIMEOUT", 0.0)
-        assert not look()
+        monkeypatch.setattr(sqlite, "COMMIT_TIMEOUT", 0.0)
+        assert not watcher.has_news()
         write(opened())
-        assert look()
-        assert len(statements(look, times=1)) == 1
+        assert watcher.has_news()
+        assert len(statements(watcher, times=1)) == 1
 
     def test_what_was_written_before_the_file_was_watched_is_no_sign_of_that(
-        self, look: watchers.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, watcher: Watcher, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It may have been committed right after that."""
         monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: [])
         write(opened())
-        assert look()
-        assert len(statements(look, times=1)) == 1
+        assert watcher.has_news()
+        assert len(statements(watcher, times=1)) == 1
 
     def test_two_commits_of_which_was_told_at_once_are_no_sign_of_that(
-        self, look: watchers.Look, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, watcher: Watcher, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When it was told of the second one, only the first one could be read."""
         told = iter([["both"]])
         monkeypatch.setattr(inotify_simple.INotify, "read", lambda *_, **__: next(told, []))
         other = opened()
         write(other)
-        assert look()
+        assert watcher.has_news()
         write(other)
-        assert look()
-        assert len(statements(look, times=1)) == 1
+        assert watcher.has_news()
+        assert len(statements(watcher, times=1)) == 1
 
     def test_without_inotify_it_is_looked_at(
         self,
@@ -209,7 +211,7 @@ class TestSQLiteOnLinux:
 
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(inotify_simple.INotify, "__init__", none_left)
-        assert type(watchers.look_at(ALIAS)) is watchers.SQLiteLook
+        assert type(watcher_for(ALIAS)) is sqlite.SQLiteWatcher
         assert "Too many open files" in caplog.text
 
     def test_without_another_watch_it_is_looked_at(
@@ -220,69 +222,69 @@ class TestSQLiteOnLinux:
 
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(inotify_simple.INotify, "add_watch", none_left)
-        with closing(watchers.look_at(ALIAS)) as look:
-            assert look()
-            look()
+        with closing(watcher_for(ALIAS)) as watcher:
+            assert watcher.has_news()
+            watcher.has_news()
             write(opened())
-            assert look()
-            assert len(statements(look, times=1)) == watchers.SQLITE_LOOKS
+            assert watcher.has_news()
+            assert len(statements(watcher, times=1)) == sqlite.SQLITE_CHECKS
         assert caplog.text.count("No space left on device") == 1
 
     def test_without_the_library_it_is_looked_at(
         self, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "inotify_simple", None)
-        look = watchers.look_at(ALIAS)
-        assert type(look) is watchers.SQLiteLook
-        look()
+        watcher = watcher_for(ALIAS)
+        assert type(watcher) is sqlite.SQLiteWatcher
+        watcher.has_news()
         write(opened())
-        assert look()
+        assert watcher.has_news()
 
     def test_what_is_in_memory_is_looked_at(
         self, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(connections[ALIAS].settings_dict, "NAME", ":memory:")
-        assert type(watchers.look_at(ALIAS)) is watchers.SQLiteLook
+        assert type(watcher_for(ALIAS)) is sqlite.SQLiteWatcher
 
     def test_close_lets_go_of_the_kernel(self, opened: Opened) -> None:
-        look = watchers.look_at(ALIAS)
-        assert isinstance(look, watchers.InotifyLook)
-        look.close()
-        assert look._kernel.closed
+        watcher = watcher_for(ALIAS)
+        assert isinstance(watcher, sqlite.InotifyWatcher)
+        watcher.close()
+        assert watcher._kernel.closed
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own way")
 class TestPostgres:
     def test_listens(self, committed_db: None) -> None:
-        assert isinstance(watchers.look_at("default"), watchers.PostgresLook)
+        assert isinstance(watcher_for("default"), postgresql.PostgreSQLWatcher)
 
     def test_a_pooled_connection_is_polled(
         self, committed_db: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
-        assert isinstance(watchers.look_at("default"), watchers.PollingLook)
+        assert isinstance(watcher_for("default"), PollingWatcher)
 
     def test_notifications_that_do_not_arrive_lead_to_polling(
         self, committed_db: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As behind a proxy that hands each statement to another connection."""
 
-        def unlisten(look: Any) -> bool:
+        def unlisten(watcher: Any) -> bool:
             with connection.cursor() as cursor:
-                cursor.execute(f"UNLISTEN {watchers.CHANNEL}")
+                cursor.execute(f"UNLISTEN {postgresql.CHANNEL}")
             return False
 
-        monkeypatch.setattr(watchers.PostgresLook, "__call__", unlisten)
-        monkeypatch.setattr(watchers, "PROBE_TIMEOUT", 0.1)
-        assert isinstance(watchers.look_at("default"), watchers.PollingLook)
+        monkeypatch.setattr(postgresql.PostgreSQLWatcher, "has_news", unlisten)
+        monkeypatch.setattr(postgresql, "PROBE_TIMEOUT", 0.1)
+        assert isinstance(watcher_for("default"), PollingWatcher)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL notifies")
 def test_notify__comes_once_for_many_tasks(committed_db: None) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {watchers.CHANNEL}")
+        cursor.execute(f"LISTEN {postgresql.CHANNEL}")
         background.enqueue_many(tasks.add.s(n, n) for n in range(500))
-        cursor.execute(f"NOTIFY {watchers.CHANNEL}, 'the end'")
+        cursor.execute(f"NOTIFY {postgresql.CHANNEL}, 'the end'")
     assert connection.connection is not None
     heard = []
     for told in connection.connection.notifies(timeout=LONG):

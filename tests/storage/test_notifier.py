@@ -17,7 +17,7 @@ from tests.work import tasks
 from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.storage import notifier
-from wagtail_async_hooks.storage.notifier import BellStorage
+from wagtail_async_hooks.storage.notifier import NotifierStorage
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.worker import bounds
 
@@ -56,9 +56,9 @@ LONG = 30.0
 
 @pytest.fixture
 def fragile(monkeypatch: pytest.MonkeyPatch) -> Fragile:
-    """The storage that rings for the task queue."""
+    """The storage that notifies the task queue."""
     fragile = Fragile()
-    storage = BellStorage("tests", lambda: fragile, lambda: fragile)
+    storage = NotifierStorage("tests", lambda: fragile, lambda: fragile)
     monkeypatch.setattr(background, "storage", storage)
     return fragile
 
@@ -81,12 +81,12 @@ def run_all() -> int:
 def test_close__only_what_was_made(fragile: Fragile) -> None:
     background.storage.close()
     assert fragile.closed == 0
-    background.storage.ring(7, 0)
+    background.storage.notify(7, 0)
     background.storage.close()
     assert fragile.closed == 1
-    background.storage.ring(7, 0)
+    background.storage.notify(7, 0)
     background.storage.listen(0, threading.Event())
-    assert background.storage.listener is background.storage.bell
+    assert background.storage.listener is background.storage.notifier
     background.storage.close()
     assert fragile.closed == 3
 
@@ -97,15 +97,15 @@ def test_close__when_the_settings_change(fragile: Fragile, settings: Any) -> Non
     assert fragile.closed == 1
 
 
-def test_ring__carries_the_key_and_nothing_else(fragile: Fragile) -> None:
+def test_notify__carries_the_key_and_nothing_else(fragile: Fragile) -> None:
     tasks.add(1, 2)
     assert fragile.enqueued_items() == [b"%d" % BackgroundTask.objects.get().pk]
 
 
-def test_ring__of_many_tasks_comes_with_the_commit_for_the_first_of_them(
+def test_notify__of_many_tasks_comes_with_the_commit_for_the_first_of_them(
     fragile: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "RINGS", 2)
+    monkeypatch.setattr(notifier, "MAX_NOTIFICATIONS", 2)
     calls = [tasks.add.s(1, 2), tasks.add.s(3, 4, priority=5), tasks.add.s(5, 6), tasks.add.s(7, 8)]
     with transaction.atomic():
         background.enqueue_many([*calls, tasks.add.s(1, 1, delay=60)])
@@ -116,21 +116,21 @@ def test_ring__of_many_tasks_comes_with_the_commit_for_the_first_of_them(
     assert run_all() == 4
 
 
-def test_ring__comes_with_the_commit(fragile: Fragile) -> None:
+def test_notify__comes_with_the_commit(fragile: Fragile) -> None:
     with transaction.atomic():
         tasks.add(1, 2)
         assert fragile.enqueued_items() == []
     assert len(fragile.enqueued_items()) == 1
 
 
-def test_ring__not_for_a_task_that_was_rolled_back(fragile: Fragile) -> None:
+def test_notify__not_for_a_task_that_was_rolled_back(fragile: Fragile) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012  # both are the point
         tasks.add(1, 2)
         raise RuntimeError
     assert fragile.enqueued_items() == []
 
 
-def test_ring__for_a_scheduled_task_when_it_is_due(fragile: Fragile) -> None:
+def test_notify__for_a_scheduled_task_when_it_is_due(fragile: Fragile) -> None:
     tasks.add.schedule((1, 2), delay=3600)
     assert fragile.enqueued_items() == []
     earlier = timezone.now() - timedelta(minutes=1)
@@ -187,7 +187,7 @@ def test_outage__the_end_is_told(fragile: Fragile, no_pause: None, caplog: Any) 
     assert run_all() == 2
 
 
-def test_wait__ends_when_it_rings(fragile: Fragile) -> None:
+def test_wait__ends_when_it_is_notified(fragile: Fragile) -> None:
     waiter = background.storage.waiter()
     thread = threading.Thread(target=waiter.wait, args=(0, LONG))
     thread.start()
@@ -195,7 +195,7 @@ def test_wait__ends_when_it_rings(fragile: Fragile) -> None:
     thread.join(LONG)
     assert not thread.is_alive()
     waiter.found()
-    assert fragile.enqueued_items() == []  # who was rung for need not ring for others
+    assert fragile.enqueued_items() == []  # who was notified need not notify others
     assert run_all() == 1
 
 
@@ -218,19 +218,19 @@ def test_wait__forgets_what_rang_for_busy_threads(fragile: Fragile) -> None:
 def test_keep_bell_short__while_all_are_busy(
     fragile: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MANY_RINGS", 2)
+    monkeypatch.setattr(bounds, "MANY_NOTIFICATIONS", 2)
     served = bounds.Serving(background, [], [])
     for kept in (1, 2):
         tasks.add(1, 2)
-        served.keep_bell_short(20)
+        served.limit_notifications(20)
         assert fragile.queue_size() == kept
     tasks.add(1, 2)
-    served.keep_bell_short(20)
+    served.limit_notifications(20)
     assert fragile.queue_size() == 0
     assert run_all() == 3
 
 
-def test_found__who_forgot_rings_rings_for_another_thread(fragile: Fragile) -> None:
+def test_found__who_forgot_notifications_notifies_another_thread(fragile: Fragile) -> None:
     waiter = background.storage.waiter()
     for _ in range(3):
         tasks.add(1, 2)
@@ -243,7 +243,7 @@ def test_found__who_forgot_rings_rings_for_another_thread(fragile: Fragile) -> N
     assert fragile.enqueued_items() == [notifier.NEXT]
 
 
-def test_found__who_was_rung_for_like_that_rings_on(fragile: Fragile) -> None:
+def test_found__who_was_notified_like_that_passes_it_on(fragile: Fragile) -> None:
     waiter = background.storage.waiter()
 
     def wait_and_find() -> None:
