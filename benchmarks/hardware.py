@@ -1,4 +1,7 @@
-"""What the numbers depend on of the machine: its processor, cores and memory."""
+"""What the numbers depend on of the machine: its processor, cores and memory.
+
+``platform.processor()`` is blank on most Linux, and py-cpuinfo was last released in 2022.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,19 @@ from pathlib import Path
 def machine() -> dict[str, str]:
     """Return what the machine is, by its names on the page; what is not known is left out."""
     known = {
-        "processor": _value_of(Path("/proc/cpuinfo"), "model name"),
+        "processor": _processor(),
         "cores": str(os.cpu_count()),
-        "memory": _in_gigabytes(_value_of(Path("/proc/meminfo"), "MemTotal")),
+        "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": platform.python_version(),
     }
     return {name: value for name, value in known.items() if value}
 
 
-def _value_of(file: Path, key: str) -> str:
-    """Return what one of Linux's files of ``key: value`` lines says first, or a blank."""
+def _processor() -> str:
+    """Return the name of the first processor, or a blank where Linux does not tell."""
+    file = Path("/proc/cpuinfo")
     if not file.exists():
         return ""
     pairs = (line.partition(":") for line in file.read_text(encoding="utf-8").splitlines())
-    return next((value.strip() for name, _, value in pairs if name.strip() == key), "")
-
-
-def _in_gigabytes(told: str) -> str:
-    """Return a number of kB, as the kernel tells it, in GB."""
-    return f"{int(told.removesuffix(' kB')) / 1e6:.1f} GB" if told else ""
+    return next((value.strip() for name, _, value in pairs if name.strip() == "model name"), "")

@@ -1,7 +1,12 @@
-"""What Linux tells in ``/proc`` of a running process: its memory, and how long it has computed."""
+"""What Linux tells in ``/proc`` of a running process: its memory, and how long it has computed.
+
+psutil tells the memory as well, but counts the time in hundredths of a second, of which an idle
+process has few: it reads ``/proc/PID/stat``.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +27,8 @@ class Memory(NamedTuple):
 
 def session(leader: int) -> list[int]:
     """Return the processes of a session: those that its first process has started, and itself."""
-    found = []
-    for place in _PROC.iterdir():
-        if place.name.isdecimal() and _session_of(place) == leader:
-            found.append(int(place.name))
-    return found
+    numbers = [int(place.name) for place in _PROC.iterdir() if place.name.isdecimal()]
+    return [number for number in numbers if _session_of(number) == leader]
 
 
 def memory(processes: Iterable[int]) -> Memory:
@@ -42,8 +44,7 @@ def memory(processes: Iterable[int]) -> Memory:
 def computed(processes: Iterable[int]) -> float:
     """Return for how many seconds the threads that processes have now were on a processor.
 
-    By the scheduler, in nanoseconds: ``/proc/PID/stat`` counts hundredths of a second, of which an
-    idle process has few.
+    By the scheduler, in nanoseconds.
     """
     return 1e-9 * sum(
         int(thread.read_text().split()[0])
@@ -52,13 +53,11 @@ def computed(processes: Iterable[int]) -> float:
     )
 
 
-def _session_of(place: Path) -> int | None:
+def _session_of(process: int) -> int | None:
     try:
-        told = (place / "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+        return os.getsid(process)
+    except ProcessLookupError:
         return None  # it has ended meanwhile
-    # The second field is the program's name in parentheses, in which anything may be.
-    return int(told.rpartition(")")[2].split()[3])
 
 
 def _fields(place: Path) -> dict[str, int]:

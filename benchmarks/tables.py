@@ -1,4 +1,7 @@
-"""Tables in Markdown of what was measured."""
+"""Tables in Markdown of what was measured.
+
+tabulate pads all cells of a column alike, so that each figure that gets longer changes all lines.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,10 @@ Runs the demo: a Wagtail site, its worker and a webhook receiver, until Ctrl-C.
 The environment variable PORT says where the site answers (8000); SITE_DATA, where it keeps its
 data (.demo); SITE_HOOK_DELAY, how many seconds longer a share image takes (3). Everything else
 that tests/site/settings.py reads is handed on as it is.
+
+honcho runs processes side by side as well, but kills them after five seconds, of which the worker
+gets more for its running tasks; it does not heed SIGHUP, so that closing the terminal leaves its
+processes behind; and the steps before, and waiting for the site, would be here all the same.
 """
 
 import os

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.message
 import email.policy
-import socket
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from typing import Any
@@ -12,14 +11,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
+from tests.faults.servers import free_port
 from tests.processes import wait_until
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @dataclass

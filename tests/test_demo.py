@@ -15,6 +15,7 @@ import pytest
 import requests
 from django.db import connection
 
+from tests.faults.servers import free_port
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage
 from tests.site.blog.seeding import pictures
@@ -88,13 +89,6 @@ class Demo:
             "WHERE function = ? ORDER BY task.id DESC",
             f"tests.site.blog.wagtail_hooks.{function}",
         )
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -350,5 +350,4 @@ def test_machine__is_named() -> None:
 
     assert int(machine["cores"]) > 0
     assert "system" in machine
-    if "memory" in machine:  # on Linux
-        assert float(machine["memory"].removesuffix(" GB")) > 0
+    assert float(machine["memory"].removesuffix(" GB")) > 0

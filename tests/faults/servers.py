@@ -2,6 +2,10 @@
 
 Each listens on a free port of the loopback and keeps its data in a folder that goes with it.
 Servers that refuse to run as root run as the user that their package has made.
+
+testcontainers needs Docker. pytest-postgresql, pytest-mysql and pytest-redis start one kind each as
+fixtures, of which the soak and the benchmarks have none, and leave all the rest to the test: to
+stop, freeze and fill them up, and to start them again at the same port with the same data.
 """
 
 from __future__ import annotations
