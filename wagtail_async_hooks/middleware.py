@@ -1,4 +1,4 @@
-"""Middleware that shows editors what their background tasks had to tell them."""
+"""Middleware that shows editors the messages of their background tasks."""
 
 from __future__ import annotations
 

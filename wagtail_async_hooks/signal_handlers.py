@@ -1,4 +1,4 @@
-"""What the package has to know of the rest of the site: deleted users, times, and images."""
+"""Receivers of the rest of the site's signals: deleted users, go-live times, images."""
 
 from __future__ import annotations
 

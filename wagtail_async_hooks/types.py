@@ -1,4 +1,4 @@
-"""What the ledger hands out and takes in: plain values that need no database."""
+"""Plain values that the ledger returns and takes; they need no database."""
 
 from __future__ import annotations
 

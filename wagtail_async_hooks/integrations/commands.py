@@ -1,4 +1,4 @@
-"""Management commands as background tasks: what they print becomes the task's result."""
+"""Management commands as background tasks; their output becomes the task's result."""
 
 from __future__ import annotations
 

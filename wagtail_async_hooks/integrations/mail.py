@@ -1,4 +1,4 @@
-"""An e-mail backend that records each e-mail as a task, which a worker sends by the real backend.
+"""An e-mail backend that enqueues each e-mail as a task; a worker sends it by the real backend.
 
 The real one is ``WAGTAIL_TASKS["EMAIL"]["BACKEND"]`` or, since Django 6.1, the mailer that the
 option ``using`` names in ``MAILERS``. What cannot be recorded is sent in the request: an e-mail is

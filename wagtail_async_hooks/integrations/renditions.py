@@ -1,4 +1,4 @@
-"""Renditions ahead: the sizes of images that a site names are made before a visitor needs them.
+"""Renditions made ahead, in the sizes that the settings name.
 
 Opt-in, by ``WAGTAIL_TASKS["RENDITIONS"]``. A worker makes what is missing after an image was
 uploaded, or after something that shows it was published. Wagtail makes on demand what was not made

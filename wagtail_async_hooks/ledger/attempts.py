@@ -1,4 +1,4 @@
-"""Attempts that were not the last ones: each keeps its error, its worker and its times."""
+"""Earlier attempts of a task: each keeps its error, its worker and its times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all parts of the ledger share: which database, and how a row is told of."""
+"""What all modules of the ledger share: the database, and plain values made of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claim and finish: run for every task, and where two workers might want the same one.
+"""Claim and finish, which run for every task, also where two workers want the same one.
 
 Written in SQL, since Django's ORM would spend more time making the statement than the database
 running it.

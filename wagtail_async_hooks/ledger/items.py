@@ -1,4 +1,4 @@
-"""The objects that a task works through: what became of each."""
+"""The objects that a task works through, and what became of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for locks: briefly, so that one row in the way holds nothing else up.
+"""Short waits for locks, so that one locked row holds up nothing else.
 
 A worker that is cut off or frozen in the middle of a transaction keeps its rows locked until the
 database notices, which may take hours. Whoever keeps the ledger tidy passes over such rows, or

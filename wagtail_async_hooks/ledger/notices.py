@@ -1,4 +1,4 @@
-"""Messages of tasks that their users have not been shown yet."""
+"""Messages of tasks that their users have not seen yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written of an outcome: no more than the database takes in one statement."""
+"""The columns of an outcome, no larger than the database takes in one statement."""
 
 from __future__ import annotations
 

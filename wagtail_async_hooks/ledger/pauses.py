@@ -1,4 +1,4 @@
-"""Pauses: what workers are not to begin, until it is resumed."""
+"""Pauses: what workers must not begin until it is resumed."""
 
 from __future__ import annotations
 

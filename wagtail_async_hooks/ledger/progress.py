@@ -1,4 +1,4 @@
-"""While a task runs: how far it is, and whether it is to go on."""
+"""The progress of a running task, and whether it is to go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a statement that each task needs by the database's driver, where Django's cursor adds much.
+"""Runs the statements that every task needs by the database driver, past Django's cursor.
 
 Of the time of a task that does nothing, Django's cursor took an eighth on SQLite, for which it
 rewrites the placeholders of each statement, and on PostgreSQL a third of what the statement costs

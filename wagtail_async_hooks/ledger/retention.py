@@ -1,4 +1,4 @@
-"""The history: how long what has ended stays, and what is deleted then."""
+"""Deletes ended tasks and dead workers after their time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which waiting task a claim takes: by priority and age, within the bounds that a worker keeps to.
+"""Selects the waiting task that a claim takes: by priority and age, within a worker's bounds.
 
 Without bounds that is the first of all. With them, it is the first of all if that is within them;
 else the queues are looked at one by one, each by its own index, so that a task behind a million of

@@ -1,4 +1,4 @@
-"""Single tasks, before and after they run: recorded, due, cancelled, run again, looked up."""
+"""Single tasks before and after they run: insert, promote, cancel, retry, look up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers: that they are alive, what they hold, and what becomes of it when they die."""
+"""Workers: heartbeats, what each holds, and the rescue of what dead ones held."""
 
 from __future__ import annotations
 

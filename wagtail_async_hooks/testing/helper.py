@@ -1,4 +1,4 @@
-"""What a test works with: tasks that are recorded and not run, until the test says so."""
+"""The object that a test works with: tasks wait until the test runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task as tests look at it: a plain record of its row, with its arguments by name."""
+"""A task as tests see it: a plain record of its row, with its arguments by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running what waits, in the process and the transaction of a test."""
+"""Runs waiting tasks in the process and the transaction of a test."""
 
 from __future__ import annotations
 

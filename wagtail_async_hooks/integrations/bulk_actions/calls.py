@@ -1,4 +1,4 @@
-"""One bulk action in a worker: the site's own class, made anew for the objects that it is about."""
+"""One bulk action in a worker: an instance of the site's own class for the chosen objects."""
 
 from __future__ import annotations
 

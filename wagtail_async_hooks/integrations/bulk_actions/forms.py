@@ -1,4 +1,4 @@
-"""What is carried of the form of a confirmation page: its cleaned data."""
+"""The cleaned data of a confirmation form, serialized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk actions that the settings move to the background, rather than their authors."""
+"""Bulk actions that the settings, rather than their authors, move to the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One object of a bulk action: done in one transaction with the row that says so, or not at all."""
+"""One object of a bulk action, done in one transaction with the row that says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bulk action as its row in the ledger tells of it."""
+"""A bulk action as its row in the ledger describes it."""
 
 from __future__ import annotations
 

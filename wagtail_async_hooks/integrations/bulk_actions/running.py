@@ -1,4 +1,4 @@
-"""A bulk action in a worker: its objects one after the other, and then what follows."""
+"""Runs a bulk action in a worker: its objects one after the other, then its hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the editor is told when a bulk action has ended: which objects failed, and why."""
+"""The message to the editor when a bulk action has ended: which objects failed, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The confirmation page of a bulk action, which records one task rather than do the work."""
+"""The confirmation page of a bulk action, which enqueues one task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call of a task of ``TASKS``: as it is carried to the worker, and as results tell of it."""
+"""One call of a task of ``TASKS``: as serialized for the worker, and as results describe it."""
 
 from __future__ import annotations
 

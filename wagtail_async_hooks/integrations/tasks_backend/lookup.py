@@ -1,4 +1,4 @@
-"""From the path in a message to a task: looked up among the site's own, whatever it says."""
+"""Finds the task for a path in a message, among the site's own tasks only."""
 
 from __future__ import annotations
 

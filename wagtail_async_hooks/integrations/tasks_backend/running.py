@@ -1,4 +1,4 @@
-"""A task of ``TASKS`` in the worker: called, and its end announced by the API's own signals."""
+"""Runs a task of ``TASKS`` in the worker, and sends the signals of its API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the tasks that Wagtail and modelsearch enqueue: keys, retries, and subjects."""
+"""Keys, retries and subjects of the tasks that Wagtail and modelsearch enqueue."""
 
 from __future__ import annotations
 
