@@ -314,7 +314,7 @@ HOT: Final[dict[str, Callable[[], Call]]] = {
     "retry": lambda: ending(State.SCHEDULED, error="no", run_at=timezone.now()),
     "what is due": due,
     "rescue": lambda: lambda: ledger.rescue([1, 2, 3], 3),
-    "silent workers": lambda: lambda: ledger.silent_workers(30),
+    "silent workers": lambda: ledger.silent_workers,
     "held by a worker": lambda: lambda: ledger.held_by(1),
     "stop a worker": lambda: lambda: ledger.stop_worker(1),
     "pruning": lambda: lambda: ledger.prune({State.SUCCEEDED: DAY / 2, State.FAILED: DAY / 2}),

@@ -14,11 +14,11 @@ from django.db import connections
 from tests.processes import wait_until
 from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.exceptions import GivenUp
+from wagtail_async_hooks.ledger.workers import HEARTBEAT_TIMEOUT
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils import timeouts
 from wagtail_async_hooks.worker import registration
-from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT
 
 pytestmark = pytest.mark.slow
 
@@ -137,9 +137,9 @@ def test_revoke__is_told_from_a_timeout() -> None:
 def test_registration__is_overdue_before_others_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     row = ledger.register_worker(Worker(host="here", pid=1, threads=1, release="1"))
     known = registration.Registration(row, background)
-    assert not known.is_overdue(HEARTBEAT_TIMEOUT)
+    assert not known.is_overdue()
     now = time.monotonic()
     monkeypatch.setattr(registration.time, "monotonic", lambda: now + HEARTBEAT_TIMEOUT * 0.8)
-    assert known.is_overdue(HEARTBEAT_TIMEOUT)
+    assert known.is_overdue()
     known.beat()
-    assert not known.is_overdue(HEARTBEAT_TIMEOUT)
+    assert not known.is_overdue()

@@ -130,9 +130,9 @@ def test_look__is_done_by_the_oldest_worker_and_then_rests(
     first, second = register(), register()
     old = make(State.SUCCEEDED, 40)
 
-    Pruner(second.pk, 20).look()
+    Pruner(second.pk).look()
     assert left() == [old]
-    pruner = Pruner(first.pk, 20)
+    pruner = Pruner(first.pk)
     pruner.look()
     assert left() == []
 
@@ -144,7 +144,7 @@ def test_look__is_done_by_the_oldest_worker_and_then_rests(
 @pytest.mark.django_db
 def test_look__goes_on_at_once_where_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
-    pruner = Pruner(register().pk, 20)
+    pruner = Pruner(register().pk)
     for _ in range(5):
         make(State.SUCCEEDED, 40)
     numbers = []
@@ -161,7 +161,7 @@ def test_look__not_at_all_if_all_is_kept(settings: Any, django_assert_num_querie
         "HISTORY": {"succeeded": None, "failed": None},
     }
     with django_assert_num_queries(0):
-        Pruner(1, 20).look()
+        Pruner(1).look()
 
 
 @pytest.mark.django_db
@@ -173,7 +173,7 @@ def test_look__workers_that_stopped_long_ago_go() -> None:
     make(State.RUNNING, 40)
     BackgroundTask.objects.update(worker=holding)
 
-    Pruner(alive.pk, 20).look()
+    Pruner(alive.pk).look()
 
     left = Worker.objects.order_by("pk").values_list("pk", flat=True)
     assert list(left) == [alive.pk, recent.pk, holding.pk]

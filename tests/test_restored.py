@@ -51,7 +51,7 @@ def test_beat__without_a_row_records_itself_anew(
     if rows != "workers":
         BackgroundTask.objects.all().delete()
     assert worker.beat() is ledger.Beat.GONE
-    assert list(ledger.alive(20).values_list("pk", flat=True)) == [worker.pk]
+    assert list(ledger.alive().values_list("pk", flat=True)) == [worker.pk]
     assert caplog.text.count("is recorded anew") == 1
     assert worker.beat() is ledger.Beat.ALIVE
 

@@ -272,7 +272,7 @@ def test_publish__within_two_seconds_of_its_time(
     real_page: BlogPage, start: Callable[..., Process]
 ) -> None:
     start("wagtail_worker")
-    wait_until(lambda: ledger.is_served(30), "a worker")
+    wait_until(ledger.is_served, "a worker")
     due = timezone.now() + SOON
 
     schedule(real_page, go_live_at=due)

@@ -26,10 +26,11 @@ from hypothesis.stateful import (
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.ledger import postgresql
+from wagtail_async_hooks.ledger.workers import HEARTBEAT_TIMEOUT
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.storage.database import DatabaseStorage
 from wagtail_async_hooks.types import Claim, Outcome, State
-from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT, MAX_DEATHS
+from wagtail_async_hooks.worker.process import MAX_DEATHS
 
 pytestmark = pytest.mark.slow
 
@@ -165,7 +166,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def rescue(self) -> None:
         silent = {pk for pk, owner in self.owners.items() if owner.silent}
-        dead = ledger.silent_workers(HEARTBEAT_TIMEOUT)
+        dead = ledger.silent_workers()
         assert silent.issuperset(dead)
         rescued = ledger.rescue(dead, MAX_DEATHS)
         # Also what a worker claimed that had been given up, went on, and died for good.

@@ -14,10 +14,11 @@ from django.core.management import call_command
 def main() -> None:
     """Run the command."""
     django.setup()
+    from wagtail_async_hooks.ledger import workers
     from wagtail_async_hooks.worker import process
 
     process.HEARTBEAT_INTERVAL = 0.2
-    process.HEARTBEAT_TIMEOUT = 2.0
+    workers.HEARTBEAT_TIMEOUT = 2.0
     call_command("wagtail_worker", *sys.argv[1:])
 
 

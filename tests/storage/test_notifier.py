@@ -215,17 +215,17 @@ def test_wait__forgets_what_rang_for_busy_threads(fragile: Fragile) -> None:
     assert time.monotonic() - begun >= 0.2
 
 
-def test_keep_bell_short__while_all_are_busy(
+def test_limit_notifications__while_all_are_busy(
     fragile: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "MANY_NOTIFICATIONS", 2)
     served = bounds.Serving(background, [], [])
     for kept in (1, 2):
         tasks.add(1, 2)
-        served.limit_notifications(20)
+        served.limit_notifications()
         assert fragile.queue_size() == kept
     tasks.add(1, 2)
-    served.limit_notifications(20)
+    served.limit_notifications()
     assert fragile.queue_size() == 0
     assert run_all() == 3
 

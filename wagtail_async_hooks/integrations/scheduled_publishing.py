@@ -43,9 +43,6 @@ OTHERS_TURN: Final = 60.0
 LATE: Final = 60.0
 """Seconds after its time from which on an object's history says how late something happened."""
 
-WORKER_SILENCE: Final = 30.0
-"""Seconds without a heartbeat of any worker after which editors are warned."""
-
 LATE_ACTION: Final = "wagtail_async_hooks.late"
 """Name of that entry in Wagtail's log."""
 
@@ -291,7 +288,7 @@ def _told(moment: str | None) -> str:
 
 def warn(request: HttpRequest, *args: Any) -> None:
     """Tell an editor who opens the form that no worker would keep a time that they set."""
-    if request.method == "GET" and is_on() and not ledger.is_served(WORKER_SILENCE):
+    if request.method == "GET" and is_on() and not ledger.is_served():
         messages.warning(
             request,
             gettext(

@@ -22,6 +22,10 @@ from wagtail_async_hooks.utils.database.errors import is_contention
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
 from wagtail_async_hooks.utils.database.values import fitted
 
+HEARTBEAT_TIMEOUT: Final = 20.0
+"""Seconds without a heartbeat after which a worker is considered dead. As workers look for dead
+ones every few seconds, its tasks wait for another worker within 30 seconds of its death."""
+
 
 class Beat(enum.Enum):
     """What a worker learns when it says that it is alive."""
@@ -112,28 +116,26 @@ def _process_of(worker: Worker) -> dict[str, Any]:
     return {"host": worker.host, "process_space": worker.process_space, "pid": worker.pid}
 
 
-def alive(seconds: float) -> QuerySet[Worker]:
-    """Return the workers that have said within some seconds that they are alive."""
-    since = DatabaseNow() - datetime.timedelta(seconds=seconds)
+def alive() -> QuerySet[Worker]:
+    """Return the workers with a heartbeat within :data:`HEARTBEAT_TIMEOUT`."""
+    since = DatabaseNow() - datetime.timedelta(seconds=HEARTBEAT_TIMEOUT)
     workers = Worker.objects.using(database())
     return workers.filter(stopped_at=None, heartbeat_at__gte=since)
 
 
-def is_served(seconds: float) -> bool:
-    """Return whether any worker has said within some seconds that it is alive."""
-    return alive(seconds).exists()
+def is_served() -> bool:
+    """Return whether any worker is alive."""
+    return alive().exists()
 
 
-def oldest_alive(seconds: float) -> int | None:
-    """Return the worker that was started first, of those that said so lately they are alive."""
-    return alive(seconds).order_by("started_at", "pk").values_list("pk", flat=True).first()
+def oldest_alive() -> int | None:
+    """Return the primary key of the worker that was started first, of those alive."""
+    return alive().order_by("started_at", "pk").values_list("pk", flat=True).first()
 
 
-def is_served_throughout(seconds: float) -> bool:
-    """Return whether a worker that serves all queues has said so within some seconds."""
-    since = DatabaseNow() - datetime.timedelta(seconds=seconds)
-    workers = Worker.objects.using(database())
-    return workers.filter(stopped_at=None, heartbeat_at__gte=since, queues="").exists()
+def is_served_throughout() -> bool:
+    """Return whether a worker that serves all queues is alive."""
+    return alive().filter(queues="").exists()
 
 
 def without_worker(
@@ -153,12 +155,15 @@ def without_worker(
     return ended, first["started_at__min"]
 
 
-def silent_workers(seconds: float) -> list[int]:
-    """Return the workers that should be alive and have not said so for some seconds.
+def silent_workers(seconds: float | None = None) -> list[int]:
+    """Return the workers that should be alive and have had no heartbeat for some seconds.
 
     Also one that was given up before, came back for long enough to claim a task, and died then.
+
+    :param seconds: :data:`HEARTBEAT_TIMEOUT` if not given.
     """
-    since = DatabaseNow() - datetime.timedelta(seconds=seconds)
+    timeout = HEARTBEAT_TIMEOUT if seconds is None else seconds
+    since = DatabaseNow() - datetime.timedelta(seconds=timeout)
     holds = BackgroundTask.objects.filter(state=State.RUNNING, worker=OuterRef("pk"))
     silent = Worker.objects.using(database()).filter(
         Q(stopped_at=None) | Exists(holds), heartbeat_at__lt=since

@@ -38,9 +38,9 @@ def total(counts: Counts, *, state: str) -> int:
     return sum(by_state.get(state, 0) for by_state in counts.values())
 
 
-def workers_alive(seconds: float) -> list[Worker]:
-    """Return the workers that have said within some seconds that they are alive."""
-    return list(ledger.alive(seconds).order_by("pk"))
+def workers_alive() -> list[Worker]:
+    """Return the workers that are alive, by primary key."""
+    return list(ledger.alive().order_by("pk"))
 
 
 def oldest_waiting() -> BackgroundTask | None:

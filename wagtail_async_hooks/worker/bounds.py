@@ -59,16 +59,14 @@ class Serving:
             logger.info("Resumed: %s.", visible(told))
         self._paused = pauses
 
-    def limit_notifications(self, seconds: float) -> None:
+    def limit_notifications(self) -> None:
         """Empty the notifier if nobody reads it: no live worker serves all queues, or all are busy.
 
         Threads that were busy ask the ledger before they listen.
-
-        :param seconds: without a heartbeat after which a worker is given up for dead.
         """
         if self._serves_all:
             self._queue.storage.forget_notifications(MANY_NOTIFICATIONS)
-        elif not ledger.is_served_throughout(seconds):
+        elif not ledger.is_served_throughout():
             self._queue.storage.forget_notifications()
 
     def held_back(self) -> int:

@@ -29,6 +29,7 @@ from huey.consumer import Worker as HueyWorker
 from wagtail_async_hooks import ledger, signals
 from wagtail_async_hooks._version import __version__
 from wagtail_async_hooks.exceptions import OutageLasts
+from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.queue import connection_guard
 from wagtail_async_hooks.queue.task_queue import TaskQueue
@@ -53,10 +54,6 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL: Final = 5.0
 """Seconds between two heartbeats of a worker, and between two looks for dead ones."""
-
-HEARTBEAT_TIMEOUT: Final = 20.0
-"""Seconds without a heartbeat after which a worker is given up for dead: with the interval above,
-its tasks wait for another one within 30 seconds of its death."""
 
 MAX_DEATHS: Final = 3
 """So many workers may die while they run the same task; then the task fails."""
@@ -132,7 +129,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         """Record how the last task ended, claim the next one and run it, or wait for one."""
         self._end_if_forked()
         worker = self._worker
-        if worker is not None and worker.is_overdue(HEARTBEAT_TIMEOUT):
+        if worker is not None and worker.is_overdue():
             self._wait_for_heartbeat()
             return
         mark = self._waiter.mark()
@@ -181,7 +178,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         self._end_if_forked()
         super().shutdown()
         try:
-            persist(self.huey.settle, self._outage, HEARTBEAT_TIMEOUT)
+            persist(self.huey.settle, self._outage, workers.HEARTBEAT_TIMEOUT)
         except (DatabaseError, InterfaceError) as error:
             logger.error(
                 "How the last task of a thread ended could not be recorded: %s", one_line(error)
@@ -211,7 +208,7 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         self._recurring = recurring
         self._outage = outage
         self._rescuer = Rescuer(self.huey, MAX_DEATHS)
-        self._pruner = Pruner(worker.pk, HEARTBEAT_TIMEOUT)
+        self._pruner = Pruner(worker.pk)
         self._timekeeper = timekeeper
         self._last_beat = float("-inf")
         self._judges_from = float("-inf")
@@ -257,18 +254,18 @@ class Keeper(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         all get the time to do it.
         """
         worker = self._worker.pk
-        if worker in ledger.silent_workers(HEARTBEAT_TIMEOUT / 2):
-            self._judges_from = now + HEARTBEAT_TIMEOUT
+        if worker in ledger.silent_workers(workers.HEARTBEAT_TIMEOUT / 2):
+            self._judges_from = now + workers.HEARTBEAT_TIMEOUT
         beat = self._worker.beat(self._timekeeper.look())
         if beat in (ledger.Beat.GONE, ledger.Beat.TAKEN):
-            self._judges_from = now + HEARTBEAT_TIMEOUT
+            self._judges_from = now + workers.HEARTBEAT_TIMEOUT
         self._last_beat = now
         self._pruner.worker = self._worker.pk
-        self._serving.limit_notifications(HEARTBEAT_TIMEOUT)
+        self._serving.limit_notifications()
         self._rescuer.hand_back_unheard(self._worker.pk)
         if now >= self._judges_from:
-            self._rescuer.rescue(ledger.silent_workers(HEARTBEAT_TIMEOUT))
-            self._rescuer.rescue_orphans(HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL)
+            self._rescuer.rescue(ledger.silent_workers())
+            self._rescuer.rescue_orphans(workers.HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL)
 
     def shutdown(self) -> None:
         """Close this thread's connections."""
@@ -387,7 +384,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
 
         :raises OutageLasts: if it is.
         """
-        patience = HEARTBEAT_TIMEOUT if self.drain else self.max_seconds or float("inf")
+        patience = workers.HEARTBEAT_TIMEOUT if self.drain else self.max_seconds or float("inf")
         try:
             return persist(action, self._outage, patience)
         except (DatabaseError, InterfaceError) as error:
@@ -410,7 +407,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
             if deadline is not None and now >= deadline:
                 logger.info("%g seconds are over.", self.max_seconds)
                 return
-            if self.drain and self._outage.seconds > HEARTBEAT_TIMEOUT:
+            if self.drain and self._outage.seconds > workers.HEARTBEAT_TIMEOUT:
                 raise OutageLasts(f"{self._outage.newest}.")
             if self.drain and self.activity.is_over() and not self._anything_due():
                 self._tell_what_is_held_back()
@@ -420,7 +417,7 @@ class WorkerProcess(Consumer):  # type: ignore[misc]  # Huey has no types
                 checked = now
 
     def _give_up_if_overdue(self) -> None:
-        if self.registration.is_overdue(HEARTBEAT_TIMEOUT):
+        if self.registration.is_overdue():
             self.huey.give_up(self.registration.silence)
 
     def _anything_due(self) -> bool:

@@ -24,12 +24,10 @@ class Pruner:
     """What one worker process does for it.
 
     :param worker: primary key of the worker's row, which may change.
-    :param timeout: seconds without a heartbeat after which a worker is given up for dead.
     """
 
-    def __init__(self, worker: int, timeout: float) -> None:
+    def __init__(self, worker: int) -> None:
         self.worker = worker
-        self._timeout = timeout
         self._after = 0
         self._rests_until = float("-inf")
 
@@ -39,7 +37,7 @@ class Pruner:
         ages = ages_of(conf.current().history)
         if now < self._rests_until or not ages:
             return
-        if ledger.oldest_alive(self._timeout) != self.worker:
+        if ledger.oldest_alive() != self.worker:
             self._rest(now)
             return
         gone, last = ledger.prune(ages, self._after)

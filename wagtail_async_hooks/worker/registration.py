@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from wagtail_async_hooks import ledger
+from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.queue.task_queue import TaskQueue
 from wagtail_async_hooks.types import Claim
@@ -45,12 +46,9 @@ class Registration:
         """For how many seconds nobody has heard of it, at least as others count them."""
         return time.monotonic() - self._heard_at
 
-    def is_overdue(self, timeout: float) -> bool:
-        """Return whether others may be about to take over what it holds.
-
-        :param timeout: seconds of silence after which they do.
-        """
-        return self.silence > timeout * MARGIN
+    def is_overdue(self) -> bool:
+        """Return whether others may be about to take over what it holds."""
+        return self.silence > workers.HEARTBEAT_TIMEOUT * MARGIN
 
     def beat(self, clock_ahead: int = 0) -> ledger.Beat:
         """Say that the process is alive; see to it that its row is there, and what it holds its.

@@ -22,7 +22,6 @@ from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.integrations.bulk_actions.recorded import RecordedAction
-from wagtail_async_hooks.integrations.scheduled_publishing import WORKER_SILENCE
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 
@@ -80,7 +79,7 @@ class _BulkActionView(View):
             "text": status_text(action),
             "percent": round(100 * (action.done + action.failed) / max(1, action.total)),
             "may_change": self.may_change,
-            "no_worker": not action.state.is_final and not ledger.is_served(WORKER_SILENCE),
+            "no_worker": not action.state.is_final and not ledger.is_served(),
             "results": self._results(page.object_list),
             "page": page,
             "elided_page_range": paginator.get_elided_page_range(page.number),

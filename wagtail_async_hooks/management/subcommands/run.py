@@ -19,7 +19,6 @@ from wagtail_async_hooks.monitoring import display
 from wagtail_async_hooks.queue import progress
 from wagtail_async_hooks.types import Progress, State
 from wagtail_async_hooks.utils.text import visible
-from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT
 
 LOOK_INTERVAL: Final = 0.2
 """Seconds between two looks whether a task has ended."""
@@ -78,7 +77,7 @@ class Subcommand(BaseSubcommand):
             self.answer(formatting.record(task), [f"Task {task.pk} is recorded."])
             return
         self.stderr.write(f"Task {task.pk} is recorded.")
-        if not ledger.is_served(HEARTBEAT_TIMEOUT):
+        if not ledger.is_served():
             self.stderr.write("No worker is alive, so it waits until one is started.")
         self._tell_end(_ended(task))
 

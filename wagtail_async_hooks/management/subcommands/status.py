@@ -15,7 +15,6 @@ from wagtail_async_hooks.monitoring import figures
 from wagtail_async_hooks.queue import pausing
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database import clock
-from wagtail_async_hooks.worker.process import HEARTBEAT_TIMEOUT
 
 
 class Subcommand(BaseSubcommand):
@@ -27,7 +26,7 @@ class Subcommand(BaseSubcommand):
 
     def handle(self, options: dict[str, Any]) -> None:
         counts = figures.counts()
-        workers = figures.workers_alive(HEARTBEAT_TIMEOUT)
+        workers = figures.workers_alive()
         oldest = figures.oldest_waiting()
         pauses = pausing.paused()
         now = ledger.clock()
