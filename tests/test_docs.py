@@ -5,6 +5,10 @@ blocks before it. Tasks that it calls are run by a thread as a worker would, and
 registers are called as Wagtail would. ``<!-- test: run alone -->`` leaves the tasks to the block,
 and ``<!-- test: run immediate -->`` runs it with a blank ``BACKEND``. ``BackgroundTask`` is there
 without an import. A block after ``<!-- test: file -->`` is a part of a file of tests, which runs.
+
+markdown-it-py would read the pages in hardly fewer lines, and drops the cells of a row that has too
+many without a word. Sybil runs examples, but the worker, the hooks and the ``BACKEND`` that most of
+them need would be here all the same.
 """
 
 from __future__ import annotations
