@@ -199,22 +199,22 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from wagtail import hooks as wagtail_hooks
 
     from wagtail_async_hooks import background
-    from wagtail_async_hooks.hooks import dispatch
+    from wagtail_async_hooks.hooks import dispatch, registry
 
     wagtail_hooks.search_for_hooks()
     copied = {name: list(found) for name, found in wagtail_hooks._hooks.items()}
     monkeypatch.setattr(wagtail_hooks, "_hooks", copied)
-    known = (dispatch.registry, background._registry._registry)
-    before = [dict(registry) for registry in known]
+    known = (registry.entries, background._registry._registry)
+    before = [dict(each) for each in known]
     monkeypatch.setattr(
         background._registry, "_periodic_tasks", list(background._registry._periodic_tasks)
     )
-    kept, refused = list(dispatch.kept_synchronous), set(dispatch._refused)
+    kept, refused = list(registry.kept_synchronous), set(dispatch._refused)
     yield
-    for registry, contents in zip(known, before, strict=True):
-        registry.clear()
-        registry.update(contents)
-    dispatch.kept_synchronous[:] = kept
+    for each, contents in zip(known, before, strict=True):
+        each.clear()
+        each.update(contents)
+    registry.kept_synchronous[:] = kept
     dispatch._refused.clear()
     dispatch._refused.update(refused)
 

@@ -1002,9 +1002,9 @@ def test_no_backend(
 
 
 def test_no_backend__nothing_that_asks(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wagtail_async_hooks.hooks import dispatch
+    from wagtail_async_hooks.hooks import registry
 
-    monkeypatch.setattr(dispatch, "registry", {})
+    monkeypatch.setattr(registry, "entries", {})
     del settings.WAGTAIL_TASKS
     assert said("W016") == said("I001") == []
 

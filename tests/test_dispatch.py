@@ -22,7 +22,7 @@ from wagtail.models import Page
 
 from tests.site.blog.models import Advert, Author, BlogPage, HomePage
 from wagtail_async_hooks import background, hooks
-from wagtail_async_hooks.hooks import dispatch
+from wagtail_async_hooks.hooks import dispatch, registry
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.serialization.arguments import (
     BulkActionInfo,
@@ -221,7 +221,7 @@ def test_in_background__what_a_worker_cannot_find_stays_synchronous(
 ) -> None:
     on(HOOK, function)
 
-    kept = dispatch.kept_synchronous[-1]
+    kept = registry.kept_synchronous[-1]
     assert (kept.hook, kept.function, kept.reason) == (HOOK, function, reason)
     assert not kept.is_unsuitable
     assert hooks.get_hooks(HOOK) == [function]
@@ -245,7 +245,7 @@ def test_in_background__a_method_is_found_by_its_class() -> None:
     dispatcher = dispatch.in_background(HOOK, Parrot.__call__)
 
     assert dispatcher.__wrapped__ is Parrot.__call__
-    assert (HOOK, f"{__name__}.Parrot.__call__") in dispatch.registry
+    assert (HOOK, f"{__name__}.Parrot.__call__") in registry.entries
 
 
 # What is recorded ---------------------------------------------------------------------------
@@ -1045,32 +1045,32 @@ def test_in_background__another_function_of_the_same_name_runs_in_the_request() 
     dispatch.in_background("after_create_page", remember)
 
     assert dispatch.in_background("after_create_page", namesake) is namesake
-    assert dispatch.kept_synchronous[-1].reason == (
+    assert registry.kept_synchronous[-1].reason == (
         "a worker could not tell it from another function of the same name"
     )
-    assert dispatch.registry["after_create_page", f"{__name__}.remember"].function is remember
+    assert registry.entries["after_create_page", f"{__name__}.remember"].function is remember
 
 
 @pytest.mark.parametrize("function", [remember, lambda *args: None], ids=["task", "kept"])
 def test_forget__leaves_nothing_behind(function: Callable[..., Any]) -> None:
     tasks_before = set(background._registry._registry)
-    hooks_before = dict(dispatch.registry)
-    kept_before = list(dispatch.kept_synchronous)
+    hooks_before = dict(registry.entries)
+    kept_before = list(registry.kept_synchronous)
 
     with hooks.register_temporarily("after_create_page", function, background=True):
-        assert (dict(dispatch.registry), list(dispatch.kept_synchronous)) != (
+        assert (dict(registry.entries), list(registry.kept_synchronous)) != (
             hooks_before,
             kept_before,
         )
 
-    assert dispatch.registry == hooks_before
-    assert dispatch.kept_synchronous == kept_before
+    assert registry.entries == hooks_before
+    assert registry.kept_synchronous == kept_before
     assert set(background._registry._registry) == tasks_before
 
 
 def test_options_now__follow_the_settings(settings: Any) -> None:
     path = "tests.site.blog.wagtail_hooks.draw_share_image"
-    entry = dispatch.registry["after_publish_page", path]
+    entry = registry.entries["after_publish_page", path]
     given = {**settings.WAGTAIL_TASKS, "HOOKS": {}}
     settings.WAGTAIL_TASKS = given
     in_code = entry.options_now()

@@ -46,7 +46,7 @@ from tests.fidelity import differences
 from tests.work import tasks
 from wagtail_async_hooks import __version__, background, conf, hooks, signals, testing
 from wagtail_async_hooks.conf.options import TaskOptions
-from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.integrations import localize
 from wagtail_async_hooks.management.commands.wagtail_tasks import known
 from wagtail_async_hooks.management.commands.wagtail_worker import Command
@@ -639,21 +639,21 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     wagtail_hooks.search_for_hooks()
     known: list[dict[Any, Any]] = [
-        dispatch.registry,
+        registry.entries,
         background._registry._registry,
         serializer._by_kind,
         serializer._by_type,
     ]
-    before = [dict(registry) for registry in known]
+    before = [dict(each) for each in known]
     # The demo's hooks are out of the way: what fires is the example's.
     monkeypatch.setattr(wagtail_hooks, "_hooks", {})
     monkeypatch.setattr(background._registry, "_periodic_tasks", [])
-    kept = list(dispatch.kept_synchronous)
+    kept = list(registry.kept_synchronous)
     yield
-    for registry, contents in zip(known, before, strict=True):
-        registry.clear()
-        registry.update(contents)
-    dispatch.kept_synchronous[:] = kept
+    for each, contents in zip(known, before, strict=True):
+        each.clear()
+        each.update(contents)
+    registry.kept_synchronous[:] = kept
 
 
 @contextmanager
@@ -723,9 +723,9 @@ def namespace_of(page: Path) -> Iterator[dict[str, Any]]:
 def run_block(block: Block, names: dict[str, Any]) -> None:
     """Run one example, then the hooks that it has registered."""
     compiled = compile("\n" * block.line + block.code, str(block.page), "exec")
-    known = set(dispatch.registry)
+    known = set(registry.entries)
     exec(compiled, names)
-    fire({hook for hook, _ in set(dispatch.registry) - known})
+    fire({hook for hook, _ in set(registry.entries) - known})
 
 
 def marked(marker: str) -> list[Any]:

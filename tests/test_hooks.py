@@ -9,7 +9,7 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.signals import page_published
 
 from wagtail_async_hooks import background, hooks, receiver
-from wagtail_async_hooks.hooks import dispatch
+from wagtail_async_hooks.hooks import registry
 
 HOOK = "after_create_page"
 
@@ -79,7 +79,7 @@ def test_register__a_synchronous_hook_is_the_same_object() -> None:
     hooks.register("register_bulk_action", Action)
 
     assert any(found is Action for found in wagtail_hooks.get_hooks("register_bulk_action"))
-    assert dispatch.kept_synchronous == [] or dispatch.kept_synchronous[-1].function is not Action
+    assert registry.kept_synchronous == [] or registry.kept_synchronous[-1].function is not Action
 
 
 def test_register__in_the_background_as_a_call() -> None:
@@ -88,7 +88,7 @@ def test_register__in_the_background_as_a_call() -> None:
     [registered] = wagtail_hooks.get_hooks(HOOK)
     assert registered is not first
     assert registered.__wrapped__ is first
-    assert dispatch.registry[HOOK, f"{__name__}.first"].function is first
+    assert registry.entries[HOOK, f"{__name__}.first"].function is first
 
 
 def test_register__in_the_background_as_a_decorator() -> None:
@@ -96,14 +96,14 @@ def test_register__in_the_background_as_a_decorator() -> None:
 
     [registered] = wagtail_hooks.get_hooks(HOOK)
     assert registered.__wrapped__ is first
-    assert dispatch.registry[HOOK, f"{__name__}.first"].options.priority == 7
+    assert registry.entries[HOOK, f"{__name__}.first"].options.priority == 7
 
 
 def test_register__one_function_for_several_hooks() -> None:
     hooks.register(HOOK, background=True)(hooks.register("after_edit_page", background=True)(first))
 
     path = f"{__name__}.first"
-    assert {key for key in dispatch.registry if key[1] == path} == {
+    assert {key for key in registry.entries if key[1] == path} == {
         (HOOK, path),
         ("after_edit_page", path),
     }
@@ -126,7 +126,7 @@ def test_register__a_hook_that_is_not_background_safe(hook: str) -> None:
     assert hooks.register(hook, first, background=True) is first
 
     assert wagtail_hooks.get_hooks(hook)[-1] is first
-    kept = dispatch.kept_synchronous[-1]
+    kept = registry.kept_synchronous[-1]
     assert (kept.hook, kept.function, kept.is_unsuitable) == (hook, first, True)
     assert "not background-safe" in kept.reason
 
@@ -158,7 +158,7 @@ def test_register_temporarily__in_the_background() -> None:
     with hooks.register_temporarily(HOOK, first, background=True, priority=4):
         [registered] = wagtail_hooks.get_hooks(HOOK)
         assert registered.__wrapped__ is first
-        assert dispatch.registry[HOOK, f"{__name__}.first"].options.priority == 4
+        assert registry.entries[HOOK, f"{__name__}.first"].options.priority == 4
     assert wagtail_hooks.get_hooks(HOOK) == []
 
 

@@ -16,7 +16,7 @@ from wagtail.models import Page
 from tests.site.blog.models import Author, BlogPage, HomePage
 from wagtail_async_hooks import background, hooks, receiver
 from wagtail_async_hooks.conf.options import TaskOptions
-from wagtail_async_hooks.hooks import dispatch
+from wagtail_async_hooks.hooks import registry
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import keys
 from wagtail_async_hooks.types import State
@@ -370,4 +370,4 @@ def test_hook__mistakes_are_told_at_once(options: dict[str, Any], problem: str) 
         hooks.register(HOOK, see_page, background=True, **options)
 
     assert problem in str(raised.value)
-    assert not any(hook == HOOK and __name__ in path for hook, path in dispatch.registry)
+    assert not any(hook == HOOK and __name__ in path for hook, path in registry.entries)

@@ -90,9 +90,9 @@ def test_listed__is_what_a_task_gets(settings: Any) -> None:
         "HOOKS": {"after_publish_page": {"priority": 5}},
     }
     hooks.register("after_publish_page", warm_cache, background=True, retries=4)
-    from wagtail_async_hooks.hooks.dispatch import registry
+    from wagtail_async_hooks.hooks import registry
 
-    entry = registry["after_publish_page", f"{__name__}.warm_cache"]
+    entry = registry.entries["after_publish_page", f"{__name__}.warm_cache"]
     [each] = listed("warm_cache")
     in_force = {o.name: o.value for o in each.options if o.source != "default"}
     assert in_force == {n: v for n, v in entry.options_now().items().items() if v is not None}

@@ -22,7 +22,7 @@ from wagtail.models import Page
 
 from wagtail_async_hooks import background
 from wagtail_async_hooks.checks import check_task_modules
-from wagtail_async_hooks.hooks import discovery, dispatch
+from wagtail_async_hooks.hooks import discovery, registry
 from wagtail_async_hooks.models import BackgroundTask
 
 HOOKS = """
@@ -61,7 +61,7 @@ def test_reload__takes_the_place_of_what_was_registered(
     module: ModuleType, editor_request: HttpRequest, settings: Any
 ) -> None:
     settings.WAGTAIL_TASKS = {"BACKEND": "database"}
-    kept = len(dispatch.kept_synchronous)
+    kept = len(registry.kept_synchronous)
     assert module.__file__ is not None
     Path(module.__file__).write_text(HOOKS.format(number=22))
     importlib.reload(module)
@@ -74,7 +74,7 @@ def test_reload__takes_the_place_of_what_was_registered(
     Site.objects.get().save()
     module.work()
 
-    assert len(dispatch.kept_synchronous) == kept
+    assert len(registry.kept_synchronous) == kept
     ours = BackgroundTask.objects.filter(name__contains="reloaded_hooks")
     assert sorted(ours.values_list("function", flat=True)) == [
         "reloaded_hooks.hear",

@@ -38,7 +38,7 @@ from tests.processes import Process
 from tests.site.blog.models import Advert, Author, BlogPage, HomePage, RelatedLink
 from tests.site.editing import form_data
 from wagtail_async_hooks import background, background_task, receiver
-from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.serialization.arguments import Snapshot
 from wagtail_async_hooks.types import State
@@ -1179,12 +1179,12 @@ def test_checks__settings_may_name_a_signal(settings: Any) -> None:
 def test_docs__the_examples_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("docs_receivers")
     monkeypatch.setitem(sys.modules, "docs_receivers", module)
-    known = set(dispatch.registry)
+    known = set(registry.entries)
 
     for block in test_docs.blocks_of(test_docs.DOCS / "receivers.md"):
         if block.language == "python" and "WAGTAIL_TASKS" not in block.code:
             exec(compile(block.code, str(block.page), "exec"), vars(module))
 
-    registered = {hook for hook, _ in set(dispatch.registry) - known}
+    registered = {hook for hook, _ in set(registry.entries) - known}
     assert {"page_published", "post_delete", "order_paid"} <= registered
     assert said("W002") == said("W003") == []

@@ -13,7 +13,8 @@ from wagtail.models import Page
 
 from tests.work import tasks
 from wagtail_async_hooks import background
-from wagtail_async_hooks.hooks.dispatch import dispatch, registry
+from wagtail_async_hooks.hooks import registry
+from wagtail_async_hooks.hooks.dispatch import dispatch
 from wagtail_async_hooks.integrations import commands
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import display
@@ -58,7 +59,7 @@ def test_arguments__of_a_task_that_is_not_known_here() -> None:
 
 
 def test_arguments__of_a_hook(editor_request: HttpRequest, registries: None) -> None:
-    entry = next(e for (hook, _), e in registry.items() if hook == "after_publish_page")
+    entry = next(e for (hook, _), e in registry.entries.items() if hook == "after_publish_page")
     page = Page.objects.get(depth=2)
     dispatch(entry, (editor_request, page), {})
     assert shown() == {"request": "<request>", "page": f"<wagtailcore.page {page.pk}>"}

@@ -28,7 +28,7 @@ from tests.neighbour import caching
 from tests.processes import Process
 from tests.site.blog.models import Advert, BlogPage, HomePage
 from wagtail_async_hooks import background, hooks, receiver
-from wagtail_async_hooks.hooks import dispatch, registrations
+from wagtail_async_hooks.hooks import private_registries, registry
 from wagtail_async_hooks.hooks.dispatch import Moved
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import registered as listing
@@ -278,7 +278,7 @@ def test_given_back__when_the_settings_name_it_no_more(
     move("ping")
 
     assert registered() == [("purge", 4)]
-    assert (HOOK, f"{HERE}.purge") not in dispatch.registry
+    assert (HOOK, f"{HERE}.purge") not in registry.entries
     assert fire(HOOK, editor_request, page) == ["purge"]
     assert rows() == []
 
@@ -382,7 +382,7 @@ def connected(signal: Signal) -> list[tuple[str, Any, Any]]:
     """Return names, senders and identifiers of what is connected to a signal."""
     return [
         (f"{'*' if isinstance(c.function, Moved) else ''}{c.function.__name__}", c.sender, c.key[0])
-        for c in registrations.of_signal(signal)
+        for c in private_registries.of_signal(signal)
         if c.function.__module__ in (HERE, __name__)
     ]
 
@@ -629,7 +629,7 @@ def test_scan__an_error_ends_no_request(
         raise ZeroDivisionError("no luck")
 
     wagtail_hooks.register(HOOK, caching.purge)
-    monkeypatch.setattr(registrations, "substitute", fail)
+    monkeypatch.setattr(private_registries, "substitute", fail)
     move("purge")
     next_request()
 
@@ -748,22 +748,22 @@ def test_source__of_a_moved_function_is_read(move: Callable[..., None]) -> None:
 def test_registries__look_as_they_are_read() -> None:
     """This fails when Wagtail or Django keeps its registry in another way."""
     wagtail_hooks.register(HOOK, caching.purge, order=-7)
-    assert registrations.of_hook(HOOK)[-1] == (caching.purge, -7)
-    assert HOOK in registrations.hook_names()
-    registrations.substitute(HOOK, {len(registrations.of_hook(HOOK)) - 1: caching.ping})
+    assert private_registries.of_hook(HOOK)[-1] == (caching.purge, -7)
+    assert HOOK in private_registries.hook_names()
+    private_registries.substitute(HOOK, {len(private_registries.of_hook(HOOK)) - 1: caching.ping})
     assert wagtail_hooks.get_hooks(HOOK)[0] is caching.ping
-    assert registrations.of_hook(HOOK)[-1] == (caching.ping, -7)
+    assert private_registries.of_hook(HOOK)[-1] == (caching.ping, -7)
 
     signal, other = Signal(), Signal()
     signal.connect(caching.fresh)
     signal.connect(caching.fresh, sender=Page, weak=False, dispatch_uid="x")
     signal.connect(caching.afresh, sender=Page, dispatch_uid=("y", 1))
-    assert registrations.of_signal(signal) == [
+    assert private_registries.of_signal(signal) == [
         (caching.fresh, (id(caching.fresh), id(None)), None, True),
         (caching.fresh, ("x", id(Page)), Page, True),
         (caching.afresh, (("y", 1), id(Page)), Page, True),
     ]
-    assert registrations.of_signal(other) == []
+    assert private_registries.of_signal(other) == []
 
 
 def _no_dict(patch: pytest.MonkeyPatch) -> None:

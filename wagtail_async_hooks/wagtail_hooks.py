@@ -13,7 +13,7 @@ from django.urls import include, path
 from wagtail import hooks
 
 from wagtail_async_hooks.admin import urls
-from wagtail_async_hooks.hooks import catalogue, delete_snapshots, dispatch, takeover
+from wagtail_async_hooks.hooks import catalogue, delete_snapshots, registry, takeover
 from wagtail_async_hooks.integrations import scheduled_publishing
 from wagtail_async_hooks.integrations.bulk_actions import moving
 
@@ -43,7 +43,7 @@ def copy_objects(request: HttpRequest, action_type: str, objects: Any, action: A
 
 
 def _copy(hook: str, request: HttpRequest, instances: Any) -> None:
-    if request.method == "POST" and dispatch.wants_copies(hook):
+    if request.method == "POST" and registry.has_functions(hook):
         delete_snapshots.keep_also(request, instances)
 
 

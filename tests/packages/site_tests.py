@@ -31,7 +31,7 @@ from tests.packages.settings import MOVED
 from tests.processes import Process, wait_until
 from tests.site.blog.models import Advert, BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks.hooks import dispatch, registrations
+from wagtail_async_hooks.hooks import private_registries, registry
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import State
 
@@ -90,8 +90,8 @@ def test_registered__before_anything_is_called(committed_db: None) -> None:
     """This process has made no request yet; it has a connection to its database."""
     wagtail_hooks.get_hooks("after_publish_page")
 
-    entries = registrations.of_hook("after_publish_page")
-    moved = {entry.path for each in entries if (entry := dispatch.entry_of(each.function))}
+    entries = private_registries.of_hook("after_publish_page")
+    moved = {entry.path for each in entries if (entry := registry.entry_of(each.function))}
     assert "wagtail_indexnow.wagtail_hooks.notify_indexnow" in moved
     assert "tests.neighbour.caching.purge" in moved
     [order] = [each.order for each in entries if each.function == caching.purge]
@@ -99,8 +99,8 @@ def test_registered__before_anything_is_called(committed_db: None) -> None:
     for signal in (published, page_published):
         left = {
             f"{each.function.__module__}.{each.function.__qualname__}"
-            for each in registrations.of_signal(signal)
-            if dispatch.entry_of(each.function) is None
+            for each in private_registries.of_signal(signal)
+            if registry.entry_of(each.function) is None
         }
         assert not left & set(MOVED)
 

@@ -23,7 +23,7 @@ from wagtail_async_hooks.checks.options import leads_here
 from wagtail_async_hooks.conf import ScheduleEntry
 from wagtail_async_hooks.conf.options import queue_name
 from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
-from wagtail_async_hooks.hooks import catalogue, discovery, dispatch, takeover
+from wagtail_async_hooks.hooks import catalogue, discovery, registry, takeover
 from wagtail_async_hooks.integrations import mail_routes, renditions
 from wagtail_async_hooks.integrations.bulk_actions import moving
 from wagtail_async_hooks.integrations.bulk_actions import registry as bulk_registry
@@ -254,7 +254,7 @@ def check_hooks(**kwargs: Any) -> list[CheckMessage]:
             obj=functions.label(kept.function),
             id="wagtail_async_hooks.W003" if kept.is_unsuitable else "wagtail_async_hooks.W002",
         )
-        for kept in dispatch.kept_synchronous
+        for kept in registry.kept_synchronous
         if kept.is_receiver or not kept.is_unsuitable or oversights.is_known(kept.hook)
     ]
 
@@ -273,7 +273,7 @@ def check_moved(**kwargs: Any) -> Iterator[CheckMessage]:
 def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
     """Background functions that ask for what is not carried, or do not take what is."""
     wagtail_hooks.search_for_hooks()
-    for entry in dispatch.registry.values():
+    for entry in registry.entries.values():
         if entry.is_synchronous_now():
             continue
         if entry.is_receiver or "request" in entry.kind.arguments[:1]:
@@ -282,7 +282,7 @@ def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
             yield from _misfit(entry)
 
 
-def _missing(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
+def _missing(entry: registry.BackgroundFunction) -> Iterator[CheckMessage]:
     # A receiver gets it by its name, wherever that stands.
     name = "request" if entry.is_receiver else ""
     for finding in source.what_is_missing(entry.function, name, len(entry.kind.arguments)):
@@ -296,7 +296,7 @@ def _missing(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
         )
 
 
-def _misfit(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
+def _misfit(entry: registry.BackgroundFunction) -> Iterator[CheckMessage]:
     if misfit := source.does_not_fit(entry.function, entry.kind.arguments):
         passed = ", ".join(entry.kind.arguments)
         yield checks.Warning(
@@ -310,7 +310,7 @@ def _misfit(entry: dispatch.BackgroundFunction) -> Iterator[CheckMessage]:
 def check_leftovers(**kwargs: Any) -> Iterator[CheckMessage]:
     """Background functions that read what an earlier function left on the page or the request."""
     wagtail_hooks.search_for_hooks()
-    entries = [entry for entry in dispatch.registry.values() if not entry.is_synchronous_now()]
+    entries = [entry for entry in registry.entries.values() if not entry.is_synchronous_now()]
     written = leftovers.written() if entries else {}
     for entry in entries:
         for found in leftovers.read_by(entry.function, written):
@@ -333,7 +333,7 @@ def check_error_classes(**kwargs: Any) -> Iterator[CheckMessage]:
         (f'{conf.SETTING}["HOOKS"]["{name}"]', options)
         for name, options in conf.current().hooks.items()
     ]
-    given += [(str(entry), entry.options) for entry in dispatch.registry.values()]
+    given += [(str(entry), entry.options) for entry in registry.entries.values()]
     for where, options in given:
         for option in ("retry_on", "discard_on"):
             for problem in retries.problems_of(getattr(options, option)):
@@ -348,7 +348,7 @@ def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
     """Names in the settings that are neither a hook's nor a background function's."""
     wagtail_hooks.search_for_hooks()
     settings = conf.current()
-    known = dispatch.hook_names() | dispatch.function_paths()
+    known = registry.hook_names() | registry.function_paths()
     for setting, names in (
         (f'{conf.SETTING}["HOOKS"]', settings.hooks),
         (conf.SYNC_HOOKS_SETTING, settings.sync_hooks),
@@ -412,13 +412,13 @@ def _cannot_run(said: str) -> CheckMessage:
     return checks.Warning(said, hint=hint, id="wagtail_async_hooks.W009")
 
 
-def _how(kept: dispatch.KeptSynchronous) -> str:
+def _how(kept: registry.KeptSynchronous) -> str:
     if kept.is_receiver:
         return f'connected to the signal "{kept.hook}" with background=True, runs at once'
     return f'registered for "{kept.hook}" with background=True, runs in the request'
 
 
-def _hint(kept: dispatch.KeptSynchronous) -> str:
+def _hint(kept: registry.KeptSynchronous) -> str:
     if not kept.is_unsuitable:
         return "Move it to the top level of a module, and give it a name."
     if kept.is_receiver:

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.http import HttpRequest
 
 from wagtail_async_hooks.checks.source import Source
-from wagtail_async_hooks.hooks import catalogue, registrations
+from wagtail_async_hooks.hooks import catalogue, private_registries
 from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
 
 _NOT_OBJECTS: Final = {"self", "cls", "sender", "signal", "kwargs", "args"}
@@ -69,12 +69,12 @@ def _before_the_fact() -> Iterator[Function]:
     """Yield the functions of hooks and signals that act before the background-safe ones."""
     try:
         safe = catalogue.hooks()
-        for hook in registrations.hook_names():
+        for hook in private_registries.hook_names():
             if hook not in safe:
-                yield from (each.function for each in registrations.of_hook(hook))
+                yield from (each.function for each in private_registries.of_hook(hook))
         for signal, _ in catalogue.UNSUITABLE.values():
-            yield from (each.function for each in registrations.of_signal(signal))
-    except registrations.Unreadable:
+            yield from (each.function for each in private_registries.of_signal(signal))
+    except private_registries.Unreadable:
         return
 
 

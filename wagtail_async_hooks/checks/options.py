@@ -18,7 +18,7 @@ from wagtail import hooks as wagtail_hooks
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.checks import source
 from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
-from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.integrations import tasks_backend
 from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any
@@ -111,7 +111,7 @@ def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
 def _configured() -> Iterator[Configured]:
     wagtail_hooks.search_for_hooks()
     settings = conf.current()
-    for entry in dispatch.registry.values():
+    for entry in registry.entries.values():
         if not entry.is_synchronous_now():
             # A signal may pass more than is known of it.
             names = None if entry.is_receiver else entry.kind.arguments or None
@@ -200,7 +200,7 @@ def _of_nobody(settings: conf.Settings) -> Iterator[tuple[str, str]]:
 
 
 def _is_synchronous(name: str, settings: conf.Settings) -> bool:
-    entries = [entry for entry in dispatch.registry.values() if name == entry.path]
+    entries = [entry for entry in registry.entries.values() if name == entry.path]
     forced = [entry.is_synchronous_now() for entry in entries]
     return settings.runs_synchronously(name, name) or (bool(forced) and all(forced))
 

@@ -18,7 +18,7 @@ from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.checks import unimported
-from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.hooks.known_hooks import UNSUITABLE_HOOKS
 from wagtail_async_hooks.ledger import migrated
 from wagtail_async_hooks.utils import functions
@@ -33,7 +33,7 @@ def check_blank_backend(**kwargs: Any) -> Iterator[CheckMessage]:
     wagtail_hooks.search_for_hooks()
     given = getattr(django_settings, conf.SETTING, None)
     paths = sorted(
-        {entry.path for entry in dispatch.registry.values() if not entry.is_synchronous_now()}
+        {entry.path for entry in registry.entries.values() if not entry.is_synchronous_now()}
     )
     is_read = given is None or isinstance(given, Mapping)
     if conf.current().backend or not paths or not is_read:
@@ -91,7 +91,7 @@ def check_migrations(
 def check_hook_exists(**kwargs: Any) -> Iterator[CheckMessage]:
     """Functions with ``background=True`` for a hook that Wagtail never fires."""
     wagtail_hooks.search_for_hooks()
-    for kept in dispatch.kept_synchronous:
+    for kept in registry.kept_synchronous:
         if kept.is_unsuitable and not kept.is_receiver and not is_known(kept.hook):
             near = nearest(kept.hook)
             yield checks.Warning(

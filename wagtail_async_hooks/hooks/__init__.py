@@ -14,10 +14,10 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
 
 from wagtail_async_hooks.conf.options import EXPECTED, Options, TaskOptions, wrong
-from wagtail_async_hooks.hooks import dispatch, registrations
+from wagtail_async_hooks.hooks import dispatch, private_registries, registry
 from wagtail_async_hooks.hooks.dispatch import Moved
 from wagtail_async_hooks.hooks.overrides import Mode, Switch
-from wagtail_async_hooks.hooks.registrations import Registration
+from wagtail_async_hooks.hooks.private_registries import Registration
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function
 
@@ -90,7 +90,7 @@ def register(
         if background:
             called = dispatch.in_background(hook_name, fn, given, draft=content)
         wagtail_hooks.register(hook_name, called, order=order)
-        if dispatch.entry_of(called) is not None:
+        if registry.entry_of(called) is not None:
             _take_out(hook_name, fn)
         return fn
 
@@ -119,10 +119,10 @@ def _take_out(hook_name: str, fn: Function) -> list[Registration]:
     :returns: what was registered.
     """
     try:
-        entries = registrations.of_hook(hook_name)
+        entries = private_registries.of_hook(hook_name)
         plain = [place for place, each in enumerate(entries) if each.function == fn]
-        registrations.substitute(hook_name, dict.fromkeys(plain))
-    except registrations.Unreadable:
+        private_registries.substitute(hook_name, dict.fromkeys(plain))
+    except private_registries.Unreadable:
         return []  # a check says so
     return [entries[place] for place in plain]
 
@@ -179,7 +179,7 @@ def synchronous(*names: str | Function) -> Switch:
 
 def _names() -> set[str]:
     search_for_hooks()
-    return dispatch.hook_names() | dispatch.function_paths()
+    return registry.hook_names() | registry.function_paths()
 
 
 class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail has no types
@@ -205,18 +205,18 @@ class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail h
         ]
         super().__enter__()
         for (name, fn), (_, called) in zip(self._given, self.hooks, strict=True):
-            if dispatch.entry_of(called) is not None:
+            if registry.entry_of(called) is not None:
                 self._taken += ((name, each) for each in _take_out(name, fn))
         return self
 
     def __exit__(self, *exception: Any) -> None:
         super().__exit__(*exception)
         for name, fn in self._given:
-            dispatch.forget(name, fn)
+            registry.unregister(name, fn)
         for name, (fn, order) in self._taken:
             wagtail_hooks.register(name, fn, order=order)
             if isinstance(fn, Moved):
-                dispatch.restore(fn.entry)
+                registry.restore(fn.entry)
         self._taken.clear()
 
 

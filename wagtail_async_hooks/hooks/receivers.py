@@ -20,15 +20,12 @@ from wagtail_async_hooks.hooks import (
     check_options,
     delete_snapshots,
     dispatch,
-    registrations,
+    private_registries,
+    registry,
 )
-from wagtail_async_hooks.hooks.dispatch import (
-    BackgroundFunction,
-    KeptSynchronous,
-    Moved,
-    kept_synchronous,
-)
-from wagtail_async_hooks.hooks.registrations import Connection
+from wagtail_async_hooks.hooks.dispatch import Moved
+from wagtail_async_hooks.hooks.private_registries import Connection
+from wagtail_async_hooks.hooks.registry import BackgroundFunction, KeptSynchronous
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function, dotted_path
 
@@ -102,10 +99,10 @@ def _connect(
     name = name_of(signal, function)
     entry = None
     if reason := why_unsuitable(signal, sender):
-        kept_synchronous.append(KeptSynchronous(name, function, reason, True, True))
+        registry.kept_synchronous.append(KeptSynchronous(name, function, reason, True, True))
     else:
         kind = catalogue.kind_of_signal(signal)
-        entry = dispatch.enter(name, function, kind, options, draft=draft, signal=signal)
+        entry = registry.register(name, function, kind, options, draft=draft, signal=signal)
     if entry is None:
         signal.connect(function, sender=sender, weak=False, dispatch_uid=dispatch_uid)
         return
@@ -120,10 +117,10 @@ def _take_out(signal: Signal, function: Function, sender: Any) -> None:
     """Disconnect a receiver that its author has connected: it is not to run twice."""
     signal.disconnect(function, sender=sender)
     try:
-        for found in registrations.of_signal(signal, sender):  # those with a dispatch_uid
+        for found in private_registries.of_signal(signal, sender):  # those with a dispatch_uid
             if found.function == function and found.has_sender and found.sender is sender:
-                registrations.disconnect(signal, found)
-    except registrations.Unreadable:
+                private_registries.disconnect(signal, found)
+    except private_registries.Unreadable:
         return  # a check says so
 
 
@@ -133,12 +130,12 @@ def move(signal: Signal, found: Connection) -> None:
     :param found: its connection.
     """
     function, name = found.function, name_of(signal, found.function)
-    entry = dispatch.registry.get((name, dotted_path(function)))
+    entry = registry.entries.get((name, dotted_path(function)))
     if entry is None or not entry.moved:
         kind = catalogue.kind_of_signal(signal)
-        entry = dispatch.enter(name, function, kind, TaskOptions(), signal=signal, moved=True)
+        entry = registry.register(name, function, kind, TaskOptions(), signal=signal, moved=True)
     if entry is not None:
-        registrations.reconnect(signal, found, MovedReceiver(entry))
+        private_registries.reconnect(signal, found, MovedReceiver(entry))
         _keep_copies(entry, found.sender)
 
 
@@ -178,9 +175,9 @@ def _is_ours(sender: Any) -> bool:
 
 def _dispatcher(entry: BackgroundFunction) -> Function:
     def dispatcher(sender: Any, signal: Signal, **kwargs: Any) -> None:
-        _dispatch(dispatch.latest(entry), sender, signal, kwargs)
+        _dispatch(registry.latest(entry), sender, signal, kwargs)
 
-    return dispatch.marked(dispatcher, entry)
+    return registry.marked(dispatcher, entry)
 
 
 def _dispatch(
@@ -192,7 +189,7 @@ def _dispatch(
 
 
 def _keep_copy(sender: Any, instance: Model, **kwargs: Any) -> None:
-    if not _is_ours(sender) and dispatch.wants_copies("post_delete"):
+    if not _is_ours(sender) and registry.has_functions("post_delete"):
         delete_snapshots.keep(instance, [instance])
 
 

@@ -25,10 +25,11 @@ from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import TaskOptions
-from wagtail_async_hooks.hooks import catalogue, dispatch, registrations
+from wagtail_async_hooks.hooks import catalogue, private_registries, registry
 from wagtail_async_hooks.hooks.catalogue import Kind
-from wagtail_async_hooks.hooks.dispatch import Moved, entry_of
-from wagtail_async_hooks.hooks.registrations import Connection, Registration, Unreadable
+from wagtail_async_hooks.hooks.dispatch import Moved
+from wagtail_async_hooks.hooks.private_registries import Connection, Registration, Unreadable
+from wagtail_async_hooks.hooks.registry import entry_of
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
 
@@ -84,17 +85,17 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
         return
     if conf.current().moved:
         take_over()
-    elif any(entry.moved for entry in dispatch.registry.values()):
+    elif any(entry.moved for entry in registry.entries.values()):
         _scan()
 
 
 def _is_wanted() -> bool:
-    return bool(dispatch.registry or conf.current().moved)
+    return bool(registry.entries or conf.current().moved)
 
 
 def _has_changed() -> bool:
     try:
-        return registrations.sizes(s for s, _ in catalogue.SIGNALS.values()) != _seen
+        return private_registries.sizes(s for s, _ in catalogue.SIGNALS.values()) != _seen
     except Unreadable:
         return False
 
@@ -120,9 +121,9 @@ def provide_tasks() -> None:
         if function is None or why:
             continue
         for hook in catalogue.hooks():
-            dispatch.provide_task(hook, function)
+            registry.provide_task(hook, function)
         for name, (signal, _) in catalogue.SIGNALS.items():
-            dispatch.provide_task(name, function, signal)
+            registry.provide_task(name, function, signal)
 
 
 # What ---------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def _scan() -> None:
                 for signal in _signals(moved):
                     _scan_signal(signal, moved)
             finally:
-                _seen = registrations.sizes(s for s, _ in catalogue.SIGNALS.values())
+                _seen = private_registries.sizes(s for s, _ in catalogue.SIGNALS.values())
         except Unreadable:
             return  # the check says so
         except Exception:  # it must not end a request, nor Wagtail's import of all hooks
@@ -147,7 +148,7 @@ def _scan() -> None:
 
 
 def _scan_hook(hook: str, kind: Kind, moved: frozenset[str]) -> None:
-    entries = registrations.of_hook(hook)
+    entries = private_registries.of_hook(hook)
     instead: dict[int, Function | None] = {}
     returned = []
     for place, each in enumerate(entries):
@@ -161,7 +162,7 @@ def _scan_hook(hook: str, kind: Kind, moved: frozenset[str]) -> None:
             elif _path(each.function) in moved and not why_not(hook, each.function):
                 instead[place] = _moved(hook, each.function, kind)
     if instead:
-        registrations.substitute(hook, instead)
+        private_registries.substitute(hook, instead)
     for entry in returned:
         _forget(entry)
 
@@ -173,46 +174,46 @@ def _is_in_background_too(hook: str, plain: Registration, entries: list[Registra
 
 
 def _moved(hook: str, function: Function, kind: Kind) -> Moved | None:
-    entry = dispatch.registry.get((hook, dotted_path(function)))
+    entry = registry.entries.get((hook, dotted_path(function)))
     if entry is None or not entry.moved:
-        entry = dispatch.enter(hook, function, kind, TaskOptions(), moved=True)
+        entry = registry.register(hook, function, kind, TaskOptions(), moved=True)
     assert entry is not None  # why_not() was asked
     return Moved(entry)
 
 
 def _scan_signal(signal: Signal, moved: frozenset[str]) -> None:
-    connections = registrations.of_signal(signal)
+    connections = private_registries.of_signal(signal)
     later = [(entry_of(each.function), each) for each in connections]
     in_background = [(entry, each) for entry, each in later if entry is not None]
     for each in connections:
         if isinstance(each.function, Moved):
             entry = each.function.entry
             if entry.path not in moved:
-                registrations.reconnect(signal, each, entry.function)
+                private_registries.reconnect(signal, each, entry.function)
                 _forget(entry)
         elif entry_of(each.function) is None:
             if any(_are_the_same(each, *other) for other in in_background):
-                registrations.disconnect(signal, each)
+                private_registries.disconnect(signal, each)
             elif _path(each.function) in moved and not why_not_received(signal, each):
                 _receivers().move(signal, each)
 
 
-def _are_the_same(plain: Connection, entry: dispatch.BackgroundFunction, other: Connection) -> bool:
+def _are_the_same(plain: Connection, entry: registry.BackgroundFunction, other: Connection) -> bool:
     """Return whether code has connected a receiver for the background as well."""
     if entry.moved or not (plain.has_sender and other.has_sender):
         return False
     return entry.function == plain.function and other.sender is plain.sender
 
 
-def _forget(entry: dispatch.BackgroundFunction) -> None:
-    if dispatch.registry.get((entry.hook, entry.path)) is entry:
-        dispatch.forget(entry.hook, entry.function)
+def _forget(entry: registry.BackgroundFunction) -> None:
+    if registry.entries.get((entry.hook, entry.path)) is entry:
+        registry.unregister(entry.hook, entry.function)
 
 
 def _signals(moved: frozenset[str]) -> list[Signal]:
     """Return the signals whose receivers are looked at: a signal of a site's own is in a module."""
     found = [signal for signal, _ in catalogue.SIGNALS.values()]
-    found += [entry.signal for entry in dispatch.registry.values() if entry.signal is not None]
+    found += [entry.signal for entry in registry.entries.values() if entry.signal is not None]
     packages = {path.partition(".")[0] for path in moved}
     for name, module in list(sys.modules.items()) if packages else ():
         if name.partition(".")[0] in packages:
@@ -235,7 +236,7 @@ def _path(function: Any) -> str:
 
 def why_not(hook: str, function: Function) -> str:
     """Return why a registered function cannot be moved; blank if it can."""
-    return _why_lost(function) or dispatch.why_lost(hook, function, None)
+    return _why_lost(function) or registry.why_lost(hook, function, None)
 
 
 def why_not_received(signal: Signal, found: Connection) -> str:
@@ -248,7 +249,7 @@ def why_not_received(signal: Signal, found: Connection) -> str:
     if why := receivers.why_unsuitable(signal, found.sender):
         return str(why)
     name = receivers.name_of(signal, found.function)
-    return dispatch.why_lost(name, found.function, signal)
+    return registry.why_lost(name, found.function, signal)
 
 
 def _why_lost(function: Any) -> str:
@@ -290,10 +291,10 @@ def problems() -> Iterator[Problem]:
 
 def _why_unreadable() -> str:
     try:
-        for hook in registrations.hook_names():
-            registrations.of_hook(hook)
+        for hook in private_registries.hook_names():
+            private_registries.of_hook(hook)
         for signal, _ in catalogue.SIGNALS.values():
-            registrations.of_signal(signal)
+            private_registries.of_signal(signal)
     except Unreadable as error:
         return str(error)
     return ""
@@ -336,7 +337,7 @@ def _problems_of_registrations(
     path: str, where: str, function: Function, keep: str
 ) -> Iterator[Problem]:
     kept = list(_kept(path))
-    is_moved = any(entry.path == path for entry in dispatch.registry.values())
+    is_moved = any(entry.path == path for entry in registry.entries.values())
     for why in kept:
         if not is_moved or why.stays:
             yield Problem(
@@ -367,15 +368,15 @@ class _Kept(NamedTuple):
 
 def _kept(path: str) -> Iterator[_Kept]:
     safe = catalogue.hooks()
-    for hook in registrations.hook_names():
-        for each in registrations.of_hook(hook):
+    for hook in private_registries.hook_names():
+        for each in private_registries.of_hook(hook):
             if entry_of(each.function) is None and _path(each.function) == path:
                 why = why_not(hook, each.function) if hook in safe else "not background-safe"
                 text = f'it is registered for "{hook}", which is {why}'
                 yield _Kept(text if hook not in safe else f'for "{hook}", {why}', hook in safe)
     signals = [*_signals(conf.current().moved), *(s for s, _ in catalogue.UNSUITABLE.values())]
     for signal in {id(signal): signal for signal in signals}.values():
-        for found in registrations.of_signal(signal):
+        for found in private_registries.of_signal(signal):
             if entry_of(found.function) is None and _path(found.function) == path:
                 name = _receivers().name_of(signal, found.function)
                 why = why_not_received(signal, found)
@@ -386,14 +387,14 @@ def _kept(path: str) -> Iterator[_Kept]:
 def _twice() -> Iterator[Problem]:
     """Yield what runs in the background and, under the same path, in the request as well."""
     for hook in catalogue.hooks():
-        entries = registrations.of_hook(hook)
+        entries = private_registries.of_hook(hook)
         later = {e.path for each in entries if (e := entry_of(each.function)) is not None}
         for each in entries:
             if entry_of(each.function) is None and _path(each.function) in later:
                 yield _registered_twice(each.function, f'registered twice for "{hook}"')
-    for entry in {id(e.signal): e for e in dispatch.registry.values() if e.signal}.values():
+    for entry in {id(e.signal): e for e in registry.entries.values() if e.signal}.values():
         assert entry.signal is not None
-        connections = registrations.of_signal(entry.signal)
+        connections = private_registries.of_signal(entry.signal)
         later = {e.path for each in connections if (e := entry_of(each.function)) is not None}
         for found in connections:
             is_plain = entry_of(found.function) is None and _path(found.function) in later

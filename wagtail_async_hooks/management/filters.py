@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
+from wagtail_async_hooks.hooks import registry
 from wagtail_async_hooks.integrations.commands import called, is_command
 from wagtail_async_hooks.management.base import unknown
 from wagtail_async_hooks.models import BackgroundTask
@@ -21,7 +22,7 @@ from wagtail_async_hooks.types import State
 
 FILTERS: Final = ("hook", "function", "state", "queue", "older_than")
 _KNOWN: Final[dict[str, Callable[[], set[str]]]] = {
-    "hook": registered.hooks,
+    "hook": registry.hook_names,
     "function": registered.functions_known,
     "queue": registered.queues,
 }

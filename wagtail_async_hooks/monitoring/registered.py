@@ -12,7 +12,7 @@ from huey.api import Task
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE, TaskOptions
-from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.hooks import registry
 from wagtail_async_hooks.integrations.tasks_backend import wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
 from wagtail_async_hooks.queue.task_queue import background, own_options
@@ -61,11 +61,6 @@ def listed() -> list[Listed]:
     return sorted(found, key=lambda each: (each.kind, each.hook, each.function))
 
 
-def hooks() -> set[str]:
-    """Return the names of all hooks and signals whose functions can run in the background."""
-    return {*catalogue.hooks(), *catalogue.SIGNALS, *(hook for hook, _ in dispatch.registry)}
-
-
 def functions_known() -> set[str]:
     """Return what the ledger's column for functions can hold, as far as the code knows it."""
     named = {each.function for each in listed() if not each.synchronous}
@@ -83,7 +78,7 @@ def queues() -> set[str]:
 
 
 def _of_hooks() -> Iterator[Listed]:
-    for entry in dispatch.registry.values():
+    for entry in registry.entries.values():
         kind, call = ("signal", "receiver()") if entry.is_receiver else ("hook", "register()")
         options = _options(entry.hook, entry.path, {call: entry.options})
         why = conf.current().why_synchronous(entry.hook, entry.path)
@@ -92,7 +87,7 @@ def _of_hooks() -> Iterator[Listed]:
 
 
 def _kept_synchronous() -> Iterator[Listed]:
-    for kept in dispatch.kept_synchronous:
+    for kept in registry.kept_synchronous:
         kind = "signal" if kept.is_receiver else "hook"
         named = kept.function if functions.has_name(kept.function) else type(kept.function)
         yield Listed(kind, kept.hook, functions.dotted_path(named), synchronous=kept.reason)

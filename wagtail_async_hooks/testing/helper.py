@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Max
 from huey.api import TaskWrapper
 
-from wagtail_async_hooks.hooks import catalogue, dispatch
+from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing import running
 from wagtail_async_hooks.testing.recorded import OPTIONS, RecordedTask, bound
@@ -148,13 +148,13 @@ class BackgroundTasks:
         recorded = self.recorded
         if recorded:
             return "Recorded were:\n" + "\n".join(f"  {task}" for task in recorded)
-        if name in dispatch.hook_names() and not any(hook == name for hook, _ in dispatch.registry):
+        if name in registry.hook_names() and not any(hook == name for hook, _ in registry.entries):
             return "Nothing was recorded, and no function of it runs in the background."
         return "Nothing was recorded."
 
 
 def _check_hook(hook: str, expected: Mapping[str, Any]) -> None:
-    known = dispatch.hook_names()
+    known = registry.hook_names()
     if hook not in known:
         near = difflib.get_close_matches(hook, known, n=1)
         hint = f' Did you mean "{near[0]}"?' if near else ""

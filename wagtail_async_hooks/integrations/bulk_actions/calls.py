@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from wagtail.admin.views.generic.mixins import BeforeAfterHookMixin
 from wagtail.models import Page
 
-from wagtail_async_hooks.hooks import delete_snapshots, dispatch
+from wagtail_async_hooks.hooks import delete_snapshots, registry
 from wagtail_async_hooks.hooks.catalogue import DELETE
 from wagtail_async_hooks.integrations.bulk_actions.forms import decode_form
 from wagtail_async_hooks.integrations.bulk_actions.registry import ActionClass
@@ -79,9 +79,9 @@ class BulkCall:
         return objects[0], [parents, children]
 
     def _wants_copies(self, action: Any) -> bool:
-        if is_followed_by_hooks(action) and dispatch.wants_copies("after_delete_snippet"):
+        if is_followed_by_hooks(action) and registry.has_functions("after_delete_snippet"):
             return True
-        return self.deletes() and dispatch.wants_copies("after_bulk_action")
+        return self.deletes() and registry.has_functions("after_bulk_action")
 
     def deletes(self) -> bool:
         """Return whether it is what was asked for, if an object is gone."""

@@ -17,7 +17,7 @@ from django.db import connections
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import queue_name
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
-from wagtail_async_hooks.hooks import discovery, dispatch, takeover
+from wagtail_async_hooks.hooks import discovery, registry, takeover
 from wagtail_async_hooks.ledger import migrated
 from wagtail_async_hooks.management.preconditions import require_tables
 from wagtail_async_hooks.queue.task_queue import background
@@ -178,10 +178,10 @@ class Command(BaseCommand):
             )
 
     def _introduce_hooks(self) -> None:
-        names = sorted({hook for hook, _ in dispatch.registry})
+        names = sorted({hook for hook, _ in registry.entries})
         logger.info(
             "Background hooks: %s for %s%s",
-            _counted(len(dispatch.registry), "function"),
+            _counted(len(registry.entries), "function"),
             _counted(len(names), "hook"),
             f" ({', '.join(names)})." if names else ".",
         )
