@@ -42,7 +42,7 @@ from wagtail_async_hooks.exceptions import (
     RemoteError,
     TargetGone,
 )
-from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization import codecs
 from wagtail_async_hooks.serialization.arguments import (
     CHUNK,
     BulkActionInfo,
@@ -50,7 +50,8 @@ from wagtail_async_hooks.serialization.arguments import (
     ModelSequence,
     Snapshot,
 )
-from wagtail_async_hooks.serialization.messages import Reference, SignedJSONSerializer, resolve
+from wagtail_async_hooks.serialization.codecs import Reference, resolve
+from wagtail_async_hooks.serialization.messages import SignedJSONSerializer
 
 SERIALIZER = SignedJSONSerializer()
 
@@ -900,10 +901,10 @@ def test_class__nothing_is_made_or_imported(
     message = {"$": kind, "v": payload}
 
     if kind == "exception":
-        assert type(messages.decode(message)) is RemoteError
+        assert type(codecs.decode(message)) is RemoteError
     else:
         with pytest.raises(CodecFailed, match="is not loaded in this process"):
-            messages.decode(message)
+            codecs.decode(message)
 
 
 class Shelf:
@@ -925,7 +926,7 @@ def test_exception__whose_text_cannot_be_made_arrives_as_text() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[__name__], "Mute", Mute, raising=False)
-        arrived = messages.decode({"$": "exception", "v": [f"{__name__}.Mute", "text"]})
+        arrived = codecs.decode({"$": "exception", "v": [f"{__name__}.Mute", "text"]})
 
     assert str(arrived) == f"{__name__}.Mute: text"
 

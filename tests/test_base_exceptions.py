@@ -26,7 +26,7 @@ from wagtail_async_hooks import background, hooks, signals
 from wagtail_async_hooks.exceptions import BaseExceptionRaised
 from wagtail_async_hooks.models import BackgroundTask, Schedule
 from wagtail_async_hooks.queue import retries
-from wagtail_async_hooks.serialization import arguments, messages
+from wagtail_async_hooks.serialization import arguments, codecs
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils import catching
 from wagtail_async_hooks.utils.catching import stops
@@ -409,13 +409,13 @@ def codec(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A codec, whose two functions the test may replace."""
     does: dict[str, Any] = {"encode": lambda value: 1, "decode": lambda payload: Parcel()}
     for name in ("_by_kind", "_by_type"):
-        monkeypatch.setattr(messages, name, dict(getattr(messages, name)))
-    messages._codec_for.cache_clear()
+        monkeypatch.setattr(codecs, name, dict(getattr(codecs, name)))
+    codecs._codec_for.cache_clear()
     arguments.register(
         Parcel, lambda value: does["encode"](value), lambda payload: does["decode"](payload)
     )
     yield does
-    messages._codec_for.cache_clear()
+    codecs._codec_for.cache_clear()
 
 
 def give_up(value: Any = None) -> Any:

@@ -51,8 +51,7 @@ from wagtail_async_hooks.integrations import localize
 from wagtail_async_hooks.management.commands.wagtail_tasks import known
 from wagtail_async_hooks.management.commands.wagtail_worker import Command
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.serialization import arguments, requests
-from wagtail_async_hooks.serialization import messages as serializer
+from wagtail_async_hooks.serialization import arguments, codecs, editor_messages, messages
 from wagtail_async_hooks.storage.factory import make_notifier
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils import redaction
@@ -453,10 +452,10 @@ def test_security__limits_are_those_of_the_code() -> None:
     rows = table("docs/security.md", "What", "At most")
     told = [re.findall(r"\d+", row["At most"].replace(",", "")) for row in rows]
     assert [list(map(int, numbers)) for numbers in told] == [
-        [serializer.MAX_SIZE // 10**6, serializer.MAX_DEPTH],
+        [messages.MAX_SIZE // 10**6, messages.MAX_DEPTH],
         [texts.MAX_TEXT],
         [texts.MAX_TRACEBACK],
-        [requests.MAX_MESSAGES],
+        [editor_messages.MAX_MESSAGES],
     ]
 
 
@@ -635,14 +634,12 @@ def test_example__sqlite_options_are_those_of_the_demo() -> None:
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget afterwards what examples register: here, in Wagtail, in Huey and with blinker."""
-    from wagtail_async_hooks.serialization import messages as serializer
-
     wagtail_hooks.search_for_hooks()
     known: list[dict[Any, Any]] = [
         registry.entries,
         background._registry._registry,
-        serializer._by_kind,
-        serializer._by_type,
+        codecs._by_kind,
+        codecs._by_type,
     ]
     before = [dict(each) for each in known]
     # The demo's hooks are out of the way: what fires is the example's.

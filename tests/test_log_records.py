@@ -18,8 +18,8 @@ import wagtail_async_hooks
 from wagtail_async_hooks import Snooze, background, hooks, progress, signals
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.serialization.codecs import Reference
 from wagtail_async_hooks.serialization.context import Context
-from wagtail_async_hooks.serialization.messages import Reference
 from wagtail_async_hooks.types import Claim, Outcome, State, TaskInfo
 
 SECRET: Final = "ada.lovelace@example.com"

@@ -32,7 +32,7 @@ from wagtail_async_hooks import background
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.serialization.messages import resolve
+from wagtail_async_hooks.serialization.codecs import resolve
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.worker import log
 

@@ -24,8 +24,7 @@ from wagtail_async_hooks import background, ledger, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
 from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
-from wagtail_async_hooks.serialization import arguments, requests
-from wagtail_async_hooks.serialization import messages as serializer
+from wagtail_async_hooks.serialization import arguments, codecs, editor_messages, requests
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
 from wagtail_async_hooks.storage import notifier
 from wagtail_async_hooks.types import State
@@ -432,7 +431,7 @@ class Letter:
 @pytest.mark.django_db
 def test_call__a_subject_that_is_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry in ("_by_kind", "_by_type"):
-        monkeypatch.setattr(serializer, registry, dict(getattr(serializer, registry)))
+        monkeypatch.setattr(codecs, registry, dict(getattr(codecs, registry)))
     arguments.register(Letter, encode=lambda letter: letter.subject, decode=Letter, name="a.letter")
 
     tasks.show(Letter("ab"))
@@ -767,7 +766,7 @@ def test_messages__of_any_length_are_kept(task_of: Any) -> None:
 def test_messages__in_any_number_are_kept(task_of: Any) -> None:
     kept = tell_the_editor(task_of, *((str(number), "") for number in range(500)))
     assert [message["text"] for message in kept] == [
-        *(str(number) for number in range(requests.MAX_MESSAGES)),
+        *(str(number) for number in range(editor_messages.MAX_MESSAGES)),
         "Further messages are left out.",
     ]
 

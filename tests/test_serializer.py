@@ -40,9 +40,10 @@ from tests.arguments.strategies import (
 )
 from tests.site.blog.models import BlogPage
 from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
-from wagtail_async_hooks.serialization import messages as serializer
+from wagtail_async_hooks.serialization import builtins, codecs
 from wagtail_async_hooks.serialization.arguments import BulkActionInfo
-from wagtail_async_hooks.serialization.messages import Codec, Reference, SignedJSONSerializer
+from wagtail_async_hooks.serialization.codecs import Codec, Reference
+from wagtail_async_hooks.serialization.messages import SignedJSONSerializer
 
 SERIALIZER = SignedJSONSerializer()
 SALT = "wagtail_async_hooks.message"
@@ -78,7 +79,7 @@ def signed(document: Any) -> bytes:
 @example(decimal.Decimal("sNaN123"))
 @example([(), set(), frozenset(), {}, []])
 def test_encode__comes_back_the_same(value: Any) -> None:
-    assert same(serializer.decode(serializer.encode(value)), value)
+    assert same(codecs.decode(codecs.encode(value)), value)
     assert same(through(value), value)
 
 
@@ -132,10 +133,10 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
 def test_codec__carries_and_brings_back(kind: str, data: Any) -> None:
     value = data.draw(KINDS[kind])
 
-    encoded = serializer.encode(value)
+    encoded = codecs.encode(value)
 
     assert encoded["$"] == kind
-    assert same(serializer.decode(encoded), value)
+    assert same(codecs.decode(encoded), value)
     assert same(through(value), value)
 
 
@@ -146,7 +147,7 @@ def test_codecs__each_has_a_property_test() -> None:
     names = [test.__name__ for test in tests if is_hypothesis_test(test)]
     tested = {name.removeprefix("test_").partition("__")[0] for name in names}
 
-    assert {*KINDS, *tested} == set(serializer._by_kind)
+    assert {*KINDS, *tested} == set(codecs._by_kind)
 
 
 @pytest.mark.parametrize("value", [HUGE, -HUGE, [HUGE], {HUGE: 1}], ids=["+", "-", "list", "key"])
@@ -213,7 +214,7 @@ Point = namedtuple("Point", "x y")
 )
 def test_encode__refuses_other_types_by_name(value: Any, type_path: str) -> None:
     with pytest.raises(CannotSerialize) as raised:
-        serializer.encode(value)
+        codecs.encode(value)
 
     assert raised.value.path == ""
     assert str(raised.value) == (
@@ -233,7 +234,7 @@ def test_encode__refuses_other_types_by_name(value: Any, type_path: str) -> None
 )
 def test_encode__says_where_the_refused_value_stands(value: Any, path: str) -> None:
     with pytest.raises(CannotSerialize) as raised:
-        serializer.encode(value)
+        codecs.encode(value)
 
     assert raised.value.path == path
     assert str(raised.value).startswith(f"{path}: builtins.object cannot be carried")
@@ -261,7 +262,7 @@ def nameless_zone() -> zoneinfo.ZoneInfo:
 )
 def test_encode__refuses_time_zones_that_have_no_name(zone: datetime.tzinfo, said: str) -> None:
     with pytest.raises(CannotSerialize) as raised:
-        serializer.encode([datetime.datetime(2026, 1, 1, tzinfo=zone)])
+        codecs.encode([datetime.datetime(2026, 1, 1, tzinfo=zone)])
 
     assert str(raised.value) == f"[0]: {said}"
 
@@ -299,80 +300,80 @@ class Tip(Money):
 
 
 @pytest.fixture
-def codecs() -> Iterator[None]:
+def registry() -> Iterator[None]:
     """Forget the codecs that a test registers."""
-    by_kind, by_type = dict(serializer._by_kind), dict(serializer._by_type)
+    by_kind, by_type = dict(codecs._by_kind), dict(codecs._by_type)
     yield
-    for table, before in ((serializer._by_kind, by_kind), (serializer._by_type, by_type)):
+    for table, before in ((codecs._by_kind, by_kind), (codecs._by_type, by_type)):
         table.clear()
         table.update(before)
-    serializer._codec_for.cache_clear()
+    codecs._codec_for.cache_clear()
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__makes_a_type_known() -> None:
-    serializer.register(Codec("money", Money, lambda money: money.cents, Money))
+    codecs.register(Codec("money", Money, lambda money: money.cents, Money))
 
     arrived = through({"price": Money(250)})["price"]
 
     assert (type(arrived), arrived.cents) == (Money, 250)
     with pytest.raises(CannotSerialize, match="Tip"):
-        serializer.encode(Tip(1))
+        codecs.encode(Tip(1))
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__with_subclasses() -> None:
-    serializer.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
+    codecs.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
 
     assert through([Tip(3)])[0].cents == 3
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__the_nearest_base_class_counts() -> None:
-    serializer.register(Codec("any", object, lambda value: "?", str, subclasses=True))
-    serializer.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
+    codecs.register(Codec("any", object, lambda value: "?", str, subclasses=True))
+    codecs.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
 
     assert through([Tip(3)])[0].cents == 3
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__counts_for_types_that_were_met_before() -> None:
     with pytest.raises(CannotSerialize, match="Tip"):
-        serializer.encode(Tip(1))
-    serializer.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
-    assert serializer.encode(Tip(1)) == {"$": "money", "v": 1}
+        codecs.encode(Tip(1))
+    codecs.register(Codec("money", Money, lambda money: money.cents, Money, subclasses=True))
+    assert codecs.encode(Tip(1)) == {"$": "money", "v": 1}
 
-    serializer.register(Codec("tip", Tip, lambda tip: tip.cents, Tip))
+    codecs.register(Codec("tip", Tip, lambda tip: tip.cents, Tip))
 
-    assert serializer.encode(Tip(1)) == {"$": "tip", "v": 1}
+    assert codecs.encode(Tip(1)) == {"$": "tip", "v": 1}
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__replaces_a_codec_of_the_same_type() -> None:
-    serializer.register(Codec("money", Money, lambda money: money.cents, Money))
-    serializer.register(Codec("money2", Money, lambda money: [money.cents], lambda v: Money(*v)))
+    codecs.register(Codec("money", Money, lambda money: money.cents, Money))
+    codecs.register(Codec("money2", Money, lambda money: [money.cents], lambda v: Money(*v)))
 
-    assert serializer.encode(Money(5)) == {"$": "money2", "v": [5]}
-    assert serializer.decode({"$": "money", "v": 5}).cents == 5
+    assert codecs.encode(Money(5)) == {"$": "money2", "v": [5]}
+    assert codecs.decode({"$": "money", "v": 5}).cents == 5
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__many_carries_a_list_of_its_type() -> None:
-    serializer.register(Codec("purse", list, list, list))
-    serializer.register(
+    codecs.register(Codec("purse", list, list, list))
+    codecs.register(
         Codec("money", Money, lambda money: money.cents, Money, subclasses=True, many="purses")
     )
-    serializer.register(
+    codecs.register(
         Codec("purses", tuple, lambda purse: sum(money.cents for money in purse), Money)
     )
 
-    assert serializer.encode([Money(1), Tip(2)]) == {"$": "purses", "v": 3}
-    assert serializer.encode([Money(1), 2]) == [{"$": "money", "v": 1}, 2]
+    assert codecs.encode([Money(1), Tip(2)]) == {"$": "purses", "v": 3}
+    assert codecs.encode([Money(1), 2]) == [{"$": "money", "v": 1}, 2]
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_register__what_a_codec_makes_may_hold_other_types() -> None:
-    serializer.register(
+    codecs.register(
         Codec("money", Money, lambda money: (money.cents, {1}), lambda v: [Money(v[0]), v])
     )
 
@@ -385,7 +386,7 @@ def test_register__what_a_codec_makes_may_hold_other_types() -> None:
 
 
 @pytest.fixture
-def lazy_money(codecs: None) -> list[Any]:
+def lazy_money(registry: None) -> list[Any]:
     """Carry Money lazily; return what was decoded, in order."""
     decoded: list[Any] = []
 
@@ -393,7 +394,7 @@ def lazy_money(codecs: None) -> list[Any]:
         decoded.append(payload)
         return Money(payload)
 
-    serializer.register(Codec("money", Money, lambda money: money.cents, decode, lazy=True))
+    codecs.register(Codec("money", Money, lambda money: money.cents, decode, lazy=True))
     return decoded
 
 
@@ -439,7 +440,7 @@ def test_resolve__replaces_references_wherever_they_are(lazy_money: list[Any]) -
         message("x", [Money(1)], (Money(2),), {"a": {Money(3)}}, frozenset([Money(4)]))
     )
 
-    text, a_list, a_tuple, a_dict, a_frozenset = serializer.resolve(arrived.args)
+    text, a_list, a_tuple, a_dict, a_frozenset = codecs.resolve(arrived.args)
 
     assert text == "x"
     assert [type(c) for c in (a_list, a_tuple, a_frozenset)] == [list, tuple, frozenset]
@@ -450,21 +451,21 @@ def test_resolve__replaces_references_wherever_they_are(lazy_money: list[Any]) -
 def test_resolve__replaces_references_that_are_keys(lazy_money: list[Any]) -> None:
     arrived = through(message("x", {Money(1): "one"}))
 
-    [(key, value)] = serializer.resolve(arrived.args)[1].items()
+    [(key, value)] = codecs.resolve(arrived.args)[1].items()
 
     assert (type(key), value) == (Money, "one")
 
 
-@pytest.mark.usefixtures("codecs")
+@pytest.mark.usefixtures("registry")
 def test_resolve__references_inside_of_references() -> None:
     decoded: list[Any] = []
-    serializer.register(Codec("money", Money, lambda money: money.cents, decoded.append, lazy=True))
-    serializer.register(
+    codecs.register(Codec("money", Money, lambda money: money.cents, decoded.append, lazy=True))
+    codecs.register(
         Codec("bag", Bag, lambda bag: {"inner": Money(bag["cents"])}, decoded.append, lazy=True)
     )
     arrived = through(message("x", Bag(cents=5)))
 
-    serializer.resolve(arrived.args)
+    codecs.resolve(arrived.args)
 
     assert decoded == [5, {"inner": None}]  # the inner one is made first
 
@@ -472,7 +473,7 @@ def test_resolve__references_inside_of_references() -> None:
 def test_resolve__leaves_plain_values_alone() -> None:
     value = {"a": [1, ("x", None)], "b": {2}}
 
-    assert same(serializer.resolve(value), value)
+    assert same(codecs.resolve(value), value)
 
 
 # Huey's own types ---------------------------------------------------------------------------
@@ -502,7 +503,7 @@ def test_encode_message__all_fields() -> None:
 
 
 def test_encode_message__leaves_out_what_is_not_set() -> None:
-    assert set(serializer.encode(message(1))["v"]) == {"id", "name", "args", "kwargs"}
+    assert set(codecs.encode(message(1))["v"]) == {"id", "name", "args", "kwargs"}
 
 
 def test_encode__errors_of_huey() -> None:
@@ -635,7 +636,7 @@ def test_deserialize__refuses_messages_of_another_shape(name: str, value: Any, t
 
 
 def test_deserialize__knows_the_shape_of_all_fields_of_huey() -> None:
-    assert {"id", *serializer._SHAPE} == set(Message._fields)
+    assert {"id", *builtins._SHAPE} == set(Message._fields)
 
 
 def test_deserialize__takes_what_database_drivers_return() -> None:
@@ -831,7 +832,7 @@ def test_deserialize__other_values_of_version_1(settings: Any) -> None:
     arrived = SERIALIZER.deserialize(SAMPLE_OF_OTHERS).args
 
     assert arrived[:2] == (BERLIN, datetime.timezone(datetime.timedelta(hours=1.5)))
-    assert serializer.resolve([*arrived[2:4]]) == [datetime.date, BlogPage]
+    assert codecs.resolve([*arrived[2:4]]) == [datetime.date, BlogPage]
     assert (arrived[4].kind, arrived[4].payload) == (
         "draft",
         {"model": "blog.author", "pk": 4, "revision": 7},
@@ -840,7 +841,7 @@ def test_deserialize__other_values_of_version_1(settings: Any) -> None:
 
 def test_resolve__the_emails_of_version_1(settings: Any) -> None:
     settings.SECRET_KEY = "the key of the sample"
-    plain, rich = serializer.resolve(SERIALIZER.deserialize(SAMPLE_OF_EMAILS).args)
+    plain, rich = codecs.resolve(SERIALIZER.deserialize(SAMPLE_OF_EMAILS).args)
 
     assert (type(plain), type(rich)) == (EmailMessage, EmailMultiAlternatives)
     assert plain.extra_headers == {"Message-ID": "<1@example.com>"}
@@ -853,7 +854,7 @@ def test_resolve__the_emails_of_version_1(settings: Any) -> None:
 
 def test_resolve__the_deleted_objects_of_version_1(settings: Any) -> None:
     settings.SECRET_KEY = "the key of the sample"
-    copied, others = serializer.resolve(SERIALIZER.deserialize(SAMPLE_OF_DELETED))
+    copied, others = codecs.resolve(SERIALIZER.deserialize(SAMPLE_OF_DELETED))
 
     assert [(author.pk, author.name) for author in copied] == [(4, "Ada")]
     assert copied.gone == [("blog.author", 5)]
@@ -863,7 +864,7 @@ def test_resolve__the_deleted_objects_of_version_1(settings: Any) -> None:
 
 def test_resolve__the_references_of_version_1(sample: Message, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["example.org"]
-    models, sequence, snapshot, request, action, error, month, read = serializer.resolve(
+    models, sequence, snapshot, request, action, error, month, read = codecs.resolve(
         sample.args[25:]
     )
 
@@ -880,4 +881,4 @@ def test_sample__has_every_codec() -> None:
     samples = SAMPLE + SAMPLE_OF_TEXT + SAMPLE_OF_OTHERS + SAMPLE_OF_EMAILS + SAMPLE_OF_DELETED
     kinds = set(re.findall(rb'\{"\$":"([a-z_]+)","v":', samples))
 
-    assert {kind.decode() for kind in kinds} == set(serializer._by_kind)
+    assert {kind.decode() for kind in kinds} == set(codecs._by_kind)

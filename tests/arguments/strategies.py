@@ -28,7 +28,7 @@ from wagtail.models import DraftStateMixin
 
 from tests.oddities import models as odd
 from tests.oddities.routers import OTHER
-from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization import codecs
 from wagtail_async_hooks.serialization.messages import SignedJSONSerializer
 
 SERIALIZER: Final = SignedJSONSerializer()
@@ -53,7 +53,7 @@ def packed(value: Any) -> bytes:
 
 def unpacked(data: bytes) -> Any:
     """Return what the worker's function gets."""
-    return messages.resolve(SERIALIZER.deserialize(data).args[1])
+    return codecs.resolve(SERIALIZER.deserialize(data).args[1])
 
 
 def carried(value: Any, kind: str) -> Any:
@@ -61,7 +61,7 @@ def carried(value: Any, kind: str) -> Any:
 
     :param kind: the codec that has to carry it.
     """
-    assert messages.encode(value)["$"] == kind
+    assert codecs.encode(value)["$"] == kind
     handed_on = SERIALIZER.deserialize(packed(value))  # by a worker that did not come to it
     return unpacked(SERIALIZER.serialize(handed_on))
 

@@ -21,7 +21,7 @@ from tests.arguments.strategies import (
     undone,
 )
 from wagtail_async_hooks.serialization.arguments import Snapshot
-from wagtail_async_hooks.serialization.deleted import DeletedList
+from wagtail_async_hooks.serialization.deleted_objects import DeletedList
 from wagtail_async_hooks.serialization.models import encode_model
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from tests.arguments.strategies import examples
 from wagtail_async_hooks.exceptions import CannotSerialize
-from wagtail_async_hooks.serialization.messages import SignedJSONSerializer, encode, resolve
+from wagtail_async_hooks.serialization.codecs import encode, resolve
+from wagtail_async_hooks.serialization.messages import SignedJSONSerializer
 
 MODERN = django.VERSION >= (6, 0)
 """Whether Django writes e-mails by Python's modern API, and takes its parts."""

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from tests.arguments.strategies import carried, examples, texts
 from tests.oddities.models import Colour, Place
 from wagtail_async_hooks.exceptions import CannotSerialize, RemoteError
-from wagtail_async_hooks.serialization.messages import encode, is_carried
+from wagtail_async_hooks.serialization.codecs import encode, is_serializable
 
 # Exceptions ---------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ ONES_OF_OURS = [Colour, Place.Visible, Shop.SoldOut, NoneType, enum.EnumMeta, ty
 @examples(300)
 def test_class__is_the_same_or_is_refused(kind: type) -> None:
     name = "model_class" if isinstance(kind, models.base.ModelBase) else "class"
-    if is_carried(kind):
+    if is_serializable(kind):
         assert carried(kind, name) is kind
     else:
         assert kind not in ONES_OF_OURS

@@ -21,7 +21,7 @@ from wagtail.models import Page
 from tests.arguments.strategies import packed, unpacked
 from wagtail_async_hooks.checks.source import NOT_CARRIED
 from wagtail_async_hooks.exceptions import NotCarried
-from wagtail_async_hooks.serialization.absent import ABSENT, Empty
+from wagtail_async_hooks.serialization.absent_parts import ABSENT, Empty
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
 
 PROCESSORS = [

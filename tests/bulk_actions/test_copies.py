@@ -18,7 +18,7 @@ from wagtail_async_hooks import background, hooks
 from wagtail_async_hooks.hooks import delete_snapshots
 from wagtail_async_hooks.integrations.bulk_actions import running  # noqa: F401  (its task is known from here on)
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.serialization import deleted
+from wagtail_async_hooks.serialization import deleted_objects
 from wagtail_async_hooks.serialization.arguments import DeletedObjects, Snapshot
 from wagtail_async_hooks.types import State
 
@@ -188,7 +188,7 @@ def test_limit__of_the_others_the_keys_are_there(
 def test_limit__copies_that_take_too_much_are_left_out(
     home: HomePage, act: Act, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deleted, "MAX_CHARACTERS", 250)
+    monkeypatch.setattr(deleted_objects, "MAX_CHARACTERS", 250)
     adverts = [Advert.objects.create(text="x" * 150).pk for n in range(3)]
 
     act("blog.advert.delete", adverts)
@@ -266,9 +266,9 @@ def test_function__may_pass_them_on(home: HomePage, act: Act, where: str) -> Non
     run_all()
     passed = background.deserialize_task(background.serialize_task(pass_on.s(seen[0])))
 
-    from wagtail_async_hooks.serialization import messages
+    from wagtail_async_hooks.serialization import codecs
 
-    [objects] = messages.resolve(passed.args)
+    [objects] = codecs.resolve(passed.args)
     assert [each.text for each in objects] == ["Buy 0", "Buy 1", "Buy 2"]
 
 

@@ -22,7 +22,7 @@ from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import CannotSerialize, UnknownTask
 from wagtail_async_hooks.queue import enqueue as recording
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization import codecs
 from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function, dotted_path
@@ -143,7 +143,7 @@ def _run_at_once(
 
 def _culprit(call: BoundArguments) -> str:
     """Say which argument of a call cannot be carried; all, if each of them could be by itself."""
-    lost = (n for n, value in call.arguments.items() if not messages.is_carried(value))
+    lost = (n for n, value in call.arguments.items() if not codecs.is_serializable(value))
     return next((f"argument {name}" for name in lost), "arguments")
 
 

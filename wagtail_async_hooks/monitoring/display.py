@@ -18,7 +18,7 @@ from wagtail_async_hooks.integrations.tasks_backend import results
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.serialization.messages import Reference
+from wagtail_async_hooks.serialization.codecs import Reference
 from wagtail_async_hooks.utils import signatures
 from wagtail_async_hooks.utils.redaction import is_secret, without_password
 from wagtail_async_hooks.utils.text import shortened

@@ -59,7 +59,7 @@ from wagtail_async_hooks.queue.task_types import (
     TaskKeywords,
     Time,
 )
-from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization import codecs, messages
 from wagtail_async_hooks.serialization.context import Context, fresh
 from wagtail_async_hooks.storage.database import DatabaseStorage, Envelope
 from wagtail_async_hooks.storage.factory import resolve
@@ -165,7 +165,7 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
             def resolve_and_call() -> Any:
                 try:
                     given = {k: v for k, v in kwargs.items() if k not in _added_here()}
-                    resolved = messages.resolve(args), messages.resolve(given)
+                    resolved = codecs.resolve(args), codecs.resolve(given)
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
                 _cancel_if_superseded()

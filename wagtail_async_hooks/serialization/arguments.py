@@ -17,19 +17,22 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 
 from wagtail_async_hooks.serialization import (
-    deleted,
+    builtins,  # noqa: F401  # registers its codecs
+    classes,
+    codecs,
+    deleted_objects,
     drafts,
     emails,
-    messages,
-    others,
+    exceptions,
+    lazy_text,
     requests,
     snapshots,
 )
 from wagtail_async_hooks.serialization import models as instances
 from wagtail_async_hooks.serialization.bulk_actions import BulkActionInfo
-from wagtail_async_hooks.serialization.deleted import DeletedList, DeletedObjects
+from wagtail_async_hooks.serialization.codecs import Codec
+from wagtail_async_hooks.serialization.deleted_objects import DeletedList, DeletedObjects
 from wagtail_async_hooks.serialization.drafts import Draft
-from wagtail_async_hooks.serialization.messages import Codec
 from wagtail_async_hooks.serialization.models import CHUNK, ModelSequence
 from wagtail_async_hooks.serialization.requests import CarriedRequest
 from wagtail_async_hooks.serialization.snapshots import Snapshot
@@ -70,7 +73,7 @@ def register(
         raise ValueError(
             f'arguments.register(…, name="{name}") needs a dot in the name, e.g. "mysite.{name}".'
         )
-    messages.register(Codec(kind, type, encode, decode, lazy=True, subclasses=subclasses))
+    codecs.register(Codec(kind, type, encode, decode, lazy=True, subclasses=subclasses))
 
 
 for _codec in (
@@ -94,12 +97,18 @@ for _codec in (
     Codec("sequence", ModelSequence, instances.encode_sequence, instances.decode_models, lazy=True),
     Codec("draft", Draft, drafts.encode_draft, drafts.decode_draft, lazy=True),
     Codec("snapshot", Snapshot, snapshots.encode_snapshot, snapshots.decode_snapshot, lazy=True),
-    Codec("deleted", DeletedList, deleted.encode_deleted, deleted.decode_deleted, lazy=True),
+    Codec(
+        "deleted",
+        DeletedList,
+        deleted_objects.encode_deleted,
+        deleted_objects.decode_deleted,
+        lazy=True,
+    ),
     Codec(
         "deleted_objects",
         DeletedObjects,
-        deleted.encode_objects,
-        deleted.decode_deleted,
+        deleted_objects.encode_objects,
+        deleted_objects.decode_deleted,
         lazy=True,
     ),
     Codec(
@@ -120,17 +129,17 @@ for _codec in (
     Codec(
         "exception",
         BaseException,
-        others.encode_exception,
-        others.decode_exception,
+        exceptions.encode_exception,
+        exceptions.decode_exception,
         subclasses=True,
     ),
-    Codec("promise", Promise, others.encode_promise, others.decode_promise, subclasses=True),
-    Codec("class", type, others.encode_class, others.decode_class, lazy=True, subclasses=True),
+    Codec("promise", Promise, lazy_text.encode_promise, lazy_text.decode_promise, subclasses=True),
+    Codec("class", type, classes.encode_class, classes.decode_class, lazy=True, subclasses=True),
     Codec(
         "model_class",
         models.base.ModelBase,
-        others.encode_model_class,
-        others.decode_model_class,
+        classes.encode_model_class,
+        classes.decode_model_class,
         lazy=True,
         subclasses=True,
     ),
@@ -154,4 +163,4 @@ for _codec in (
         "email_part", Message, emails.encode_part, emails.decode_part, lazy=True, subclasses=True
     ),
 ):
-    messages.register(_codec)
+    codecs.register(_codec)

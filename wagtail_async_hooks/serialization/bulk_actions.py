@@ -7,7 +7,7 @@ from typing import Any
 
 from django.forms import PasswordInput
 
-from wagtail_async_hooks.serialization.messages import is_carried
+from wagtail_async_hooks.serialization.codecs import is_serializable
 from wagtail_async_hooks.utils.redaction import is_secret
 
 
@@ -40,7 +40,7 @@ class BulkActionInfo:
             {
                 name: value
                 for name, value in getattr(form, "cleaned_data", {}).items()
-                if not is_secret_field(form, name) and is_carried(value)
+                if not is_secret_field(form, name) and is_serializable(value)
             },
         )
 

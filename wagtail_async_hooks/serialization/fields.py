@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from wagtail_async_hooks.serialization.messages import is_carried
+from wagtail_async_hooks.serialization.codecs import is_serializable
 
 Field: TypeAlias = "models.Field[Any, Any]"
 
@@ -20,7 +20,7 @@ def carried(field: Field, instance: models.Model) -> Any:
     Code may have put there what only saving makes a date or a number of.
     """
     value = _python(field, field.value_from_object(instance))
-    if is_carried(value):
+    if is_serializable(value):
         return value
     if isinstance(field, models.JSONField):  # its value_to_string() leaves that to others
         return json.loads(json.dumps(value, cls=field.encoder), cls=field.decoder)

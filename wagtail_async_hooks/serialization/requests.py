@@ -11,24 +11,16 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.messages import WARNING, add_message
-from django.contrib.messages.storage.base import BaseStorage, Message
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
-from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 
-from wagtail_async_hooks import current_task
-from wagtail_async_hooks.serialization.absent import ABSENT, Absent, Empty, not_carried
+from wagtail_async_hooks.serialization.absent_parts import ABSENT, Absent, Empty, not_carried
+from wagtail_async_hooks.serialization.editor_messages import EditorMessages
 from wagtail_async_hooks.utils.redaction import is_secret
-from wagtail_async_hooks.utils.text import MAX_TEXT, shortened, storable
 
 OF_FORMS: Final = "read what you need from the object that the hook is about"
-
-MAX_MESSAGES: Final = 100
-"""How many messages to the editor are kept of one task."""
 
 
 class CarriedRequest(HttpRequest):
@@ -94,53 +86,6 @@ class CarriedRequest(HttpRequest):
     @property
     def scheme(self) -> str:
         return str(self._payload["scheme"])
-
-
-class EditorMessages(BaseStorage):
-    """Django's messages in a worker: they are kept on the task's row, to be shown later.
-
-    In immediate mode the editor's request is still there, and shows them as ever.
-    """
-
-    def add(self, level: int, message: str, extra_tags: str | None = "") -> None:
-        """Keep a message for the editor, if it is of a level that the site shows."""
-        if message and int(level) >= self.level:
-            self._keep(Message(level, message, extra_tags=extra_tags))
-
-    def _keep(self, message: Message) -> None:
-        running = current_task.running()
-        if running is None or running.claim is None:
-            request = current_task.editors_request()
-            if request is not None:
-                add_message(
-                    request,
-                    message.level,
-                    message.message,
-                    message.extra_tags or "",
-                    fail_silently=True,
-                )
-            return
-        if len(running.messages) < MAX_MESSAGES:
-            running.messages.append(_stored(message))
-        elif len(running.messages) == MAX_MESSAGES:
-            running.messages.append(_stored(Message(WARNING, _("Further messages are left out."))))
-
-    def _get(self, *args: Any, **kwargs: Any) -> tuple[list[Message], bool]:
-        return [], True
-
-    def _store(self, messages: Any, response: Any, *args: Any, **kwargs: Any) -> list[Message]:
-        return []
-
-
-def _stored(message: Message) -> dict[str, Any]:
-    """Return what is kept of a message."""
-    text = str(message.message)
-    return {
-        "level": message.level,
-        "text": storable(shortened(text, MAX_TEXT)),
-        "tags": storable(shortened(str(message.extra_tags or ""), MAX_TEXT)),
-        "safe": isinstance(message.message, SafeString) and len(text) <= MAX_TEXT,
-    }
 
 
 _CARRIED_META: Final[tuple[str, ...]] = ("REMOTE_ADDR", "SERVER_NAME", "HTTP_TRACEPARENT")

@@ -16,7 +16,7 @@ from wagtail_async_hooks.hooks import catalogue
 from wagtail_async_hooks.integrations.tasks_backend.results import call_of
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization import codecs
 from wagtail_async_hooks.utils import functions, signatures
 
 OPTIONS: Final = ("function", "priority", "queue", "user", "coalesce_key", "exclusive_key")
@@ -174,7 +174,7 @@ def _told(request: HttpRequest) -> tuple[Any, ...]:
 def _resolved(value: Any) -> Any:
     """Return an argument with the objects that it refers to, or with what stands for those."""
     try:
-        return messages.resolve(value)
+        return codecs.resolve(value)
     except TargetGone as error:
         return Gone(str(error))
 

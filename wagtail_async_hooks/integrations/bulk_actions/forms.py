@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wagtail_async_hooks.exceptions import CannotSerialize, NotCarried
-from wagtail_async_hooks.serialization import messages
+from wagtail_async_hooks.serialization import codecs
 from wagtail_async_hooks.serialization.bulk_actions import is_secret_field
 
 
@@ -29,7 +29,7 @@ def encode_form(form: Any) -> Any:
     for name in form.cleaned_data:
         if is_secret_field(form, name):
             raise CannotSerialize(f'the field "{name}" is taken for a secret, which is not kept.')
-    return messages.encode(dict(form.cleaned_data))
+    return codecs.encode(dict(form.cleaned_data))
 
 
 def decode_form(carried: Any) -> CarriedForm:
@@ -37,4 +37,4 @@ def decode_form(carried: Any) -> CarriedForm:
 
     :raises TargetGone: if one of them was deleted.
     """
-    return CarriedForm(messages.decode(carried))
+    return CarriedForm(codecs.decode(carried))

@@ -12,7 +12,7 @@ from wagtail_async_hooks.exceptions import MessageRefused, ObjectsFailed, Unknow
 from wagtail_async_hooks.integrations.bulk_actions.registry import registered
 from wagtail_async_hooks.models import BackgroundTask, TaskItem
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.serialization.messages import Reference
+from wagtail_async_hooks.serialization.codecs import Reference
 from wagtail_async_hooks.types import ItemState, State
 
 
