@@ -11,7 +11,7 @@ from benchmarks import contenders
 from benchmarks.cases import Case
 from benchmarks.draining import rate
 from benchmarks.measures import Metric
-from benchmarks.workers import working
+from benchmarks.workers import PATIENCE, working
 
 TITLE: Final = "More threads, more processes"
 EXPLAINED: Final = (
@@ -21,7 +21,6 @@ EXPLAINED: Final = (
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 SMALL: Final = {"tasks": 20}
-PATIENCE: Final = 60.0
 
 _THREADS: Final = (1, 2, 4, 8)
 _PROCESSES: Final = (1, 2, 4)
