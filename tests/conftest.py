@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from django.test import RequestFactory
 from django.test.utils import setup_databases, teardown_databases
 from django.urls import get_resolver
 
+from tests import side_by_side
 from tests.processes import Process
 
 pytest_plugins = ["wagtail_async_hooks.pytest_plugin"]
 
-REDIS_DATABASE = int(os.environ.get("SITE_REDIS_DATABASE", "9"))
+REDIS_DATABASE = int(os.environ.get("SITE_REDIS_DATABASE", "8"))
 """Number of the Redis database that belongs to the tests."""
 
 
@@ -39,8 +40,18 @@ def django_db_setup(
     ``django_db``, and those with :func:`committed_db` are not: they would run on the demo's.
     """
     keep = django_db_keepdb and not django_db_createdb
+    if side_by_side.WORKER:
+        with ExitStack() as stack:
+            with django_db_blocker.unblock():
+                stack.enter_context(side_by_side.own_database(keep))
+            yield
+            with django_db_blocker.unblock():
+                stack.close()
+        return
     with django_db_blocker.unblock():
-        config = setup_databases(verbosity=0, interactive=False, keepdb=keep)
+        config = setup_databases(
+            verbosity=0, interactive=False, keepdb=keep, serialized_aliases=set()
+        )
     yield
     if not django_db_keepdb:
         with django_db_blocker.unblock():

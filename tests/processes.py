@@ -1,4 +1,8 @@
-"""Real processes for tests: the site's commands on the tests' database, with their output kept."""
+"""Real processes for tests: the site's commands on the tests' database, with their output kept.
+
+Each leads a group of its own, which ends with it. Those that differ from the tests only by the
+site's settings are copies of one that has loaded Django, see :mod:`tests.forking`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from django.db import connection
 
+from tests import forking
+from tests.limits import ENDING, PATIENCE
+
 REPOSITORY = Path(__file__).resolve().parents[1]
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
-"""Seconds after which a condition that does not come true is a failure."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -39,19 +45,32 @@ class Process:
     :param output: file for what it prints.
     """
 
+    _process: forking.Forked | subprocess.Popen[bytes]
+
     def __init__(self, command: list[str], output: Path, **environment: str) -> None:
         self.output = output
-        with output.open("ab") as sink:
-            self._process = subprocess.Popen(
-                command,
-                cwd=REPOSITORY,
-                env={**os.environ, **environment},
-                stdout=sink,
-                stderr=sink,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        output.touch()
+        complete = {**os.environ, **environment}
+        if forking.can_fork(command, complete):
+            self._process = forking.Forked(command, complete, output)
+        else:
+            with output.open("ab") as sink:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=REPOSITORY,
+                    env=complete,
+                    stdout=sink,
+                    stderr=sink,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
         self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self.stop()
 
     @classmethod
     def manage(cls, *arguments: str, output: Path, **environment: str) -> Process:
@@ -97,11 +116,14 @@ class Process:
             raise AssertionError(f"After {patience:g} s it still runs:\n{self.said()}") from None
 
     def stop(self) -> None:
-        """End it, by force if need be."""
-        if self.is_running():
-            self.send(signal.SIGTERM)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        """End it, by force if need be, and whatever it has started in its group."""
+        self.send(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            self.send(signal.SIGCONT)  # a frozen one would not hear it
+        try:
+            self._process.wait(ENDING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()

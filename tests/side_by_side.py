@@ -1,0 +1,111 @@
+"""What keeps tests apart that run at once: a folder, a database and a Redis database for each.
+
+pytest loads this module before Django's settings, see `addopts` in `pyproject.toml`. In the
+processes that pytest-xdist starts, it changes the variables that the settings read, and that
+processes of the tests inherit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+
+WORKER: Final = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""Name of this process of pytest-xdist; blank without it, and in the one that gives out the tests."""
+
+MADE: Final = "database-is-made"
+"""Name of the file that says that there is a database to copy."""
+
+if WORKER:
+    _number = int(WORKER.removeprefix("gw"))
+    _shared = Path(os.environ.get("SITE_DATA", ".demo")).resolve()
+    os.environ |= {
+        "SITE_DATA": str(_shared / WORKER),
+        "TEST_SHARED_DATA": str(_shared),
+        "SITE_REDIS_DATABASE": str(int(os.environ.get("SITE_REDIS_DATABASE", "8")) + _number),
+    }
+    if os.environ.get("SITE_DATABASE", "sqlite") == "sqlite":
+        os.environ.setdefault("SITE_TEST_DATABASE_NAME", str(_shared / "test.sqlite3"))
+
+
+@pytest.hookimpl
+def pytest_configure() -> None:
+    """Forget what an earlier run has left, before the processes begin that share the folder."""
+    if not WORKER:
+        (settings.SITE_DATA / MADE).unlink(missing_ok=True)
+
+
+@pytest.hookimpl
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Delete the database that was copied, once all those processes have ended."""
+    if not WORKER and not config.getvalue("reuse_db") and (settings.SITE_DATA / MADE).exists():
+        name = connection.creation._get_test_db_name()
+        connection.creation._destroy_test_db(name, verbosity=0)
+
+
+@contextmanager
+def alone() -> Iterator[Path]:
+    """Let one process at a time pass; return the folder that all share."""
+    shared = Path(os.environ["TEST_SHARED_DATA"])
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
+
+
+@contextmanager
+def own_database(keep: bool) -> Iterator[None]:
+    """Use a copy of the database that the first process to come here makes.
+
+    :param keep: use copies that there are already, and leave them there.
+    """
+    creation: Any = connection.creation
+    with alone() as shared:
+        if (shared / MADE).exists():
+            connection.settings_dict["NAME"] = creation._get_test_db_name()
+        else:
+            _set_up("default", keep)
+            (shared / MADE).touch()
+        connection.close()
+        if connection.vendor == "mysql":
+            _copy_mysql(creation, keep)
+        else:
+            creation.clone_test_db(WORKER, verbosity=0, keepdb=keep)
+    own = creation.get_test_db_clone_settings(WORKER)
+    connection.settings_dict.update(own)
+    _set_up("other", keep)
+    yield
+    connection.close()
+    if not keep:
+        creation._destroy_test_db(own["NAME"], verbosity=0)
+
+
+def _set_up(alias: str, keep: bool) -> None:
+    creation: Any = connections[alias].creation
+    creation.create_test_db(verbosity=0, autoclobber=True, keepdb=keep)
+
+
+def _copy_mysql(creation: Any, keep: bool) -> None:
+    """Copy the tables one by one; Django asks the server's own programs, which may be absent."""
+    quote = connection.ops.quote_name
+    name = creation.get_test_db_clone_settings(WORKER)["NAME"]
+    source, target = quote(connection.settings_dict["NAME"]), quote(name)
+    with creation._nodb_cursor() as cursor:
+        if keep and cursor.execute("SHOW DATABASES LIKE %s", [name]):
+            return
+        cursor.execute(f"DROP DATABASE IF EXISTS {target}")
+        cursor.execute(f"CREATE DATABASE {target}")
+        cursor.execute(f"USE {target}")
+        cursor.execute("SET foreign_key_checks = 0")
+        cursor.execute(f"SHOW TABLES FROM {source}")
+        for table in [quote(found) for (found,) in cursor.fetchall()]:
+            cursor.execute(f"SHOW CREATE TABLE {source}.{table}")
+            cursor.execute(cursor.fetchone()[1])
+            cursor.execute(f"INSERT INTO {table} SELECT * FROM {source}.{table}")
