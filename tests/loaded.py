@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from importlib import import_module
 
 import django
 from django.core.management import get_commands
@@ -11,11 +12,14 @@ from django.urls import get_resolver
 django.setup()
 
 # What most commands load besides.
-import tests.work.fault_tasks
-import tests.work.tasks
-import wagtail_async_hooks.management.commands.wagtail_worker
-import wagtail_async_hooks.worker
-
+for module in (
+    "wagtail_async_hooks.management.commands.wagtail_worker",
+    "wagtail_async_hooks.worker.process",
+    "tests.work.fault_tasks",
+    "tests.work.tasks",
+):
+    import_module(module)
 get_commands()
 assert get_resolver().url_patterns
+
 gc.freeze()  # the copies share the memory of what their collectors leave alone

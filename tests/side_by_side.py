@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection, connections
 
 WORKER: Final = os.environ.get("PYTEST_XDIST_WORKER", "")
-"""Name of this process of pytest-xdist; blank without it, and in the one that gives out the tests."""
+"""Name of this process of pytest-xdist; blank without it, and in the one that leads them."""
 
 MADE: Final = "database-is-made"
 """Name of the file that says that there is a database to copy."""
