@@ -34,7 +34,8 @@ from wagtail_async_hooks.monitoring import figures, overview
 from wagtail_async_hooks.queue import connection_guard, control
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Outcome, State
 from wagtail_async_hooks.utils import forks
-from wagtail_async_hooks.worker import process
+from wagtail_async_hooks.utils.database.outages import Outage
+from wagtail_async_hooks.worker.threads import Activity, TaskThread
 
 ROWS: Final = 100_000
 BOUND: Final = 10_000
@@ -208,9 +209,9 @@ class Restless:
 
 
 @pytest.fixture
-def thread() -> process.TaskThread:
+def thread() -> TaskThread:
     """Return what a worker's thread does, to be done here."""
-    return process.TaskThread(
+    return TaskThread(
         huey=background,
         stop_flag=threading.Event(),
         default_delay=0,
@@ -218,15 +219,14 @@ def thread() -> process.TaskThread:
         backoff=0,
         worker=None,
         waiter=Restless(),
-        activity=process.Activity(1),
-        outage=process.Outage(),
-        ready=threading.Event(),
+        activity=Activity(1),
+        outage=Outage(),
     )
 
 
 @pytest.mark.django_db
 def test_thread__looks_after_connections_before_and_after_each_task(
-    thread: process.TaskThread, monkeypatch: pytest.MonkeyPatch
+    thread: TaskThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, as they may have rested for long; not where there was nothing to do."""
     looks: list[str] = []

@@ -18,7 +18,7 @@ from wagtail_async_hooks.ledger.workers import HEARTBEAT_TIMEOUT
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils import timeouts
-from wagtail_async_hooks.worker import registration
+from wagtail_async_hooks.worker import identity
 
 pytestmark = pytest.mark.slow
 
@@ -136,10 +136,10 @@ def test_revoke__is_told_from_a_timeout() -> None:
 @pytest.mark.django_db
 def test_registration__is_overdue_before_others_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     row = ledger.register_worker(Worker(host="here", pid=1, threads=1, release="1"))
-    known = registration.Registration(row, background)
+    known = identity.Registration(row, background)
     assert not known.is_overdue()
     now = time.monotonic()
-    monkeypatch.setattr(registration.time, "monotonic", lambda: now + HEARTBEAT_TIMEOUT * 0.8)
+    monkeypatch.setattr(identity.time, "monotonic", lambda: now + HEARTBEAT_TIMEOUT * 0.8)
     assert known.is_overdue()
     known.beat()
     assert not known.is_overdue()

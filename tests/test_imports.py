@@ -12,7 +12,7 @@ import pytest
 from tests.processes import REPOSITORY
 
 FOR_WORKERS = {
-    *("worker", "worker.process", "worker.schedule", "worker.supervisor", "tasks"),
+    *("worker", "worker.process", "worker.worker", "worker.schedule", "worker.supervisor", "tasks"),
     *("integrations.commands", "integrations.indexing", "integrations.bulk_actions.running"),
 }
 FOR_COMMANDS = {"management", "checks", "monitoring"}

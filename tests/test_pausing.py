@@ -17,7 +17,7 @@ from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import pausing
 from wagtail_async_hooks.types import State
-from wagtail_async_hooks.worker.bounds import Serving
+from wagtail_async_hooks.worker.bounds import ClaimBounds
 
 HOOK = "after_publish_page"
 FUNCTION = "tests.test_pausing.plain"
@@ -29,11 +29,11 @@ def plain() -> None:
 
 
 @pytest.fixture
-def serving() -> Iterator[Serving]:
+def claim_bounds() -> Iterator[ClaimBounds]:
     """What a worker of this process serves."""
-    serving = Serving(background, [], [])
-    yield serving
-    serving.end()
+    claim_bounds = ClaimBounds(background, [], [])
+    yield claim_bounds
+    claim_bounds.reset()
 
 
 def enqueue(queue: str = "default", hook: str = "", function: str = FUNCTION) -> int:
@@ -65,7 +65,7 @@ def begun() -> list[int]:
     ],
 )
 def test_pause__holds_back_what_it_names(
-    serving: Serving, target: dict[str, str], others: set[int]
+    claim_bounds: ClaimBounds, target: dict[str, str], others: set[int]
 ) -> None:
     numbers = [
         enqueue("slow"),
@@ -74,28 +74,28 @@ def test_pause__holds_back_what_it_names(
         enqueue(),
     ]
     assert pausing.pause(**target)
-    serving.look()
+    claim_bounds.refresh()
     assert begun() == [numbers[other] for other in sorted(others)]
-    assert serving.held_back() == 4 - len(others)
+    assert claim_bounds.held_back() == 4 - len(others)
 
     assert pausing.resume(**target)
-    serving.look()
+    claim_bounds.refresh()
     assert begun() == [n for i, n in enumerate(numbers) if i not in others]
-    assert serving.held_back() == 0
+    assert claim_bounds.held_back() == 0
 
 
 @pytest.mark.django_db
-def test_pause__several_are_undone_one_by_one(serving: Serving) -> None:
+def test_pause__several_are_undone_one_by_one(claim_bounds: ClaimBounds) -> None:
     enqueue("slow", hook=HOOK)
     pausing.pause(queue="slow")
     pausing.pause(hook=HOOK)
     pausing.pause()
     for target in ({}, {"hook": HOOK}):
         pausing.resume(**target)
-        serving.look()
+        claim_bounds.refresh()
         assert begun() == []
     pausing.resume(queue="slow")
-    serving.look()
+    claim_bounds.refresh()
     assert len(begun()) == 1
 
 
@@ -136,28 +136,28 @@ def test_pause__names_of_no_use(call: Callable[..., bool]) -> None:
 
 
 @pytest.mark.django_db
-def test_pause__the_last_outcome_is_recorded_all_the_same(serving: Serving) -> None:
+def test_pause__the_last_outcome_is_recorded_all_the_same(claim_bounds: ClaimBounds) -> None:
     pk = enqueue()
     enqueue()
     background.attempt(background.next())
     pausing.pause()
-    serving.look()
+    claim_bounds.refresh()
     assert background.next() is None
     assert BackgroundTask.objects.get(pk=pk).state == State.SUCCEEDED
 
 
 @pytest.mark.django_db
 def test_look__one_query_and_a_line_for_what_changes(
-    serving: Serving, caplog: Any, django_assert_num_queries: Any
+    claim_bounds: ClaimBounds, caplog: Any, django_assert_num_queries: Any
 ) -> None:
     caplog.set_level(logging.INFO)
     pausing.pause(queue="slow", reason="why not")
     pausing.pause(hook=HOOK)
     for _ in range(2):
         with django_assert_num_queries(1):
-            serving.look()
+            claim_bounds.refresh()
     pausing.resume(queue="slow")
-    serving.look()
+    claim_bounds.refresh()
     told = [message for message in caplog.messages if message.startswith("Paused")]
     assert sorted(told) == [f"Paused: hook {HOOK}.", "Paused: queue slow (why not)."]
     assert caplog.messages.count("Resumed: queue slow.") == 1
@@ -170,10 +170,10 @@ def test_held_back__only_what_the_worker_serves() -> None:
     pausing.pause(queue="mail")
     pausing.pause(queue="slow")
     for queues, exclude, number in ((["mail"], [], 2), ([], ["mail"], 1), (["other"], [], 0)):
-        serving = Serving(background, queues, exclude)
-        serving.look()
-        assert serving.held_back() == number
-        serving.end()
+        claim_bounds = ClaimBounds(background, queues, exclude)
+        claim_bounds.refresh()
+        assert claim_bounds.held_back() == number
+        claim_bounds.reset()
 
 
 # Real workers -------------------------------------------------------------------------------

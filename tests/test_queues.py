@@ -22,7 +22,7 @@ from wagtail_async_hooks import background, conf, hooks, ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
 from wagtail_async_hooks.worker import schedule
-from wagtail_async_hooks.worker.bounds import Serving
+from wagtail_async_hooks.worker.bounds import ClaimBounds
 
 MANY = 15
 """So often the rows of a table are doubled."""
@@ -588,15 +588,15 @@ def test_workers__each_serves_its_queue(
 def test_serving__the_notifier_is_emptied_where_nobody_hears_it(monkeypatch: Any) -> None:
     emptied: list[bool] = []
     monkeypatch.setattr(background.storage, "forget_notifications", lambda: emptied.append(True))
-    serving = Serving(background, ["mail"], [])
+    claim_bounds = ClaimBounds(background, ["mail"], [])
     try:
-        serving.limit_notifications(20)
+        claim_bounds.limit_notifications()
         assert emptied == [True]
         now = timezone.now()
         Worker.objects.create(
             host="a", pid=1, threads=1, release="1", started_at=now, heartbeat_at=now
         )
-        serving.limit_notifications(20)
+        claim_bounds.limit_notifications()
         assert emptied == [True]
     finally:
-        serving.end()
+        claim_bounds.reset()

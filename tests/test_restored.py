@@ -12,7 +12,7 @@ from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.types import Outcome, State
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
-from wagtail_async_hooks.worker.registration import Registration
+from wagtail_async_hooks.worker.identity import Registration
 from wagtail_async_hooks.worker.rescuing import Rescuer
 
 pytestmark = pytest.mark.django_db

@@ -30,7 +30,7 @@ from wagtail_async_hooks.ledger.workers import HEARTBEAT_TIMEOUT
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.storage.database import DatabaseStorage
 from wagtail_async_hooks.types import Claim, Outcome, State
-from wagtail_async_hooks.worker.process import MAX_DEATHS
+from wagtail_async_hooks.worker.rescuing import MAX_DEATHS
 
 pytestmark = pytest.mark.slow
 

@@ -101,7 +101,7 @@ def _claims(worker: Worker, number: int) -> list[float]:
 
 
 def _sweep(worker: Worker) -> float:
-    """Let a keeper that has just begun look once at everything; return the seconds."""
+    """Let a worker's maintenance do its first round; return the seconds."""
     from django.utils import timezone
 
     from wagtail_async_hooks import ledger
@@ -127,17 +127,18 @@ def _sweep(worker: Worker) -> float:
 
 
 def _looked(worker: Worker) -> float:
-    """Return the seconds that a new keeper's first look takes."""
+    """Return the seconds that a worker's first round of maintenance takes."""
     import threading
 
     from wagtail_async_hooks import background
-    from wagtail_async_hooks.worker.bounds import Serving
-    from wagtail_async_hooks.worker.process import Keeper, Outage
-    from wagtail_async_hooks.worker.registration import Registration
+    from wagtail_async_hooks.utils.database.outages import Outage
+    from wagtail_async_hooks.worker.bounds import ClaimBounds
+    from wagtail_async_hooks.worker.identity import Registration
+    from wagtail_async_hooks.worker.maintenance import Maintenance
     from wagtail_async_hooks.worker.scheduler import Scheduler
     from wagtail_async_hooks.worker.timekeeping import Timekeeper
 
-    class TimedKeeper(Keeper):
+    class TimedMaintenance(Maintenance):
         """Tells how long it took, where it would rest."""
 
         taken = 0.0
@@ -145,19 +146,19 @@ def _looked(worker: Worker) -> float:
         def sleep_for_interval(self, start_ts: float, nseconds: float) -> None:
             self.taken = time.monotonic() - start_ts
 
-    keeper = TimedKeeper(
+    maintenance = TimedMaintenance(
         huey=background,
         stop_flag=threading.Event(),
         interval=1,
         periodic=False,
         worker=Registration(worker, background),
         outage=Outage(),
-        serving=Serving(background, (), ()),
+        claim_bounds=ClaimBounds(background, (), ()),
         recurring=Scheduler(),
         timekeeper=Timekeeper(),
     )
-    keeper.loop()
-    return keeper.taken
+    maintenance.loop()
+    return maintenance.taken
 
 
 def _ended(age: datetime.timedelta) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from benchmarks.simulation.clock import Action, Clock, Station
 
 IDLE_INTERVAL: Final = 1.0
-"""Seconds between two looks of an idle thread into the ledger, as ``worker.IDLE_INTERVAL``."""
+"""Seconds between two queries of an idle thread, as ``worker.threads.IDLE_INTERVAL``."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ def main() -> None:
     """Run the command."""
     django.setup()
     from wagtail_async_hooks.ledger import workers
-    from wagtail_async_hooks.worker import process
+    from wagtail_async_hooks.worker import maintenance
 
-    process.HEARTBEAT_INTERVAL = 0.2
+    maintenance.HEARTBEAT_INTERVAL = 0.2
     workers.HEARTBEAT_TIMEOUT = 2.0
     call_command("wagtail_worker", *sys.argv[1:])
 

@@ -12,7 +12,8 @@ import pytest
 from tests.faults import catalogue
 from tests.processes import REPOSITORY
 from wagtail_async_hooks.ledger import workers
-from wagtail_async_hooks.worker import process
+from wagtail_async_hooks.utils.database.outages import OUTAGE_INTERVAL
+from wagtail_async_hooks.worker import maintenance, rescuing, threads
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 
@@ -62,8 +63,8 @@ def test_catalogue__names_are_unique() -> None:
 def test_page__has_the_markers_and_the_numbers(soak: ModuleType) -> None:
     text = PAGE.read_text()
     assert text.index(soak.BEGIN) < text.index(soak.END)
-    assert f"every {process.HEARTBEAT_INTERVAL:g} seconds, by the database's clock" in text
+    assert f"every {maintenance.HEARTBEAT_INTERVAL:g} seconds, by the database's clock" in text
     assert f"after {workers.HEARTBEAT_TIMEOUT:g} seconds of silence" in text
-    assert f"when {process.MAX_DEATHS} workers have died" in text
-    assert process.HEARTBEAT_INTERVAL * 2 + workers.HEARTBEAT_TIMEOUT <= 30
-    assert process.IDLE_INTERVAL == process.OUTAGE_INTERVAL == 1
+    assert f"when {rescuing.MAX_DEATHS} workers have died" in text
+    assert maintenance.HEARTBEAT_INTERVAL * 2 + workers.HEARTBEAT_TIMEOUT <= 30
+    assert threads.IDLE_INTERVAL == OUTAGE_INTERVAL == 1

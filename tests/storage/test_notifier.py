@@ -219,13 +219,13 @@ def test_limit_notifications__while_all_are_busy(
     fragile: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "MANY_NOTIFICATIONS", 2)
-    served = bounds.Serving(background, [], [])
+    claim_bounds = bounds.ClaimBounds(background, [], [])
     for kept in (1, 2):
         tasks.add(1, 2)
-        served.limit_notifications()
+        claim_bounds.limit_notifications()
         assert fragile.queue_size() == kept
     tasks.add(1, 2)
-    served.limit_notifications()
+    claim_bounds.limit_notifications()
     assert fragile.queue_size() == 0
     assert run_all() == 3
 

@@ -1,4 +1,4 @@
-"""What one worker process serves: its queues, within their limits, but for what is paused."""
+"""The bounds of a worker's claims: its queues, their limits, and what is paused."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MANY_NOTIFICATIONS: Final = 1000
 """Notifications that are kept while no thread listens."""
 
 
-class Serving:
-    """What the claims of a process keep to, from one second to the next.
+class ClaimBounds:
+    """The bounds of a worker's claims, from one second to the next.
 
     :param queue: whose claims these are.
-    :param queues: the queues that it serves; empty for all.
+    :param queues: the queues that the worker serves; empty for all.
     :param exclude: queues that it does not serve.
     """
 
@@ -37,7 +37,7 @@ class Serving:
         self._serves_all = not (queues or exclude)
 
     def waiter(self) -> Waiter:
-        """Return what tells the threads that a task may be waiting.
+        """Return the waiter that wakes threads when a task may be waiting.
 
         A notification may be for a task of another queue, and is taken by one thread only. So a
         process that does not serve all queues watches the database.
@@ -48,15 +48,15 @@ class Serving:
     def _watch() -> Waiter:
         return DatabaseWaiter(ledger.database())
 
-    def look(self) -> None:
-        """Learn what is paused, and say what has changed."""
+    def refresh(self) -> None:
+        """Read the pauses, and log those that are new or gone."""
         pauses = {str(pause): pause for pause in ledger.pauses()}
         self._queue.bounds = self._bounds(pauses.values())
-        for told in pauses.keys() - self._paused.keys():
-            why = pauses[told].reason
-            logger.info("Paused: %s%s", visible(told), f" ({visible(why)})." if why else ".")
-        for told in self._paused.keys() - pauses.keys():
-            logger.info("Resumed: %s.", visible(told))
+        for name in pauses.keys() - self._paused.keys():
+            why = pauses[name].reason
+            logger.info("Paused: %s%s", visible(name), f" ({visible(why)})." if why else ".")
+        for name in self._paused.keys() - pauses.keys():
+            logger.info("Resumed: %s.", visible(name))
         self._paused = pauses
 
     def limit_notifications(self) -> None:
@@ -70,7 +70,7 @@ class Serving:
             self._queue.storage.forget_notifications()
 
     def held_back(self) -> int:
-        """Return how many tasks of the queues that it serves wait because of a pause."""
+        """Return how many tasks of the worker's queues wait because of a pause."""
         if not self._paused:
             return 0
         tasks = BackgroundTask.objects.using(ledger.database()).filter(state=State.WAITING)
@@ -86,8 +86,8 @@ class Serving:
             )
         return tasks.count()
 
-    def end(self) -> None:
-        """The process serves nothing any more."""
+    def reset(self) -> None:
+        """Let the queue's claims be bounded by its limits alone, once the worker has stopped."""
         self._queue.bounds = Bounds(limits=conf.current().limits)
 
     def _bounds(self, pauses: Iterable[Pause]) -> Bounds:
@@ -102,11 +102,11 @@ class Serving:
             limits=conf.current().limits,
             all_paused=bool(names[Pause.Kind.EVERYTHING]),
         )
-        return bounds or EVERYTHING  # which is known at a glance, several times for each task
+        return bounds or EVERYTHING  # found false by identity, several times for each task
 
 
-def told_of(queues: Sequence[str], exclude: Sequence[str]) -> str:
-    """Return which queues a worker serves, for people; blank for all."""
+def describe_queues(queues: Sequence[str], exclude: Sequence[str]) -> str:
+    """Return a description of the queues that a worker serves; blank for all."""
     if queues:
         return ", ".join(queues)
     return f"all but {', '.join(exclude)}" if exclude else ""

@@ -1,10 +1,11 @@
-"""Rescuing: what dead workers held is taken from them, and waits for others."""
+"""Rescue: the tasks of dead workers are taken from them, and wait for others."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from wagtail_async_hooks import ledger, signals
 from wagtail_async_hooks.queue.task_queue import TaskQueue
@@ -12,44 +13,47 @@ from wagtail_async_hooks.types import TaskInfo
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
+MAX_DEATHS: Final = 3
+"""Number of workers that may die while they run the same task; then the task fails."""
+
 Rescued = list[tuple[TaskInfo, bool]]
 Attempt = tuple[int, int]
 
 
 class Rescuer:
-    """What one worker process does for it, at each of its heartbeats.
+    """The rescue of tasks by one worker, at each of its heartbeats.
 
-    :param queue: whose tasks these are.
-    :param max_deaths: so many deaths fail a task.
+    :param queue: the queue of the tasks.
+    :param max_deaths: number of deaths that fail a task.
     """
 
-    def __init__(self, queue: TaskQueue, max_deaths: int) -> None:
+    def __init__(self, queue: TaskQueue, max_deaths: int = MAX_DEATHS) -> None:
         self._queue = queue
         self._max_deaths = max_deaths
         self._orphans: dict[Attempt, float] = {}
         self._unheard: set[Attempt] = set()
-        self._told_of: set[Attempt] = set()
+        self._logged: set[Attempt] = set()
 
     def rescue(self, dead: Sequence[int]) -> None:
-        """Let the tasks of dead workers wait again, and say so."""
+        """Let the tasks of dead workers wait again, and log it."""
         if not dead:
             return
         self._tell(ledger.rescue(dead, self._max_deaths))
         stranded = ledger.stranded(dead)
         for task in stranded:
-            if (task.pk, task.attempt) not in self._told_of:
+            if (task.pk, task.attempt) not in self._logged:
                 logger.warning(
                     "%s cannot be taken from its worker, which is gone, since its row is locked by "
                     "a transaction that has not ended; it is tried again until the database ends "
                     "that. Keepalives let it do so sooner, see the page on reliability.",
                     str(task),
                 )
-        self._told_of = {(task.pk, task.attempt) for task in stranded}
+        self._logged = {(task.pk, task.attempt) for task in stranded}
 
     def rescue_orphans(self, patience: float) -> None:
-        """Let wait again what runs in no known worker, once that has been so for a while.
+        """Let tasks wait again that run in no known worker, once that has been so for a while.
 
-        A worker whose row is gone needs some time to record itself anew.
+        A worker whose row is gone needs some time to insert it again.
 
         :param patience: seconds.
         """
@@ -61,9 +65,9 @@ class Rescuer:
             self._tell(ledger.rescue_orphans(due, self._max_deaths))
 
     def hand_back_unheard(self, worker: int) -> None:
-        """Hand back what was claimed for us by a statement whose answer never arrived.
+        """Hand back tasks that were claimed by a statement whose answer never arrived.
 
-        Only what two looks in succession find: between them, every claim has been answered.
+        Only those that two heartbeats in succession find: between them, every claim was answered.
         """
         held = ledger.held_by(worker)
         unheard = {attempt for attempt in held if not self._queue.holds(*attempt)}

@@ -187,9 +187,9 @@ class Command(BaseCommand):
         )
 
     def _introduce_queues(self, queues: Sequence[str], exclude: Sequence[str]) -> None:
-        from wagtail_async_hooks.worker.bounds import told_of
+        from wagtail_async_hooks.worker.bounds import describe_queues
 
-        logger.info("Queues: %s.", told_of(queues, exclude) or "all")
+        logger.info("Queues: %s.", describe_queues(queues, exclude) or "all")
 
     def _introduce_schedule(self, *, looks: bool) -> None:
         from wagtail_async_hooks.worker import schedule

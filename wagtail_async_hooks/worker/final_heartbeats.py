@@ -1,7 +1,7 @@
-"""Heartbeats of a worker that is stopping: while its last tasks run, they are nobody else's.
+"""Heartbeats of a worker that is stopping, so that others do not rescue its last tasks.
 
-Huey ends the thread that sends heartbeats together with all others, and then waits for the tasks.
-If that takes longer than others wait for a heartbeat, they would rescue what still runs here.
+Huey ends the maintenance thread, which sends heartbeats, together with all others, and then waits
+for the running tasks, which may take longer than the heartbeat timeout.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Final, Self
 from django.db import connections
 
 from wagtail_async_hooks.utils.database.outages import Outage
-from wagtail_async_hooks.worker.registration import Registration
+from wagtail_async_hooks.worker.identity import Registration
 from wagtail_async_hooks.worker.timekeeping import Timekeeper
 
-LOOK_INTERVAL: Final = 0.25
-"""Seconds between two looks whether others may be about to take over what still runs."""
+WATCH_INTERVAL: Final = 0.25
+"""Seconds between two calls of ``watch``."""
 
 PATIENCE: Final = 3.0
-"""Seconds that a heartbeat which is under way may take when the last task has ended."""
+"""Seconds to wait for a heartbeat that is under way when the last task has ended."""
 
 
-class LastBeats:
-    """While a worker waits for its tasks to end; no heartbeat follows.
+class FinalHeartbeats:
+    """Context manager that sends heartbeats while a worker waits for its tasks to end.
 
     :param registration: the worker's.
-    :param timekeeper: measures the clock for each heartbeat, as before.
-    :param outage: is told of heartbeats that cannot be recorded.
+    :param timekeeper: measures the clock for each heartbeat.
+    :param outage: notified of heartbeats that cannot be recorded.
     :param interval: seconds between two heartbeats.
-    :param look: called all the time, by a thread that never waits for the database.
+    :param watch: called repeatedly, by a thread that never waits for the database.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class LastBeats:
         timekeeper: Timekeeper,
         outage: Outage,
         interval: float,
-        look: Callable[[], None],
+        watch: Callable[[], None],
     ) -> None:
         self._registration = registration
         self._timekeeper = timekeeper
         self._outage = outage
         self._interval = interval
-        self._look = look
+        self._on_watch = watch
         self._lock = threading.Lock()
         self._over = threading.Event()
 
     def __enter__(self) -> Self:
         for target in (self._beat, self._watch):
-            threading.Thread(target=target, name="last-beats", daemon=True).start()
+            threading.Thread(target=target, name="final-heartbeats", daemon=True).start()
         return self
 
     def __exit__(
@@ -62,7 +62,7 @@ class LastBeats:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        # A heartbeat after the row says that the worker has stopped would revive it.
+        # A heartbeat after the row says that the worker has stopped would mark it alive again.
         if self._lock.acquire(timeout=PATIENCE):
             self._lock.release()
 
@@ -79,5 +79,5 @@ class LastBeats:
         connections.close_all()
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK_INTERVAL):
-            self._look()
+        while not self._over.wait(WATCH_INTERVAL):
+            self._on_watch()

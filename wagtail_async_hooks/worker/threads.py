@@ -1,0 +1,148 @@
+"""Threads of a worker that claim and run tasks, and the count of those that are busy."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.db import DatabaseError, InterfaceError, connections
+from huey.api import Task
+from huey.consumer import Worker as HueyWorker
+
+from wagtail_async_hooks import ledger
+from wagtail_async_hooks.ledger import workers
+from wagtail_async_hooks.queue import connection_guard
+from wagtail_async_hooks.queue.task_queue import TaskQueue
+from wagtail_async_hooks.storage.files import leave_replaced
+from wagtail_async_hooks.storage.waiter import Waiter
+from wagtail_async_hooks.utils import forks
+from wagtail_async_hooks.utils.database.outages import Outage, persist
+from wagtail_async_hooks.utils.text import one_line
+from wagtail_async_hooks.worker.identity import Registration
+
+logger = logging.getLogger("wagtail_async_hooks.worker")
+
+IDLE_INTERVAL: Final = 1.0
+"""Seconds after which an idle thread queries the ledger even if nothing has woken it."""
+
+FILE_INTERVAL: Final = 0.1
+"""Seconds between two checks of a thread whether the file of an SQLite database was replaced."""
+
+HEARTBEAT_WAIT: Final = 0.05
+"""Seconds between two checks of a thread whether the worker's heartbeats work again."""
+
+
+class Activity:
+    """The number of threads that claim or run a task, so that a drain knows when all is done."""
+
+    def __init__(self, threads: int) -> None:
+        self._lock = threading.Lock()
+        self._busy = threads
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Count the calling thread as idle, within the context."""
+        with self._lock:
+            self._busy -= 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy += 1
+
+    def is_over(self) -> bool:
+        """Return whether no thread claims or runs a task at this moment."""
+        with self._lock:
+            return self._busy == 0
+
+
+class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
+    """A thread that claims and runs tasks, one after the other."""
+
+    huey: TaskQueue
+
+    def __init__(
+        self,
+        *,
+        worker: Registration | None,
+        waiter: Waiter,
+        activity: Activity,
+        outage: Outage,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._worker = worker
+        self._waiter = waiter
+        self._activity = activity
+        self._outage = outage
+        self._checks_file_at = float("-inf")
+
+    def initialize(self) -> None:
+        """Note which process this is, and call Huey's startup hooks."""
+        self._since = forks.generation()
+        super().initialize()
+
+    def loop(self, now: Any = None) -> None:
+        """Record how the last task ended, claim the next one and run it, or wait for one."""
+        self._end_if_forked()
+        worker = self._worker
+        if worker is not None and worker.is_overdue():
+            self._wait_for_heartbeat()
+            return
+        mark = self._waiter.mark()
+        try:
+            self._leave_replaced()
+            task = self.huey.next(None if worker is None else worker.pk)
+        except Exception as error:
+            connection_guard.restore_handler()
+            self.stop_flag.wait(self._outage.begin(error))
+            return
+        self._outage.end()
+        if task is None:
+            with self._activity.idle():
+                self._waiter.wait(mark, IDLE_INTERVAL)
+        else:
+            self._waiter.found()
+            self._run(task)
+
+    def _leave_replaced(self) -> None:
+        """Leave an SQLite file that was replaced; checked at intervals, not before each task."""
+        now = time.monotonic()
+        if now >= self._checks_file_at:
+            leave_replaced(ledger.database())
+            self._checks_file_at = now + FILE_INTERVAL
+
+    def _wait_for_heartbeat(self) -> None:
+        """Neither begin nor record anything before it is known which tasks are still ours."""
+        with self._activity.idle():
+            self.stop_flag.wait(HEARTBEAT_WAIT)
+
+    def _run(self, task: Task) -> None:
+        """Run a task as Django serves a request: with connections neither old nor broken."""
+        self._end_if_forked()
+        connection_guard.tidy()
+        try:
+            self.huey.attempt(task)
+        finally:
+            connection_guard.tidy()
+
+    def _end_if_forked(self) -> None:
+        """End a copy of this process that something called around a task has forked."""
+        forks.end_if_forked(self._since, lambda: "what is called around a task")
+
+    def shutdown(self) -> None:
+        """Record how the last task ended, even if the database does not work for a while."""
+        self._end_if_forked()
+        super().shutdown()
+        try:
+            persist(self.huey.settle, self._outage, workers.HEARTBEAT_TIMEOUT)
+        except (DatabaseError, InterfaceError) as error:
+            logger.error(
+                "How the last task of a thread ended could not be recorded: %s", one_line(error)
+            )
+        self._outage.leave()
+        connections.close_all()
