@@ -30,7 +30,7 @@ from tests.site.editing import form_data
 from tests.work import tasks
 from wagtail_async_hooks import background, hooks, ledger
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.monitoring import figures, overview
+from wagtail_async_hooks.monitoring import overview
 from wagtail_async_hooks.queue import connection_guard, control
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Outcome, State
 from wagtail_async_hooks.utils import forks
@@ -184,7 +184,7 @@ def test_bulk__of_many_takes_as_many_statements_as_of_few(name: str) -> None:
 def test_overview__of_a_page_of_the_admin_takes_few_statements() -> None:
     def look() -> None:
         overview.newest(control.select(state=State.FAILED))
-        overview.counts()
+        overview.bounded_counts()
         overview.by_subject()
         overview.by_user()
         overview.by_error()
@@ -328,8 +328,8 @@ HOT: Final[dict[str, Callable[[], Call]]] = {
     "list, of a user": lambda: lambda: overview.newest(control.select(user=7)),
     "list, of a page": lambda: lambda: overview.newest(control.select(subject=of_page())),
     **{f"first, {state}": lambda state=state: lambda: overview.first(state) for state in State},
-    "waits longest": lambda: figures.oldest_waiting,
-    "counts": lambda: overview.counts,
+    "waits longest": lambda: overview.oldest_waiting,
+    "counts": lambda: overview.bounded_counts,
     "by page": lambda: overview.by_subject,
     "by user": lambda: overview.by_user,
     "by error": lambda: overview.by_error,
@@ -372,5 +372,5 @@ def test_statement__looks_only_at_what_it_is_about(name: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("crowd")
 def test_status__reads_indexes_rather_than_the_table() -> None:
-    found = plans.oddities(figures.counts)
+    found = plans.oddities(overview.exact_counts)
     assert [step for step in found if step.startswith("reads")] == []

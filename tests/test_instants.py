@@ -21,7 +21,7 @@ from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.integrations import scheduled_publishing
 from wagtail_async_hooks.management import formatting
 from wagtail_async_hooks.models import BackgroundTask, Schedule, StoredValue, Worker
-from wagtail_async_hooks.monitoring import figures
+from wagtail_async_hooks.monitoring import overview
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.testing import BackgroundTasks
 from wagtail_async_hooks.types import State
@@ -316,14 +316,14 @@ def test_workers__live_and_die_by_the_clock() -> None:
         Worker(host="here", process_space="", pid=1, threads=1, release="x")
     )
     assert abs(seconds_from_now(worker.started_at)) < 60
-    assert figures.workers_alive() == [worker]
+    assert overview.workers_alive() == [worker]
     assert ledger.silent_workers() == []
     assert formatting.since(worker.started_at, ledger.clock()).endswith(" s")
     Worker.objects.update(heartbeat_at=datetime.datetime.now(datetime.UTC) - MINUTE)
-    assert figures.workers_alive() == []
+    assert overview.workers_alive() == []
     assert ledger.silent_workers() == [worker.pk]
     ledger.beat(worker.pk)
-    assert figures.workers_alive() == [worker]
+    assert overview.workers_alive() == [worker]
 
 
 @pytest.mark.usefixtures("site")

@@ -13,7 +13,7 @@ from wagtail.models import Page
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import overview
-from wagtail_async_hooks.monitoring.overview import Count, OfError, OfSubject, OfUser
+from wagtail_async_hooks.monitoring.overview import BoundedCount, OfError, OfSubject, OfUser
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 
@@ -70,12 +70,12 @@ def test_counts__up_to_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for state, number in ((State.FAILED, 3), (State.WAITING, 2), (State.MERGED, 1)):
         for _ in range(number):
             make(state)
-    found = overview.counts()
+    found = overview.bounded_counts()
     assert list(found) == list(State)
-    assert found[State.FAILED] == Count(2, is_all=False)
-    assert found[State.WAITING] == Count(2, is_all=True)
-    assert found[State.MERGED] == Count(1, is_all=True)
-    assert found[State.EXPIRED] == Count(0, is_all=True)
+    assert found[State.FAILED] == BoundedCount(2, is_all=False)
+    assert found[State.WAITING] == BoundedCount(2, is_all=True)
+    assert found[State.MERGED] == BoundedCount(1, is_all=True)
+    assert found[State.EXPIRED] == BoundedCount(0, is_all=True)
 
 
 def test_by_subject__those_with_most_first() -> None:

@@ -90,7 +90,7 @@ def _queries() -> dict[str, Callable[[], Any]]:
 
     page = Page(pk=17, content_type=ContentType.objects.get_for_model(Page))
     counting = {
-        "counts": overview.counts,
+        "counts": overview.bounded_counts,
         "by_subject": overview.by_subject,
         "by_user": overview.by_user,
         "by_error": overview.by_error,

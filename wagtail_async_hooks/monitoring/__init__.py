@@ -1,1 +1,1 @@
-"""What is known of tasks, in the words and numbers that people and tools read."""
+"""Monitoring: what people and tools read of tasks, workers and registered functions."""

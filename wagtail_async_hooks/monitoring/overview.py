@@ -1,27 +1,29 @@
-"""What an overview of the ledger shows, in an instant however many tasks there are.
+"""Queries for an overview of the ledger: tasks, counts, groups and workers.
 
-Each of these is one statement that reads a bounded number of rows by an index: of counts, what
-is beyond :data:`MANY` is not counted, and groups are those of the newest :data:`RECENT` tasks.
+All but :func:`exact_counts` are bounded, each one statement that reads a limited number of rows by
+an index; their cost does not grow with the table. Counts stop at :data:`MANY`, and groups are those
+of the newest :data:`RECENT` tasks.
 """
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Count, F, QuerySet
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.ledger.selection import forced
-from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 
 MANY: Final = 10_000
-"""So many tasks in a state are counted."""
+"""Number of tasks in a state beyond which :func:`bounded_counts` does not count."""
 
 RECENT: Final = 10_000
-"""So many tasks are looked at for groups of them."""
+"""Number of tasks, the newest ones, that groups are made of."""
 
 _TABLE: Final = BackgroundTask._meta.db_table
 _ORDERS: Final = {
@@ -31,8 +33,12 @@ _ORDERS: Final = {
 }
 
 
-class Count(NamedTuple):
-    """How many tasks there are.
+Counts = dict[str, dict[str, int]]
+"""Numbers of tasks, by queue and state."""
+
+
+class BoundedCount(NamedTuple):
+    """The number of tasks, as far as they were counted.
 
     :param is_all: whether there are no more than that.
     """
@@ -42,7 +48,7 @@ class Count(NamedTuple):
 
 
 class OfSubject(NamedTuple):
-    """How many of the newest tasks are about an object.
+    """The number of the newest tasks that are about an object.
 
     :param subject_type: primary key of its content type.
     :param subject_id: its own, as a text.
@@ -56,7 +62,7 @@ class OfSubject(NamedTuple):
 
 
 class OfUser(NamedTuple):
-    """How many of the newest tasks a user has triggered.
+    """The number of the newest tasks that a user has triggered.
 
     :param user: primary key.
     :param newest: primary key of the newest of these tasks.
@@ -68,7 +74,7 @@ class OfUser(NamedTuple):
 
 
 class OfError(NamedTuple):
-    """How many of the tasks that failed last have failed in the same function with the same error.
+    """The number of the newest failed tasks with the same function and type of error.
 
     :param error_type: dotted path of the exception's class.
     :param function: dotted path.
@@ -82,9 +88,9 @@ class OfError(NamedTuple):
 
 
 def newest(tasks: QuerySet[BackgroundTask], limit: int = 50) -> list[BackgroundTask]:
-    """Return the newest of some tasks first, but for their large columns.
+    """Return some tasks, the newest first, without their large columns.
 
-    It is quick for all tasks, and for those that ended in one state, of one object, or of one user.
+    Bounded for all tasks, and for those that ended in one state, of one object, or of one user.
 
     :param tasks: those of :func:`wagtail_async_hooks.queue.control.select`.
     """
@@ -92,41 +98,83 @@ def newest(tasks: QuerySet[BackgroundTask], limit: int = 50) -> list[BackgroundT
 
 
 def first(state: State, limit: int = 50) -> list[BackgroundTask]:
-    """Return the tasks in a state in the order that tells most, but for their large columns.
+    """Return the tasks in a state in the order that fits it, without their large columns.
 
-    What has ended, the newest first; what waits, in the order in which it will begin; what is
-    scheduled, the soonest first; what runs, the longest first. An index knows each order, but for
-    the few that run: the newest of a million that wait could not be found without one more index,
-    to which every claim would write.
+    Ended tasks, the newest first; waiting ones, in the order of claims; scheduled ones, the soonest
+    first; running ones, the longest first. Each order is that of an index, except for the running
+    tasks, which are few. To sort waiting tasks by their age would take one more index, which every
+    claim would write to.
     """
     return _rows(control.select(state=state).order_by(*_ORDERS.get(state, ("-pk",))), limit)
 
 
-def counts() -> dict[State, Count]:
-    """Return how many tasks there are in each state, of which so many are counted: :data:`MANY`."""
+def bounded_counts() -> dict[State, BoundedCount]:
+    """Return how many tasks there are in each state, counted up to :data:`MANY`."""
     each = " UNION ALL ".join(
         f"SELECT '{state.value}', COUNT(*) FROM ({_of_state(state, 'id', MANY + 1)}) {state.value}"
         for state in State
     )
     found = {State(state): number for state, number in _fetch(each)}
-    return {state: Count(min(number, MANY), number <= MANY) for state, number in found.items()}
+    return {
+        state: BoundedCount(min(number, MANY), number <= MANY) for state, number in found.items()
+    }
+
+
+def exact_counts() -> Counts:
+    """Return how many tasks there are by queue and state; this reads all entries of the indexes."""
+    tasks = BackgroundTask.objects.using(ledger.database()).order_by()
+    grouped = tasks.values_list("state", "queue").annotate(Count("pk"))
+    if connections[tasks.db].vendor != "mysql":  # where one index, of all queues, has all rows
+        # Each by itself, since each has its own index.
+        unfinished = [grouped.filter(state=state) for state in State if not state.is_final]
+        grouped = grouped.filter(finished_at__isnull=False).union(*unfinished, all=True)
+    found: Counts = {}
+    for state, queue, number in grouped:
+        found.setdefault(queue, {})[state] = number
+    return found
+
+
+def total(counts: Counts, *, state: str) -> int:
+    """Return how many tasks are in a state."""
+    return sum(by_state.get(state, 0) for by_state in counts.values())
 
 
 def by_subject(limit: int = 50) -> list[OfSubject]:
-    """Return which objects the newest tasks are about, those with most of them first."""
+    """Return the objects of the newest tasks, those with most tasks first."""
     condition = "subject_type_id IS NOT NULL"
     return [OfSubject(*row) for row in _groups("subject_type_id, subject_id", condition, limit)]
 
 
 def by_user(limit: int = 50) -> list[OfUser]:
-    """Return who has triggered the newest tasks, those with most of them first."""
+    """Return the users who have triggered the newest tasks, those with most tasks first."""
     return [OfUser(*row) for row in _groups("user_id", "user_id IS NOT NULL", limit)]
 
 
 def by_error(limit: int = 50) -> list[OfError]:
-    """Return what went wrong with the tasks that failed last, the most frequent first."""
+    """Return the errors of the newest failed tasks, the most frequent first."""
     recent = _of_state(State.FAILED, "id, error_type, function", RECENT)
     return [OfError(*row) for row in _grouped(recent, "error_type, function", "1 = 1", limit)]
+
+
+def workers_alive() -> list[Worker]:
+    """Return the workers that are alive, by primary key."""
+    return list(ledger.alive().order_by("pk"))
+
+
+def oldest_waiting() -> BackgroundTask | None:
+    """Return the task that has waited longest for a worker, without its large columns."""
+    tasks = BackgroundTask.objects.using(ledger.database())
+    # By a sum, so that no database scans all ended tasks in search of the first that waits.
+    waiting = tasks.filter(state=State.WAITING).order_by(F("pk") + 0)
+    keys = waiting.values_list("pk", flat=True)[:1]
+    shown = tasks.defer(*ledger.LARGE).select_related("subject_type")
+    return shown.filter(pk=keys[0]).first() if keys else None
+
+
+def waits_since(row: BackgroundTask) -> datetime.datetime:
+    """Return the time from which on a waiting task could have run."""
+    since: datetime.datetime = max(row.enqueued_at, row.run_at or row.enqueued_at)
+    return since
 
 
 def _rows(tasks: QuerySet[BackgroundTask], limit: int) -> list[BackgroundTask]:
@@ -134,7 +182,7 @@ def _rows(tasks: QuerySet[BackgroundTask], limit: int) -> list[BackgroundTask]:
 
 
 def _of_state(state: State, columns: str, limit: int) -> str:
-    """Return a query for the newest that ended in a state, or for any that are in another one."""
+    """Return a query for tasks in a state: the newest if it is final, any of them if it is not."""
     connection = connections[ledger.database()]
     where, index = f"state = '{state.value}'", ""
     if state.is_final:
@@ -151,9 +199,9 @@ def _groups(columns: str, condition: str, limit: int) -> list[tuple[Any, ...]]:
 
 
 def _grouped(recent: str, columns: str, condition: str, limit: int) -> list[tuple[Any, ...]]:
-    """Return groups with their numbers; of those that are as large, the one with the newest first.
+    """Return groups with their sizes; of equal ones, the one with the newest task first.
 
-    Django's ORM has no words for groups of some rows that come first.
+    Django's ORM cannot express groups of a query that has a limit.
     """
     return _fetch(
         f"SELECT {columns}, COUNT(*), MAX(id) FROM ({recent}) recent WHERE {condition} "

@@ -11,7 +11,7 @@ from wagtail_async_hooks.management import formatting
 from wagtail_async_hooks.management.base import BaseSubcommand
 from wagtail_async_hooks.management.base_pause import in_words
 from wagtail_async_hooks.models import Pause
-from wagtail_async_hooks.monitoring import figures
+from wagtail_async_hooks.monitoring import overview
 from wagtail_async_hooks.queue import pausing
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database import clock
@@ -25,13 +25,13 @@ class Subcommand(BaseSubcommand):
     )
 
     def handle(self, options: dict[str, Any]) -> None:
-        counts = figures.counts()
-        workers = figures.workers_alive()
-        oldest = figures.oldest_waiting()
+        counts = overview.exact_counts()
+        workers = overview.workers_alive()
+        oldest = overview.oldest_waiting()
         pauses = pausing.paused()
         now = ledger.clock()
         told = {
-            "states": {state: figures.total(counts, state=state) for state in State.values},
+            "states": {state: overview.total(counts, state=state) for state in State.values},
             "queues": counts,
             "workers": [formatting.worker(row) for row in workers],
             "paused": [formatting.pause(row) for row in pauses],
@@ -41,13 +41,13 @@ class Subcommand(BaseSubcommand):
         self.answer(told, [*lines, *(_told_of(pause, now) for pause in pauses)])
 
     def _lines(
-        self, counts: figures.Counts, workers: Any, oldest: Any, now: datetime.datetime
+        self, counts: overview.Counts, workers: Any, oldest: Any, now: datetime.datetime
     ) -> Iterator[str]:
         queues = sorted(counts)
         rows: list[tuple[Any, ...]] = [
             (state, *(counts[queue].get(state, 0) for queue in queues))
             for state in State.values
-            if figures.total(counts, state=state)
+            if overview.total(counts, state=state)
         ]
         if rows:
             yield from formatting.table(("Tasks", *queues), rows)
@@ -64,7 +64,7 @@ class Subcommand(BaseSubcommand):
         if not workers:
             yield 'No worker is alive; start one with "manage.py wagtail_worker".'
         if oldest is not None:
-            since = formatting.since(figures.waits_since(oldest), now)
+            since = formatting.since(overview.waits_since(oldest), now)
             yield f"Task {oldest.pk} waits longest, for {since}: {formatting.what(oldest)}"
 
 
