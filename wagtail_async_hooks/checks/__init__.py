@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
@@ -32,6 +31,7 @@ from wagtail_async_hooks.queue import retries
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.storage.factory import find_class, make_notifier
 from wagtail_async_hooks.utils import functions
+from wagtail_async_hooks.utils.suggestions import nearest
 from wagtail_async_hooks.worker import schedule
 
 
@@ -68,8 +68,8 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
 def _hint_of_backend(given: str) -> str:
     if given == "redis":
         return 'Run "pip install wagtail-async-hooks[redis]".'
-    near = difflib.get_close_matches(given.strip().lower(), ("database", "redis"), n=1)
-    return f'Did you mean "{near[0]}"?' if near else "See the page “Storages”."
+    near = nearest(given.strip().lower(), ("database", "redis"))
+    return f'Did you mean "{near}"?' if near else "See the page “Storages”."
 
 
 def check_database(**kwargs: Any) -> list[CheckMessage]:
@@ -146,10 +146,10 @@ def check_tasks(**kwargs: Any) -> Iterator[CheckMessage]:
 def _problems_of_tasks(where: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     known = ("BACKEND", "QUEUES")
     for key in sorted(set(params) - set(known)):
-        near = difflib.get_close_matches(str(key).upper(), known, n=1)
+        near = nearest(str(key).upper(), known)
         yield (
             f"{where} has {key}, which {params['BACKEND']} does not take.",
-            f"Did you mean {near[0]}?"
+            f"Did you mean {near}?"
             if near
             else 'Remove it. WAGTAIL_TASKS["HOOKS"] takes options of a task by its path.',
         )
@@ -214,10 +214,10 @@ def check_bulk_actions(**kwargs: Any) -> Iterator[CheckMessage]:
     setting = f'{conf.SETTING}["BULK_ACTIONS"]["actions"]'
     for name in sorted(conf.current().bulk_actions.actions):
         if name not in actions:
-            near = difflib.get_close_matches(name, actions, n=1)
+            near = nearest(name, actions)
             yield checks.Warning(
                 f'{setting} names "{name}", which is not a bulk action that is registered.',
-                hint=f'Did you mean "{near[0]}"?' if near else "Correct or remove it.",
+                hint=f'Did you mean "{near}"?' if near else "Correct or remove it.",
                 id="wagtail_async_hooks.W014",
             )
         elif why := moving.why_not(actions[name]):
@@ -356,11 +356,11 @@ def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
         for name in sorted(set(names) - known):
             if is_task(name) or name in settings.background:
                 continue  # of those that are to be moved, check_moved() says what is wrong
-            near = difflib.get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             yield checks.Warning(
                 f'{setting} names "{name}", which is neither a background-safe hook nor a '
                 "function that is registered to run in the background, nor a task of TASKS.",
-                hint=f'Did you mean "{near[0]}"?' if near else "Remove it, or correct it.",
+                hint=f'Did you mean "{near}"?' if near else "Remove it, or correct it.",
                 id="wagtail_async_hooks.W004",
             )
 
@@ -381,10 +381,10 @@ def check_schedule(**kwargs: Any) -> Iterator[CheckMessage]:
 
 def _unknown_command(where: str, name: str) -> Iterator[CheckMessage]:
     if name not in get_commands():
-        near = difflib.get_close_matches(name, get_commands(), n=1)
+        near = nearest(name, get_commands())
         yield Error(
             f'{where} names the command "{name}", which no installed app has.',
-            hint=f'Did you mean "{near[0]}"?' if near else "Correct or remove it.",
+            hint=f'Did you mean "{near}"?' if near else "Correct or remove it.",
             id="wagtail_async_hooks.E004",
         )
 

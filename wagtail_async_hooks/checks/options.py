@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any
 from wagtail_async_hooks.queue import retries
 from wagtail_async_hooks.utils import functions, placeholders, signatures
+from wagtail_async_hooks.utils.suggestions import nearest
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
     """Settings that are called almost as ours are."""
     known = {value for name, value in vars(conf).items() if name.endswith("SETTING")}
     for name in sorted(set(filter(str.isupper, dir(django_settings))) - known):
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        near = nearest(name, known, cutoff=0.9)
         if near or name.startswith(conf.SETTING):
-            hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(sorted(known))}."
+            hint = f"Did you mean {near}?" if near else f"Known are: {', '.join(sorted(known))}."
             yield checks.Warning(
                 f"There is no setting {name} of wagtail_async_hooks, so it has no effect.",
                 hint=hint,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from wagtail_async_hooks.hooks.known_hooks import UNSUITABLE_HOOKS
 from wagtail_async_hooks.ledger import migrated
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.database import pools
+from wagtail_async_hooks.utils.suggestions import nearest
 
 _NAMED: Final = 3
 """How many functions a message names."""
@@ -93,7 +93,7 @@ def check_hook_exists(**kwargs: Any) -> Iterator[CheckMessage]:
     wagtail_hooks.search_for_hooks()
     for kept in registry.kept_synchronous:
         if kept.is_unsuitable and not kept.is_receiver and not is_known(kept.hook):
-            near = nearest(kept.hook)
+            near = nearest_hook(kept.hook)
             yield checks.Warning(
                 f'{functions.named(kept.function)}, registered for "{kept.hook}" with '
                 "background=True, is never called by Wagtail, which has no such hook.",
@@ -111,11 +111,10 @@ def is_known(hook: str) -> bool:
     return hook in UNSUITABLE_HOOKS or catalogue.kind_of(hook) is not None
 
 
-def nearest(hook: str) -> str:
+def nearest_hook(hook: str) -> str:
     """Return the hook with the most similar name; blank if none is similar."""
     known = sorted({*catalogue.hooks(), *UNSUITABLE_HOOKS})
-    near = difflib.get_close_matches(str(hook).strip().lower(), known, n=1, cutoff=0.75)
-    return near[0] if near else ""
+    return nearest(str(hook).strip().lower(), known, cutoff=0.75)
 
 
 def check_unimported(**kwargs: Any) -> Iterator[CheckMessage]:

@@ -7,7 +7,6 @@ takes 0.14 s to import in every process of a site.
 
 from __future__ import annotations
 
-import difflib
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -22,6 +21,7 @@ from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.utils.crontab import MISSED, Crontab, parse_zone
 from wagtail_async_hooks.utils.redaction import without_password
+from wagtail_async_hooks.utils.suggestions import nearest
 
 SETTING = "WAGTAIL_TASKS"
 SYNC_HOOKS_SETTING = "WAGTAIL_TASKS_SYNC_HOOKS"
@@ -293,9 +293,9 @@ def _expected(name: str, what: str, value: Any) -> str:
 
 
 def _unknown(said: str, name: Any, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name).upper(), [k.upper() for k in known], n=1)
+    near = nearest(str(name).upper(), [k.upper() for k in known])
     names = {k.upper(): k for k in known}
-    hint = f'did you mean "{names[near[0]]}"?' if near else f"known are: {', '.join(known)}."
+    hint = f'did you mean "{names[near]}"?' if near else f"known are: {', '.join(known)}."
     return f'{said} "{name}"; {hint}'
 
 

@@ -6,7 +6,6 @@ Everything else that ``wagtail.hooks`` offers is Wagtail's own, so that
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -20,6 +19,7 @@ from wagtail_async_hooks.hooks.overrides import Mode, Switch
 from wagtail_async_hooks.hooks.private_registries import Registration
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function
+from wagtail_async_hooks.utils.suggestions import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -233,8 +233,8 @@ def check_options(
         raise TypeError(f"{call}, background=…) should be True or False, but is {background!r}.")
     for name in options:
         if name not in EXPECTED:
-            near = difflib.get_close_matches(name, EXPECTED, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(EXPECTED)}."
+            near = nearest(name, EXPECTED)
+            hint = f"did you mean {near}?" if near else f"known are: {', '.join(EXPECTED)}."
             raise TypeError(f"{call}, {name}=…) is no option; {hint}")
     for name, expected in wrong(options).items():
         raise TypeError(f"{call}, {name}=…) should be {expected}, but is {options[name]!r}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import inspect
@@ -12,6 +11,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Final
 
 from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
+from wagtail_async_hooks.utils.suggestions import nearest
 
 
 class Mode(enum.Enum):
@@ -99,8 +99,8 @@ class Switch(ContextDecorator):
         path = dotted_path(name) if callable(name) and has_name(name) else str(name)
         known = self._known()
         if path not in known:
-            near = difflib.get_close_matches(path, known, n=1)
-            hint = f' Did you mean "{near[0]}"?' if near else ""
+            near = nearest(path, known)
+            hint = f' Did you mean "{near}"?' if near else ""
             raise ValueError(
                 f'{self._mode.value}("{path}"): neither a hook or signal nor a function that runs '
                 f"in the background.{hint}"

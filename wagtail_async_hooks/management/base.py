@@ -6,7 +6,6 @@ the module, and what it does is its class ``Subcommand``.
 
 from __future__ import annotations
 
-import difflib
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, OutputWrapper
 
+from wagtail_async_hooks.utils.suggestions import nearest
 from wagtail_async_hooks.utils.text import visible
 
 
@@ -78,8 +78,8 @@ def unknown(told: str, name: str, known: Iterable[str]) -> CommandError:
     :param told: what is wrong, without a full stop.
     :param known: names of which the nearest is suggested.
     """
-    near = difflib.get_close_matches(name, sorted(set(known)), n=1)
-    return CommandError(f'{told}; did you mean "{near[0]}"?' if near else f"{told}.")
+    near = nearest(name, known)
+    return CommandError(f'{told}; did you mean "{near}"?' if near else f"{told}.")
 
 
 def counted(number: int, noun: str = "task") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import inspect
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from wagtail_async_hooks.testing import running
 from wagtail_async_hooks.testing.recorded import OPTIONS, RecordedTask, bound
 from wagtail_async_hooks.testing.running import LIMIT
 from wagtail_async_hooks.utils.database import instants
+from wagtail_async_hooks.utils.suggestions import nearest
 
 
 class BackgroundTasks:
@@ -156,8 +156,8 @@ class BackgroundTasks:
 def _check_hook(hook: str, expected: Mapping[str, Any]) -> None:
     known = registry.hook_names()
     if hook not in known:
-        near = difflib.get_close_matches(hook, known, n=1)
-        hint = f' Did you mean "{near[0]}"?' if near else ""
+        near = nearest(hook, known)
+        hint = f' Did you mean "{near}"?' if near else ""
         raise ValueError(f'"{hook}" is no hook or signal that runs in the background.{hint}')
     kind = catalogue.kind_of(hook)
     if kind is not None:

@@ -19,7 +19,6 @@ half an hour), and returns one that is over (asked at the second 2:10 of 25 Octo
 from __future__ import annotations
 
 import datetime
-import difflib
 import zoneinfo
 from bisect import bisect_right
 from collections.abc import Callable
@@ -29,6 +28,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from django.utils import timezone
 from huey.api import crontab
+
+from wagtail_async_hooks.utils.suggestions import nearest
 
 Asked = Callable[[datetime.datetime], bool]
 """A function that says of a naive moment whether something is due."""
@@ -121,9 +122,8 @@ def parse_zone(name: Any) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (TypeError, ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        known = sorted(zoneinfo.available_timezones())
-        near = difflib.get_close_matches(str(name), known, n=1) or ["Europe/Berlin"]
-        raise ValueError(f'the name of a time zone such as "{near[0]}"') from None
+        near = nearest(str(name), zoneinfo.available_timezones()) or "Europe/Berlin"
+        raise ValueError(f'the name of a time zone such as "{near}"') from None
 
 
 class Times(Protocol):
