@@ -1,6 +1,6 @@
 """Tests of the settings: what they mean, and what is said about each mistake."""
 
-from typing import Any
+from typing import Any, get_type_hints
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +17,7 @@ from wagtail_async_hooks.conf import (
     WorkerOptions,
     parse,
 )
-from wagtail_async_hooks.conf.options import TaskOptions
+from wagtail_async_hooks.conf.options import Options, TaskOptions
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.utils.crontab import Crontab
 
@@ -632,3 +632,8 @@ def test_read_options__names_the_mistake(given: Any, problem: str) -> None:
         conf.read_options("JOBS", given, KNOWN)
 
     assert str(caught.value) == problem
+
+
+def test_options__as_keyword_arguments_are_the_same() -> None:
+    assert get_type_hints(Options) == get_type_hints(TaskOptions)
+    assert list(Options.__annotations__) == list(TaskOptions._fields)  # in the same order

@@ -45,6 +45,7 @@ from wagtail.models import Page
 from tests.fidelity import differences
 from tests.work import tasks
 from wagtail_async_hooks import __version__, background, conf, hooks, signals, testing
+from wagtail_async_hooks.conf import parsing
 from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.integrations import localize
@@ -393,8 +394,8 @@ def test_settings__every_option_is_explained() -> None:
 def test_schedule__keys_are_those_of_the_code() -> None:
     rows = table("docs/schedule.md", "Key of an entry", "Meaning")
     documented = {name for row in rows for name in codes(row["Key of an entry"])}
-    kinds = {name for pair in conf._ARGUMENTS_OF.items() for name in pair}
-    assert documented == {*kinds, "args", *conf._ENTRY_READERS}
+    kinds = {name for pair in parsing._ARGUMENTS_OF.items() for name in pair}
+    assert documented == {*kinds, "args", *parsing._ENTRY_READERS}
 
 
 def test_schedule__attributes_are_those_of_the_code() -> None:

@@ -20,7 +20,7 @@ from wagtail_async_hooks import conf, middleware
 from wagtail_async_hooks.checks import leftovers, oversights, source
 from wagtail_async_hooks.checks.options import leads_here
 from wagtail_async_hooks.conf import ScheduleEntry
-from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.exceptions import CannotSerialize, ConfigurationError
 from wagtail_async_hooks.hooks import catalogue, discovery, registry, takeover
 from wagtail_async_hooks.integrations import mail_routes, renditions

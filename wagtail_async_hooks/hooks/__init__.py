@@ -6,20 +6,20 @@ Everything else that ``wagtail.hooks`` offers is Wagtail's own, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from wagtail import hooks as wagtail_hooks
 from wagtail.hooks import TemporaryHook, get_hooks, search_for_hooks
 
-from wagtail_async_hooks.conf.options import EXPECTED, Options, TaskOptions, wrong
+from wagtail_async_hooks.conf.options import Options, TaskOptions
+from wagtail_async_hooks.conf.validators import check_options
 from wagtail_async_hooks.hooks import dispatch, private_registries, registry
 from wagtail_async_hooks.hooks.dispatch import Moved
 from wagtail_async_hooks.hooks.overrides import Mode, Switch
 from wagtail_async_hooks.hooks.private_registries import Registration
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function
-from wagtail_async_hooks.utils.suggestions import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -218,33 +218,6 @@ class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail h
             if isinstance(fn, Moved):
                 registry.restore(fn.entry)
         self._taken.clear()
-
-
-def check_options(
-    call: str, background: bool, live: bool, draft: bool, options: Mapping[str, Any]
-) -> tuple[TaskOptions, bool | None]:
-    """Return the options that were given in code, and which content they ask for.
-
-    :param call: the beginning of the call, for the error.
-    :raises TypeError: if one is unknown, of a wrong type, contradicts another one, or is given
-        without ``background=True``.
-    """
-    if not isinstance(background, bool):
-        raise TypeError(f"{call}, background=…) should be True or False, but is {background!r}.")
-    for name in options:
-        if name not in EXPECTED:
-            near = nearest(name, EXPECTED)
-            hint = f"did you mean {near}?" if near else f"known are: {', '.join(EXPECTED)}."
-            raise TypeError(f"{call}, {name}=…) is no option; {hint}")
-    for name, expected in wrong(options).items():
-        raise TypeError(f"{call}, {name}=…) should be {expected}, but is {options[name]!r}.")
-    said = [name for name, value in options.items() if value is not None]
-    said += [name for name, value in (("live", live), ("draft", draft)) if value]
-    if said and not background:
-        raise TypeError(f"{call}, {said[0]}=…) needs background=True as well.")
-    if live and draft:
-        raise TypeError(f"{call}, live=…, draft=…) can be one or the other, not both.")
-    return TaskOptions(**options), draft if live or draft else None
 
 
 if not TYPE_CHECKING:  # else checkers would take any name for one of these

@@ -14,10 +14,10 @@ from django.dispatch import Signal
 from django.dispatch import receiver as django_receiver
 
 from wagtail_async_hooks.conf.options import Options, TaskOptions
+from wagtail_async_hooks.conf.validators import check_options
 from wagtail_async_hooks.hooks import (
     F,
     catalogue,
-    check_options,
     delete_snapshots,
     dispatch,
     private_registries,

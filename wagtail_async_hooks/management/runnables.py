@@ -13,7 +13,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from huey.api import Task, TaskWrapper
 
 from wagtail_async_hooks.checks import source
-from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.exceptions import CannotSerialize
 from wagtail_async_hooks.integrations import commands
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, api_of

@@ -12,7 +12,8 @@ from django.db.models import Model
 from huey.api import Task
 from huey.utils import utcnow
 
-from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions, wrong
+from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
+from wagtail_async_hooks.conf.validators import invalid
 from wagtail_async_hooks.types import Subject
 from wagtail_async_hooks.utils import signatures
 from wagtail_async_hooks.utils.database.transactions import guarded
@@ -127,7 +128,7 @@ class OwnKeys:
     """
 
     def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        for name, expected in wrong(options).items():
+        for name, expected in invalid(options).items():
             raise TypeError(
                 f"@background.task({name}=…) of {function.__qualname__}() should be {expected}, "
                 f"but is {options[name]!r}."

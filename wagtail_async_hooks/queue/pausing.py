@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.queue.task_queue import background
 
 if TYPE_CHECKING:

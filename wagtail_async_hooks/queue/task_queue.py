@@ -31,7 +31,7 @@ from huey.storage import BaseStorage
 from huey.utils import Error
 
 from wagtail_async_hooks import conf, current_task, signals
-from wagtail_async_hooks.conf import installed, options
+from wagtail_async_hooks.conf import installed, options, validators
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.exceptions import (
     CalledInCoroutine,
@@ -111,12 +111,12 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
             )
         path = settings.setdefault("function", f"{func.__module__}.{func.__qualname__}")
         queue = settings.get("queue")
-        if queue is not None and (expected := options.queue_name(queue)):
+        if queue is not None and (expected := validators.queue_name(queue)):
             raise TypeError(f"The queue of the task {path} should be {expected}, but is {queue!r}.")
         about_keys = {name: settings.pop(name) for name in keys.OPTIONS if name in settings}
         if about_keys:
             settings["own_keys"] = keys.OwnKeys(func, about_keys)
-        own = options.taken_from(settings, f"background.task(…) of {path}")
+        own = validators.taken_from(settings, f"background.task(…) of {path}")
         settings.setdefault("options_now", lambda task: own)
         settings["called"] = staticmethod(func)
         settings["create_id"] = staticmethod(uuid7.new)  # else Huey's, which do not ascend

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.conf.options import queue_name
+from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.exceptions import ConfigurationError, OutageLasts
 from wagtail_async_hooks.hooks import discovery, registry, takeover
 from wagtail_async_hooks.ledger import migrated
