@@ -19,14 +19,14 @@ from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, conf, ledger
 from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.integrations import scheduled_publishing
-from wagtail_async_hooks.management import formatting
 from wagtail_async_hooks.models import BackgroundTask, Schedule, StoredValue, Worker
 from wagtail_async_hooks.monitoring import overview
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.testing import BackgroundTasks
 from wagtail_async_hooks.types import State
-from wagtail_async_hooks.utils.database import clock, instants
+from wagtail_async_hooks.utils.database import clock
 from wagtail_async_hooks.utils.database.instants import NOW, DatabaseNow, FromNow, InstantField
+from wagtail_async_hooks.utils.time import as_django, aware, elapsed_text, local_text, utc_text
 from wagtail_async_hooks.worker import schedule, scheduler
 from wagtail_async_hooks.worker.pruning import prune
 from wagtail_async_hooks.worker.scheduler import Scheduler
@@ -318,7 +318,7 @@ def test_workers__live_and_die_by_the_clock() -> None:
     assert abs(seconds_from_now(worker.started_at)) < 60
     assert overview.workers_alive() == [worker]
     assert ledger.silent_workers() == []
-    assert formatting.since(worker.started_at, ledger.clock()).endswith(" s")
+    assert elapsed_text(worker.started_at, ledger.clock()).endswith(" s")
     Worker.objects.update(heartbeat_at=datetime.datetime.now(datetime.UTC) - MINUTE)
     assert overview.workers_alive() == []
     assert ledger.silent_workers() == [worker.pk]
@@ -353,9 +353,9 @@ def test_values__expire_in_time() -> None:
 
 
 def test_shown__with_the_difference_from_utc(berlin: None, capsys: Any) -> None:
-    assert formatting.clock(FIRST) == "2026-10-25 02:30:00+02:00"
-    assert formatting.clock(SECOND) == "2026-10-25 02:30:00+01:00"
-    assert formatting.moment(SECOND) == "2026-10-25T01:30:00.000125+00:00"
+    assert local_text(FIRST) == "2026-10-25 02:30:00+02:00"
+    assert local_text(SECOND) == "2026-10-25 02:30:00+01:00"
+    assert utc_text(SECOND) == "2026-10-25T01:30:00.000125+00:00"
     pk = row(enqueued_at=SECOND, state="waiting").pk
     call_command("wagtail_tasks", "show", str(pk))
     assert "2026-10-25 02:30:00+01:00" in capsys.readouterr().out
@@ -468,9 +468,9 @@ def test_go_live__in_the_hour_that_comes_twice(
 
 def test_conversions(berlin: None) -> None:
     local = datetime.datetime(2026, 10, 25, 2, 30, 0, 125)
-    assert instants.aware(local) == FIRST
-    assert instants.aware(local.replace(fold=1)) == SECOND
-    assert instants.aware(SECOND.astimezone(BERLIN)) == SECOND
-    assert instants.as_django(SECOND) == local.replace(fold=1)
-    assert instants.as_django(None) is None
+    assert aware(local) == FIRST
+    assert aware(local.replace(fold=1)) == SECOND
+    assert aware(SECOND.astimezone(BERLIN)) == SECOND
+    assert as_django(SECOND) == local.replace(fold=1)
+    assert as_django(None) is None
     assert clock.now().utcoffset() == datetime.timedelta()

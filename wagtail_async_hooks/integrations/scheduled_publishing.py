@@ -28,12 +28,12 @@ from wagtail.models import DraftStateMixin, Page, Revision
 
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.exceptions import Snooze
-from wagtail_async_hooks.queue.row import naive, name_of
+from wagtail_async_hooks.queue.row import name_of
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.context import Context
-from wagtail_async_hooks.utils.database.instants import as_django, aware
 from wagtail_async_hooks.utils.database.transactions import guarded
 from wagtail_async_hooks.utils.text import cut_key, storable
+from wagtail_async_hooks.utils.time import as_django, aware, to_huey
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def _plan(
 ) -> None:
     """Record a task for a moment, in place of the one that is planned for the same object."""
     label = _label(subject)
-    made = task.task_class((subject, *arguments), {}, eta=moment and naive(moment))
+    made = task.task_class((subject, *arguments), {}, eta=moment and to_huey(moment))
     made.is_eta_named = True
     made.coalesce_key = label
     made.context_carried = Context()  # nobody acts then: as with Wagtail's command

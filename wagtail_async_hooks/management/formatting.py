@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.utils import timezone
-
 from wagtail_async_hooks.models import BackgroundTask, Pause, TaskAttempt, Worker
+from wagtail_async_hooks.utils.time import utc_text
 
 WIDTH = 60
 """Characters of an error or a note that a table shows."""
@@ -32,10 +30,10 @@ def record(row: BackgroundTask) -> dict[str, Any]:
         "deaths": row.deaths,
         "snoozes": row.snoozes,
         "worker": row.worker_id,
-        "enqueued_at": moment(row.enqueued_at),
-        "run_at": moment(row.run_at),
-        "started_at": moment(row.started_at),
-        "finished_at": moment(row.finished_at),
+        "enqueued_at": utc_text(row.enqueued_at),
+        "run_at": utc_text(row.run_at),
+        "started_at": utc_text(row.started_at),
+        "finished_at": utc_text(row.finished_at),
         "progress": progress(row),
         "cancel_requested": row.cancel_requested,
         "coalesce_key": row.coalesce_key,
@@ -68,8 +66,8 @@ def attempt(made: TaskAttempt) -> dict[str, Any]:
     return {
         "number": made.number,
         "worker": made.worker_id,
-        "started_at": moment(made.started_at),
-        "ended_at": moment(made.ended_at),
+        "started_at": utc_text(made.started_at),
+        "ended_at": utc_text(made.ended_at),
         "error": made.error,
         "error_type": made.error_type,
         "traceback": made.traceback,
@@ -86,8 +84,8 @@ def worker(row: Worker) -> dict[str, Any]:
         "queues": row.queues,
         "release": row.release,
         "clock_ahead": row.clock_ahead,
-        "started_at": moment(row.started_at),
-        "heartbeat_at": moment(row.heartbeat_at),
+        "started_at": utc_text(row.started_at),
+        "heartbeat_at": utc_text(row.heartbeat_at),
     }
 
 
@@ -96,36 +94,10 @@ def pause(row: Pause) -> dict[str, Any]:
     return {
         "kind": row.kind,
         "name": row.name,
-        "paused_at": moment(row.paused_at),
+        "paused_at": utc_text(row.paused_at),
         "user": row.user_id if row.user_id is None else str(row.user_id),
         "reason": row.reason,
     }
-
-
-def moment(value: datetime.datetime | None) -> str | None:
-    """Return a time for JSON, in UTC."""
-    return None if value is None else value.astimezone(datetime.UTC).isoformat()
-
-
-def clock(value: datetime.datetime) -> str:
-    """Return a time for people, in the site's time zone, to the second: 2026-10-25 02:30:00+01:00.
-
-    With the difference from UTC, as one hour comes twice where clocks are put back.
-    """
-    local = value.astimezone(timezone.get_default_timezone())
-    return local.replace(microsecond=0).isoformat(" ")
-
-
-def since(value: datetime.datetime, now: datetime.datetime) -> str:
-    """Return how long ago something was.
-
-    :param now: what the database's clock says.
-    """
-    seconds = max(0, round((now - value).total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def what(row: BackgroundTask) -> str:

@@ -14,9 +14,9 @@ from huey.utils import utcnow
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE
 from wagtail_async_hooks.queue.titles import columns_of
 from wagtail_async_hooks.types import State, Subject
-from wagtail_async_hooks.utils.database import instants
 from wagtail_async_hooks.utils.database.instants import NOW, FromNow, StateAt
 from wagtail_async_hooks.utils.text import cut_key
+from wagtail_async_hooks.utils.time import from_huey
 
 MAX_HOOK: Final = 100
 """Characters of a hook's name."""
@@ -61,21 +61,6 @@ def name_of(task: Task) -> str:
     return cut_key(own or f"{type(task).__module__}.{type(task).__name__}")
 
 
-def is_later(moment: datetime.datetime | None) -> bool:
-    """Return whether one of Huey's times is still to come, by this process's clock."""
-    return moment is not None and moment > utcnow()
-
-
-def aware(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """Return one of Huey's times, which are naive and in UTC, as an instant."""
-    return None if moment is None else moment.replace(tzinfo=datetime.UTC)
-
-
-def naive(moment: datetime.datetime) -> datetime.datetime:
-    """Return one of Django's times as Huey's are: naive, and in UTC."""
-    return instants.aware(moment).replace(tzinfo=None)
-
-
 # When ---------------------------------------------------------------------------------------
 #
 # Huey makes a time of each delay by the clock of the process that asks for it, which may be wrong.
@@ -88,7 +73,7 @@ def _due(task: Task, now: datetime.datetime) -> dict[str, Any]:
     if task.eta is None:
         return {"state": State.WAITING.value}
     if getattr(task, "is_eta_named", False):
-        moment = task.eta.replace(tzinfo=datetime.UTC)
+        moment = from_huey(task.eta)
         return {"state": StateAt(moment), "run_at": moment}
     state = State.SCHEDULED if task.eta > now else State.WAITING
     return {"state": state.value, "run_at": _from(now, task.eta)}
@@ -98,7 +83,7 @@ def _expiry(task: Task, now: datetime.datetime) -> Any:
     if task.expires_resolved is None:
         return None
     if isinstance(task.expires, datetime.datetime):
-        return aware(task.expires_resolved)
+        return from_huey(task.expires_resolved)
     return _from(now, task.expires_resolved)
 
 

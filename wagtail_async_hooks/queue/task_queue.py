@@ -51,7 +51,7 @@ from wagtail_async_hooks.queue.attempt import (
     entered,
 )
 from wagtail_async_hooks.queue.holding import Holding
-from wagtail_async_hooks.queue.row import is_later, make_row
+from wagtail_async_hooks.queue.row import make_row
 from wagtail_async_hooks.queue.task_types import (
     ContextTaskDecorator,
     KeyOptions,
@@ -69,6 +69,7 @@ from wagtail_async_hooks.utils.crontab import Asked
 from wagtail_async_hooks.utils.database import clock, transactions
 from wagtail_async_hooks.utils.errors import report, repr_of, traceback_of
 from wagtail_async_hooks.utils.text import one_line
+from wagtail_async_hooks.utils.time import is_later
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask

@@ -28,6 +28,7 @@ from wagtail_async_hooks.storage.waiter import DatabaseWaiter, Waiter
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils.database.instants import NOW, FromNow
 from wagtail_async_hooks.utils.text import cut_key, storable
+from wagtail_async_hooks.utils.time import from_huey
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue
@@ -196,7 +197,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     # Huey's schedule ------------------------------------------------------------------------
 
     def add_to_schedule(self, data: bytes, ts: datetime.datetime) -> None:
-        self._insert(_row(data, state=State.SCHEDULED, run_at=_aware(ts)))
+        self._insert(_row(data, state=State.SCHEDULED, run_at=from_huey(ts)))
 
     @property
     def _scheduled(self) -> models.QuerySet[BackgroundTask]:
@@ -205,7 +206,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def read_schedule(self, ts: datetime.datetime) -> list[bytes]:
         """Remove the messages that are due; whoever calls this answers for them from now on."""
         with transaction.atomic(using=self.ledger.database()):
-            due = self._scheduled.filter(run_at__lte=_aware(ts)).select_for_update()
+            due = self._scheduled.filter(run_at__lte=from_huey(ts)).select_for_update()
             rows = list(due.values_list("pk", "message"))
             self.tasks.filter(pk__in=[pk for pk, _ in rows]).delete()
         return [bytes(message) for _, message in rows]
@@ -336,8 +337,3 @@ def _text(key: str | bytes) -> str:
     """Return a key as its column can hold it: the same for the same key, and for no other."""
     text = key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
     return cut_key(storable(text))
-
-
-def _aware(moment: datetime.datetime) -> datetime.datetime:
-    """Return one of Huey's times, which are naive and in UTC, as an instant."""
-    return moment.replace(tzinfo=datetime.UTC)

@@ -16,8 +16,8 @@ from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing import running
 from wagtail_async_hooks.testing.recorded import OPTIONS, RecordedTask, bound
 from wagtail_async_hooks.testing.running import LIMIT
-from wagtail_async_hooks.utils.database import instants
 from wagtail_async_hooks.utils.suggestions import nearest
+from wagtail_async_hooks.utils.time import in_current_zone
 
 
 class BackgroundTasks:
@@ -74,7 +74,7 @@ class BackgroundTasks:
         :raises ValueError: if it is over.
         """
         given, now = moment, background.storage.ledger.clock() + self._travelled
-        moment = instants.in_current_zone(moment)
+        moment = in_current_zone(moment)
         if moment < now:
             raise ValueError(f"travel_to({given!r}): it is {now} already, and time goes forward.")
         self.advance((moment - now).total_seconds())

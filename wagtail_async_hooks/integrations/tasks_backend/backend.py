@@ -17,10 +17,10 @@ from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.integrations.tasks_backend.running import run
 from wagtail_async_hooks.queue import enqueue as recording
 from wagtail_async_hooks.queue.keys import give_keys
-from wagtail_async_hooks.queue.row import naive
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.utils import uuid7
+from wagtail_async_hooks.utils.time import to_huey
 
 if TYPE_CHECKING:
     from django_tasks.backends.base import BaseTaskBackend as Bases
@@ -120,7 +120,7 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
         if options.priority is None:
             given["priority"] = call.priority
         if call.run_after is not None:
-            given["eta"] = naive(call.run_after)
+            given["eta"] = to_huey(call.run_after)
         made = run.task_class((), call.payload(), id=task_id, **given)
         made.is_eta_named = call.run_after is not None
         made.recorded_as = made.function = call.path

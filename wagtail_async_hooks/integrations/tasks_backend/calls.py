@@ -11,7 +11,7 @@ from typing import Any, Final
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find
 from wagtail_async_hooks.utils import signatures
-from wagtail_async_hooks.utils.database.instants import as_django, aware
+from wagtail_async_hooks.utils.time import as_django, aware
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 """Types that JSON has; the arguments of Wagtail's own tasks are of no others."""

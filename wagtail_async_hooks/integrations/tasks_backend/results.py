@@ -9,7 +9,7 @@ from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.types import State
-from wagtail_async_hooks.utils.database.instants import as_django
+from wagtail_async_hooks.utils.time import as_django
 
 _STATUSES: Final = {
     State.SCHEDULED: "READY",

@@ -20,8 +20,8 @@ from wagtail_async_hooks.types import Claim, State, TaskInfo
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.catching import passes
 from wagtail_async_hooks.utils.database import clock
-from wagtail_async_hooks.utils.database.instants import as_django
 from wagtail_async_hooks.utils.errors import class_of, report, traceback_of
+from wagtail_async_hooks.utils.time import as_django
 
 logger = logging.getLogger(__name__)
 

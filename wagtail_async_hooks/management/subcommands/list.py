@@ -13,6 +13,7 @@ from wagtail_async_hooks.management.base import BaseSubcommand
 from wagtail_async_hooks.management.filters import add_filters, chosen
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import overview
+from wagtail_async_hooks.utils.time import local_text
 
 
 class Subcommand(BaseSubcommand):
@@ -44,7 +45,7 @@ class Subcommand(BaseSubcommand):
                 (
                     row.pk,
                     row.state,
-                    formatting.clock(row.enqueued_at),
+                    local_text(row.enqueued_at),
                     row.attempt,
                     formatting.what(row),
                     formatting.note(row),

@@ -16,6 +16,7 @@ from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import display
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.time import local_text
 
 
 class Subcommand(BaseSubcommand):
@@ -75,10 +76,10 @@ def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
         "Queue": row.queue,
         "Priority": row.priority,
         "User": told["user"],
-        "Recorded": formatting.clock(row.enqueued_at),
-        "To run at": _clock(row.run_at),
-        "Begun": _clock(row.started_at),
-        "Ended": _clock(row.finished_at),
+        "Recorded": local_text(row.enqueued_at),
+        "To run at": _local_text(row.run_at),
+        "Begun": _local_text(row.started_at),
+        "Ended": _local_text(row.finished_at),
         "Tries": row.attempt,
         "Worker": row.worker_id,
         "Deaths": row.deaths or None,
@@ -94,8 +95,8 @@ def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _clock(value: datetime.datetime | None) -> str:
-    return "" if value is None else formatting.clock(value)
+def _local_text(value: datetime.datetime | None) -> str:
+    return "" if value is None else local_text(value)
 
 
 def _result(row: BackgroundTask) -> Any:

@@ -15,6 +15,7 @@ from wagtail_async_hooks.monitoring import overview
 from wagtail_async_hooks.queue import pausing
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.utils.time import elapsed_text
 
 
 class Subcommand(BaseSubcommand):
@@ -57,18 +58,18 @@ class Subcommand(BaseSubcommand):
         for row in workers:
             yield (
                 f"Worker {row.pk}: process {row.pid} on {row.host}, threads: {row.threads}, "
-                f"release {row.release}, for {formatting.since(row.started_at, now)}"
+                f"release {row.release}, for {elapsed_text(row.started_at, now)}"
             )
             if abs(row.clock_ahead) > clock.TOLERANCE:
                 yield f"  The clock of {row.host} is {clock.described(row.clock_ahead)}."
         if not workers:
             yield 'No worker is alive; start one with "manage.py wagtail_worker".'
         if oldest is not None:
-            since = formatting.since(overview.waits_since(oldest), now)
+            since = elapsed_text(overview.waits_since(oldest), now)
             yield f"Task {oldest.pk} waits longest, for {since}: {formatting.what(oldest)}"
 
 
 def _told_of(pause: Pause, now: datetime.datetime) -> str:
-    since = formatting.since(pause.paused_at, now)
+    since = elapsed_text(pause.paused_at, now)
     told = f"{in_words(pause.kind, pause.name)} is paused, for {since}"
     return f"{told}: {pause.reason}" if pause.reason else f"{told}."

@@ -8,9 +8,8 @@ year, and one does not come. So the columns hold UTC, and what is read of them i
 from __future__ import annotations
 
 import datetime
-from typing import Any, Final, NamedTuple, overload
+from typing import Any, Final, NamedTuple
 
-from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, Value, When
@@ -19,29 +18,7 @@ from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
 from wagtail_async_hooks.utils.database import clock
-
-
-def aware(moment: datetime.datetime) -> datetime.datetime:
-    """Return a time as an instant, in UTC; a naive one is taken for one of the site's time zone."""
-    if timezone.is_naive(moment):
-        moment = timezone.make_aware(moment, timezone.get_default_timezone())
-    return moment.astimezone(datetime.UTC)
-
-
-def in_current_zone(moment: datetime.datetime) -> datetime.datetime:
-    """Return a time as an instant; a naive one is taken for one of the time zone that is active."""
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
-
-
-@overload
-def as_django(moment: datetime.datetime) -> datetime.datetime: ...
-@overload
-def as_django(moment: None) -> None: ...
-def as_django(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """Return an instant as Django's own code has it: local and naive with ``USE_TZ=False``."""
-    if moment is None or settings.USE_TZ:
-        return moment
-    return timezone.make_naive(moment, timezone.get_default_timezone())
+from wagtail_async_hooks.utils.time import aware
 
 
 def adapted(moment: datetime.datetime | None, connection: BaseDatabaseWrapper) -> Any:
