@@ -19,7 +19,8 @@ from wagtail import hooks as wagtail_hooks
 
 from tests.processes import Process
 from wagtail_async_hooks import hooks
-from wagtail_async_hooks.checks import check_hook_names, check_hooks, check_tasks
+from wagtail_async_hooks.checks.hooks import check_hook_names, check_hooks
+from wagtail_async_hooks.checks.integrations import check_tasks
 from wagtail_async_hooks.utils.functions import label
 
 IDS = (

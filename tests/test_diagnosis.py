@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from wagtail_async_hooks.checks.source import NOT_CARRIED, does_not_fit, what_is_missing
+from wagtail_async_hooks.checks.source import NOT_CARRIED, what_is_missing
 from wagtail_async_hooks.exceptions import NotCarried
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
+from wagtail_async_hooks.utils import signatures
 
 
 def reads_all(request: Any, page: Any) -> Any:
@@ -88,5 +89,5 @@ def test_not_carried__is_what_a_request_in_a_worker_lacks(name: str, rf: Any) ->
         (print, ""),
     ],
 )
-def test_does_not_fit(function: Any, misfit: str) -> None:
-    assert does_not_fit(function, ("request", "page")) == misfit
+def test_misfit(function: Any, misfit: str) -> None:
+    assert signatures.misfit(function, ("request", "page")) == misfit

@@ -44,7 +44,7 @@ from wagtail.models import Page
 
 from tests.fidelity import differences
 from tests.work import tasks
-from wagtail_async_hooks import __version__, background, conf, hooks, signals, testing
+from wagtail_async_hooks import __version__, background, checks, conf, hooks, signals, testing
 from wagtail_async_hooks.conf import parsing
 from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.hooks import catalogue, registry
@@ -486,6 +486,15 @@ def test_checks__are_those_of_the_code() -> None:
     prose = prose_of(DOCS / "checks.md")
     assert sorted(re.findall(r"^## (wagtail_async_hooks\.\w+)$", prose, re.MULTILINE)) == ids
     assert {name.rpartition(".")[2].lower() for name in ids} <= anchors_of(DOCS / "checks.md")
+
+
+def test_checks__the_package_says_which_module_has_which() -> None:
+    rows = re.findall(r"^``(\w+)`` +((?:[EIW]\d{3} ?)+)$", checks.__doc__ or "", re.MULTILINE)
+    written = {}
+    for module in Path(*checks.__path__).glob("*.py"):
+        ids = re.findall(r"wagtail_async_hooks\.([EIW]\d{3})", module.read_text(encoding="utf-8"))
+        written |= {module.stem: sorted(ids)} if ids else {}  # each stands once
+    assert written == {module: ids.split() for module, ids in rows}
 
 
 def test_checks__each_has_a_cause_and_a_remedy() -> None:

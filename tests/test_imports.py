@@ -15,7 +15,11 @@ FOR_WORKERS = {
     *("worker", "worker.process", "worker.worker", "worker.schedule", "worker.supervisor", "tasks"),
     *("integrations.commands", "integrations.indexing", "integrations.bulk_actions.running"),
 }
-FOR_COMMANDS = {"management", "checks", "monitoring"}
+FOR_COMMANDS = {
+    *("management", "monitoring"),
+    *(f"checks.{name}" for name in ("hooks", "integrations", "options", "settings", "takeover")),
+    *(f"checks.{name}" for name in ("database", "modules", "schedule", "source", "unimported")),
+}
 FOR_TESTS = {"testing", "pytest_plugin", "localize", "integrations.localize"}
 FOR_OTHER_STORAGES = {"storage.notifier"}
 FOR_WHO_ASKS = {

@@ -21,7 +21,7 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.models import Page
 
 from wagtail_async_hooks import background
-from wagtail_async_hooks.checks import check_task_modules
+from wagtail_async_hooks.checks.modules import check_task_modules
 from wagtail_async_hooks.hooks import discovery, registry
 from wagtail_async_hooks.models import BackgroundTask
 

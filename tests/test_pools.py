@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from tests.processes import Process, wait_until
 from tests.work.tasks import add
-from wagtail_async_hooks.checks import oversights
+from wagtail_async_hooks.checks.database import check_pool
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database import pools
@@ -86,7 +86,7 @@ def test_check__of_the_size(
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
     settings.WAGTAIL_TASKS = {"BACKEND": "database", "WORKER": {"threads": 4}}
 
-    messages = list(oversights.check_pool())  # not all checks: some ask the database
+    messages = list(check_pool())  # not all checks: some ask the database
 
     assert len(messages) == (1 if told else 0)
     if told:

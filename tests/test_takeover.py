@@ -808,9 +808,9 @@ def test_registries__when_they_change_functions_go_on_in_the_request(
 
 def said_by_takeover() -> list[tuple[str, str]]:
     """Return number and text of what the checks say of functions that are not moved."""
-    from wagtail_async_hooks.hooks import takeover
+    from wagtail_async_hooks.checks.takeover import check_moved
 
-    return [(problem.number.rpartition(".")[2], problem.text) for problem in takeover.problems()]
+    return [(m.id.rpartition(".")[2], m.msg.removesuffix(".")) for m in check_moved() if m.id]
 
 
 # Real packages ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""System checks of what is right by itself, and has no effect beside the rest of the settings."""
+"""System checks of options: what contradicts other options, or has no effect beside them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.core import checks
-from django.core.checks import CheckMessage
-from django.utils.module_loading import import_string
+from django.core.checks import CheckMessage, Error
 from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.checks import source
+from wagtail_async_hooks.checks.integrations import leads_here
 from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
 from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.integrations import tasks_backend
-from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any
 from wagtail_async_hooks.queue import retries
 from wagtail_async_hooks.utils import functions, placeholders, signatures
-from wagtail_async_hooks.utils.suggestions import nearest
+
+_FOR_RETRIES: Final = ("retry_delay", "retry_backoff", "retry_jitter", "retry_on")
+"""Options that have no effect without ``retries``."""
+
+_FOR_DELAYS: Final = ("retry_backoff", "retry_jitter")
+"""Options that have no effect without ``retry_delay``."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,24 @@ def check_templates(**kwargs: Any) -> Iterator[CheckMessage]:
                 )
 
 
+def check_error_classes(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Classes of exceptions in ``retry_on`` and ``discard_on`` that do not exist."""
+    wagtail_hooks.search_for_hooks()
+    given = [
+        (f'{conf.SETTING}["HOOKS"]["{name}"]', options)
+        for name, options in conf.current().hooks.items()
+    ]
+    given += [(str(entry), entry.options) for entry in registry.entries.values()]
+    for where, options in given:
+        for option in ("retry_on", "discard_on"):
+            for problem in retries.problems_of(getattr(options, option)):
+                yield Error(
+                    f"{where} has {option}, of which {problem}.",
+                    hint="Give classes of exceptions, or their dotted paths.",
+                    id="wagtail_async_hooks.E007",
+                )
+
+
 def check_effect(**kwargs: Any) -> Iterator[CheckMessage]:
     """Settings that others leave without an effect."""
     wagtail_hooks.search_for_hooks()
@@ -92,20 +113,6 @@ def check_effect(**kwargs: Any) -> Iterator[CheckMessage]:
     problems = [*_of_nobody(settings), *_without_worker(settings)]
     for problem, hint in problems:
         yield checks.Warning(problem, hint=hint, id="wagtail_async_hooks.W012")
-
-
-def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Settings that are called almost as ours are."""
-    known = {value for name, value in vars(conf).items() if name.endswith("SETTING")}
-    for name in sorted(set(filter(str.isupper, dir(django_settings))) - known):
-        near = nearest(name, known, cutoff=0.9)
-        if near or name.startswith(conf.SETTING):
-            hint = f"Did you mean {near}?" if near else f"Known are: {', '.join(sorted(known))}."
-            yield checks.Warning(
-                f"There is no setting {name} of wagtail_async_hooks, so it has no effect.",
-                hint=hint,
-                id="wagtail_async_hooks.W013",
-            )
 
 
 def _configured() -> Iterator[Configured]:
@@ -143,7 +150,7 @@ def _names_of(task: Any) -> tuple[str, ...] | None:
 
 def _contradictions(options: TaskOptions, superseded: str) -> Iterator[tuple[str, str]]:
     """Return what is wrong with options, and what to do."""
-    yield from retries.contradictions(options)
+    yield from _of_retries(options)
     if options.expires and options.delay and options.expires <= options.delay:
         yield (
             f"expires after {options.expires:g} seconds and is not begun for {options.delay:g}, "
@@ -154,10 +161,38 @@ def _contradictions(options: TaskOptions, superseded: str) -> Iterator[tuple[str
         yield f"has supersede, but {superseded}", "Remove supersede."
 
 
+def _of_retries(options: TaskOptions) -> Iterator[tuple[str, str]]:
+    """Say which options of one function do not go together, in half a sentence, and what to do."""
+    given = [name for name, value in options.items().items() if value]
+    idle = [name for name in _FOR_RETRIES if name in given]
+    if idle and not options.retries:
+        named = " and ".join(idle)
+        yield (
+            f"has {named}, but no retries: it is not tried again",
+            f"Set retries as well, or remove {named}.",
+        )
+        return
+    idle = [name for name in _FOR_DELAYS if name in given and getattr(options, name) != 1]
+    if idle and not options.retry_delay:
+        named = " and ".join(idle)
+        yield (
+            f"has {named}, but no retry_delay for it to change",
+            f"Set retry_delay as well, or remove {named}.",
+        )
+    if options.retry_on is not None and options.discard_on is not None:
+        retried, _ = retries.imported(options.retry_on)
+        discarded, _ = retries.imported(options.discard_on)
+        for name in sorted(kind.__name__ for kind in set(retried) & set(discarded)):
+            yield (
+                f"has {name} in both retry_on and discard_on: it is not tried again after it",
+                "Remove it from one of them.",
+            )
+
+
 def _why_no_key(template: KeyTemplate, names: Collection[str] | None) -> str:
     """Say why the key of a task cannot be made; blank if it can, or if nobody knows."""
     if callable(template):
-        misfit = names and source.does_not_fit(template, (), names)
+        misfit = names and signatures.misfit(template, (), names)
         return f"{misfit}, but gets ({_listed(names)})" if misfit and names else ""
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
@@ -211,15 +246,6 @@ def _is_ours(alias: str) -> bool:
     return isinstance(params, Mapping) and leads_here(params.get("BACKEND"))
 
 
-def leads_here(path: Any) -> bool:
-    """Tell whether the backend of an entry of ``TASKS`` is ours."""
-    try:
-        found = import_string(path)
-    except (ImportError, AttributeError):
-        return False  # Django says so
-    return isinstance(found, type) and issubclass(found, WagtailTasksBackend)
-
-
 def _without_worker(settings: conf.Settings) -> Iterator[tuple[str, str]]:
     """Return what only a worker does, where there is none."""
     if settings.backend:
@@ -235,13 +261,3 @@ def _without_worker(settings: conf.Settings) -> Iterator[tuple[str, str]]:
                 f'Set BACKEND, to "database" to begin with, or remove {name} where nothing is '
                 "to run in the background.",
             )
-
-
-CHECKS: Final = (
-    check_options,
-    check_keys,
-    check_templates,
-    check_effect,
-    check_setting_names,
-)
-"""What :mod:`.apps` makes known to Django."""

@@ -1,4 +1,4 @@
-"""What the source of a background function tells before it ever runs: what will not be there."""
+"""Parsing the source of background functions for what a request in a worker does not have."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 import inspect
 import textwrap
 import tokenize
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from wagtail_async_hooks.utils import signatures
 from wagtail_async_hooks.utils.functions import Function
@@ -103,24 +103,3 @@ def _reads(tree: ast.AST, name: str) -> Iterator[ast.Attribute]:
             and node.value.id == name
         ):
             yield node
-
-
-def does_not_fit(function: Function, args: Sequence[Any], kwargs: Collection[str] = ()) -> str:
-    """Say which arguments a function takes, if it is not those; blank if it is.
-
-    :param args: what it is passed in order; only the number counts.
-    :param kwargs: the names of what it is passed by name.
-    """
-    if (signature := signatures.signature(function)) is None:
-        return ""
-    try:
-        signature.bind(*args, **dict.fromkeys(kwargs))
-    except TypeError:
-        return f"takes {_without_types(signature)}"
-    return ""
-
-
-def _without_types(signature: inspect.Signature) -> inspect.Signature:
-    empty = inspect.Signature.empty
-    parameters = [p.replace(annotation=empty) for p in signature.parameters.values()]
-    return signature.replace(parameters=parameters, return_annotation=empty)

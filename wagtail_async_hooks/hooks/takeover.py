@@ -13,8 +13,7 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.apps import apps
 from django.core.signals import request_started, setting_changed
@@ -36,19 +35,6 @@ from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
 logger = logging.getLogger(__name__)
 
 _OURS: Final = "wagtail_async_hooks"
-
-
-class Problem(NamedTuple):
-    """Why a function that the settings move goes on in the request.
-
-    :param number: of the check.
-    :param text: without the full stop.
-    """
-
-    number: str
-    text: str
-    hint: str
-    obj: Any = None
 
 
 _lock: Final = threading.RLock()
@@ -107,7 +93,7 @@ def take_over() -> None:
     except Exception:  # Wagtail raises it to whoever needs the hooks
         return
     for path in conf.current().moved:
-        _found(path)  # whatever it registers, it does so before it is looked at
+        resolve(path)  # whatever it registers, it does so before it is looked at
     _scan()
 
 
@@ -117,7 +103,7 @@ def provide_tasks() -> None:
     Of those that the settings have taken back, too, as long as they say so.
     """
     for path in conf.current().background:
-        function, why = _found(path)
+        function, why = resolve(path)
         if function is None or why:
             continue
         for hook in catalogue.hooks():
@@ -137,7 +123,7 @@ def _scan() -> None:
             try:
                 for hook, kind in catalogue.hooks().items():
                     _scan_hook(hook, kind, moved)
-                for signal in _signals(moved):
+                for signal in signals(moved):
                     _scan_signal(signal, moved)
             finally:
                 _seen = private_registries.sizes(s for s, _ in catalogue.SIGNALS.values())
@@ -159,7 +145,7 @@ def _scan_hook(hook: str, kind: Kind, moved: frozenset[str]) -> None:
         elif entry_of(each.function) is None:
             if _is_in_background_too(hook, each, entries):
                 instead[place] = None
-            elif _path(each.function) in moved and not why_not(hook, each.function):
+            elif path_of(each.function) in moved and not why_not(hook, each.function):
                 instead[place] = _moved(hook, each.function, kind)
     if instead:
         private_registries.substitute(hook, instead)
@@ -194,7 +180,7 @@ def _scan_signal(signal: Signal, moved: frozenset[str]) -> None:
         elif entry_of(each.function) is None:
             if any(_are_the_same(each, *other) for other in in_background):
                 private_registries.disconnect(signal, each)
-            elif _path(each.function) in moved and not why_not_received(signal, each):
+            elif path_of(each.function) in moved and not why_not_received(signal, each):
                 _receivers().move(signal, each)
 
 
@@ -210,7 +196,7 @@ def _forget(entry: registry.BackgroundFunction) -> None:
         registry.unregister(entry.hook, entry.function)
 
 
-def _signals(moved: frozenset[str]) -> list[Signal]:
+def signals(moved: frozenset[str]) -> list[Signal]:
     """Return the signals whose receivers are looked at: a signal of a site's own is in a module."""
     found = [signal for signal, _ in catalogue.SIGNALS.values()]
     found += [entry.signal for entry in registry.entries.values() if entry.signal is not None]
@@ -227,7 +213,7 @@ def _receivers() -> Any:
     return receivers
 
 
-def _path(function: Any) -> str:
+def path_of(function: Any) -> str:
     return dotted_path(function) if has_name(function) else ""
 
 
@@ -267,7 +253,7 @@ def _why_lost(function: Any) -> str:
     return ""
 
 
-def _found(path: str) -> tuple[Any, str]:
+def resolve(path: str) -> tuple[Any, str]:
     """Return what a dotted path leads to, and why that cannot be moved; blank if it can."""
     try:
         function = functions.imported(path)
@@ -278,147 +264,3 @@ def _found(path: str) -> tuple[Any, str]:
     if not callable(function):
         return function, f"leads to a {type(function).__qualname__}, which is no function"
     return function, _why_lost(function)
-
-
-def problems() -> Iterator[Problem]:
-    """Yield why functions that the settings move are not moved, or run twice."""
-    unreadable = _why_unreadable()
-    for path in sorted(conf.current().moved):
-        yield from _problems_of(path, unreadable)
-    if not unreadable:
-        yield from _twice()
-
-
-def _why_unreadable() -> str:
-    try:
-        for hook in private_registries.hook_names():
-            private_registries.of_hook(hook)
-        for signal, _ in catalogue.SIGNALS.values():
-            private_registries.of_signal(signal)
-    except Unreadable as error:
-        return str(error)
-    return ""
-
-
-def _problems_of(path: str, unreadable: str) -> Iterator[Problem]:
-    where = conf.background_setting(path)
-    function, why = _found(path)
-    if function is None:
-        hint = "Correct the path, or remove it."
-        yield Problem("wagtail_async_hooks.W030", f'{where} names "{path}", which {why}', hint)
-        return
-    keep = f'Remove "background", or set it to False: "{path}" runs in the request.'
-    if why:
-        yield Problem(
-            "wagtail_async_hooks.W031", f'{where} cannot move "{path}": {why}', keep, function
-        )
-        return
-    if dotted_path(function) != path:
-        own = dotted_path(function)
-        yield Problem(
-            "wagtail_async_hooks.W030",
-            f'{where} names "{path}", which is defined as "{own}"',
-            f'Write "{own}".',
-        )
-        return
-    if unreadable:
-        yield Problem(
-            "wagtail_async_hooks.W033",
-            f'{where} cannot move "{path}": {unreadable}, as it had in the releases of Wagtail and '
-            "Django that this package knows",
-            "Update wagtail_async_hooks; until then the function runs in the request.",
-            function,
-        )
-        return
-    yield from _problems_of_registrations(path, where, function, keep)
-
-
-def _problems_of_registrations(
-    path: str, where: str, function: Function, keep: str
-) -> Iterator[Problem]:
-    kept = list(_kept(path))
-    is_moved = any(entry.path == path for entry in registry.entries.values())
-    for why in kept:
-        if not is_moved or why.stays:
-            yield Problem(
-                "wagtail_async_hooks.W032",
-                f'{where} cannot move "{path}": {why.text}',
-                keep,
-                function,
-            )
-    if not kept and not is_moved:
-        yield Problem(
-            "wagtail_async_hooks.W032",
-            f'{where} names "{path}", which is registered for no hook and connected to no signal '
-            "in this process",
-            "Name the function that is registered, or have it registered when the apps are ready.",
-            function,
-        )
-
-
-class _Kept(NamedTuple):
-    """Why one registration of a function stays as it is.
-
-    :param stays: whether it could have been moved, as its other registrations are.
-    """
-
-    text: str
-    stays: bool
-
-
-def _kept(path: str) -> Iterator[_Kept]:
-    safe = catalogue.hooks()
-    for hook in private_registries.hook_names():
-        for each in private_registries.of_hook(hook):
-            if entry_of(each.function) is None and _path(each.function) == path:
-                why = why_not(hook, each.function) if hook in safe else "not background-safe"
-                text = f'it is registered for "{hook}", which is {why}'
-                yield _Kept(text if hook not in safe else f'for "{hook}", {why}', hook in safe)
-    signals = [*_signals(conf.current().moved), *(s for s, _ in catalogue.UNSUITABLE.values())]
-    for signal in {id(signal): signal for signal in signals}.values():
-        for found in private_registries.of_signal(signal):
-            if entry_of(found.function) is None and _path(found.function) == path:
-                name = _receivers().name_of(signal, found.function)
-                why = why_not_received(signal, found)
-                suits = not catalogue.why_unsuitable(signal)
-                yield _Kept(f'for the signal "{name}", {why}', suits)
-
-
-def _twice() -> Iterator[Problem]:
-    """Yield what runs in the background and, under the same path, in the request as well."""
-    for hook in catalogue.hooks():
-        entries = private_registries.of_hook(hook)
-        later = {e.path for each in entries if (e := entry_of(each.function)) is not None}
-        for each in entries:
-            if entry_of(each.function) is None and _path(each.function) in later:
-                yield _registered_twice(each.function, f'registered twice for "{hook}"')
-    for entry in {id(e.signal): e for e in registry.entries.values() if e.signal}.values():
-        assert entry.signal is not None
-        connections = private_registries.of_signal(entry.signal)
-        later = {e.path for each in connections if (e := entry_of(each.function)) is not None}
-        for found in connections:
-            is_plain = entry_of(found.function) is None and _path(found.function) in later
-            if is_plain and _overlaps(found, connections):
-                what = f'connected twice to the signal "{entry.hook}"'
-                yield _registered_twice(found.function, what)
-
-
-def _overlaps(plain: Connection, connections: list[Connection]) -> bool:
-    """Return whether a plain receiver is called for the same senders as a background one."""
-    senders = [
-        other.sender
-        for other in connections
-        if (e := entry_of(other.function)) is not None and e.path == _path(plain.function)
-    ]
-    return plain.sender is None or any(s is None or s is plain.sender for s in senders)
-
-
-def _registered_twice(function: Function, what: str) -> Problem:
-    return Problem(
-        "wagtail_async_hooks.W034",
-        f"{functions.named(function)} is {what}, in the background and in the request, so it "
-        "runs twice",
-        "Register it once. To move a function of another package, use "
-        f'{conf.SETTING}["HOOKS"][path]["background"] rather than registering it again.',
-        function,
-    )

@@ -12,7 +12,6 @@ from django.core.management import BaseCommand, call_command, get_commands, load
 from django.core.management.base import CommandError, OutputWrapper
 from huey.api import Task, TaskWrapper
 
-from wagtail_async_hooks.checks import source
 from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.exceptions import CannotSerialize
 from wagtail_async_hooks.integrations import commands
@@ -21,7 +20,7 @@ from wagtail_async_hooks.integrations.tasks_backend.backend import WagtailTasksB
 from wagtail_async_hooks.management.base import unknown
 from wagtail_async_hooks.monitoring import registered
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.utils import functions
+from wagtail_async_hooks.utils import functions, signatures
 from wagtail_async_hooks.utils.redaction import is_secret
 from wagtail_async_hooks.worker import schedule
 
@@ -140,7 +139,7 @@ def _function(path: str, given: Sequence[str]) -> Runnable:
     names = {*kwargs, "task"} if wants_task else set(kwargs)
     if not callable(function):
         raise CommandError(f"{path} is a {type(found).__name__}, which cannot be run.")
-    misfit = source.does_not_fit(function, _with_context(found, args), names)
+    misfit = signatures.misfit(function, _with_context(found, args), names)
     if misfit:
         raise CommandError(f'{path} does not take "{" ".join(given)}": it {misfit}.')
 

@@ -43,10 +43,6 @@ all threads busy."""
 IMMEDIATE_TRIES: Final = 10
 """Maximum attempts at a task in immediate mode, where they are all made in the editor's request."""
 
-_OF_RETRIES: Final = ("retry_delay", "retry_backoff", "retry_jitter", "retry_on")
-_OF_DELAYS: Final = ("retry_backoff", "retry_jitter")
-"""The options that say nothing without ``retries``, and without ``retry_delay``."""
-
 _NOTHING: Final = TaskOptions()
 
 _WISHES: Final = (CancelExecution, RetryTask, RateLimitExceeded, TaskLockedException)
@@ -142,7 +138,7 @@ def _answer(running: Running, snooze: Snooze) -> BaseException:
 
 def classes(named: ErrorClasses) -> tuple[type[BaseException], ...]:
     """Return classes of exceptions; what cannot be imported is logged, and counts as not given."""
-    found, problems = _imported(named)
+    found, problems = imported(named)
     for problem in problems:
         logger.error("Of an option retry_on, discard_on or explain, %s.", one_line(problem))
     return found
@@ -150,37 +146,11 @@ def classes(named: ErrorClasses) -> tuple[type[BaseException], ...]:
 
 def problems_of(named: ErrorClasses | None) -> list[str]:
     """Return what is wrong with classes of exceptions, in half a sentence each."""
-    return [] if named is None else _imported(named)[1]
+    return [] if named is None else imported(named)[1]
 
 
-def contradictions(options: TaskOptions) -> Iterator[tuple[str, str]]:
-    """Say which options of one function do not go together, in half a sentence, and what to do."""
-    given = [name for name, value in options.items().items() if value]
-    idle = [name for name in _OF_RETRIES if name in given]
-    if idle and not options.retries:
-        named = " and ".join(idle)
-        yield (
-            f"has {named}, but no retries: it is not tried again",
-            f"Set retries as well, or remove {named}.",
-        )
-        return
-    idle = [name for name in _OF_DELAYS if name in given and getattr(options, name) != 1]
-    if idle and not options.retry_delay:
-        named = " and ".join(idle)
-        yield (
-            f"has {named}, but no retry_delay for it to change",
-            f"Set retry_delay as well, or remove {named}.",
-        )
-    if options.retry_on is not None and options.discard_on is not None:
-        both = set(_imported(options.retry_on)[0]) & set(_imported(options.discard_on)[0])
-        for name in sorted(kind.__name__ for kind in both):
-            yield (
-                f"has {name} in both retry_on and discard_on: it is not tried again after it",
-                "Remove it from one of them.",
-            )
-
-
-def _imported(named: ErrorClasses) -> tuple[tuple[type[BaseException], ...], list[str]]:
+def imported(named: ErrorClasses) -> tuple[tuple[type[BaseException], ...], list[str]]:
+    """Return classes of exceptions, and what is wrong with the others, in half a sentence each."""
     found, problems = [], []
     for each in named if isinstance(named, tuple | list) else [named]:
         try:

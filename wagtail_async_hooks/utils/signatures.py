@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple
 
@@ -104,6 +104,27 @@ def place_names(function: Function, count: int) -> Sequence[str]:
     told = named(function, range(known), {})
     places = {place: name for name, place in told.items() if type(place) is int}
     return [places.get(place, str(place + 1)) for place in range(count)]
+
+
+def misfit(function: Function, args: Sequence[Any], kwargs: Collection[str] = ()) -> str:
+    """Return which arguments a function takes, if it cannot be called with others; else a blank.
+
+    :param args: the positional arguments; only their number counts.
+    :param kwargs: the names of the keyword arguments.
+    """
+    if (found := signature(function)) is None:
+        return ""
+    try:
+        found.bind(*args, **dict.fromkeys(kwargs))
+    except TypeError:
+        return f"takes {_without_types(found)}"
+    return ""
+
+
+def _without_types(found: inspect.Signature) -> inspect.Signature:
+    empty = inspect.Signature.empty
+    parameters = [p.replace(annotation=empty) for p in found.parameters.values()]
+    return found.replace(parameters=parameters, return_annotation=empty)
 
 
 def _passed_on(
