@@ -6,15 +6,9 @@ import threading
 
 import pytest
 from django.db import connection, connections, transaction
-from wagtail.models import Page
 
-from tests.site.blog.models import Author, BlogPage
-from wagtail_async_hooks.integrations.indexing.reading import hold, keys_of, root_of
-
-
-def test_root_of() -> None:
-    assert root_of(BlogPage) is Page
-    assert root_of(Author) is Author
+from tests.site.blog.models import Author
+from wagtail_async_hooks.integrations.indexing.reading import hold, keys_of
 
 
 @pytest.mark.parametrize("number", [0, 3, 4, 7])

@@ -22,6 +22,7 @@ from wagtail_async_hooks import conf
 from wagtail_async_hooks.integrations.tasks_backend import wagtails_own
 from wagtail_async_hooks.queue import enqueue
 from wagtail_async_hooks.queue.task_queue import background
+from wagtail_async_hooks.utils.models import root_model
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ def _images_of(subject: models.Model) -> Iterator[Any]:
     model = get_image_model()
     types = apps.get_model("contenttypes", "ContentType")._default_manager
     references = ReferenceIndex.get_references_for_object(subject).filter(
-        to_content_type=types.get_for_model(wagtails_own.first_ancestor(model))
+        to_content_type=types.get_for_model(root_model(model))
     )
     keys = set(references.values_list("to_object_id", flat=True))
     yield from model.objects.filter(pk__in=keys).prefetch_renditions()

@@ -10,11 +10,7 @@ from typing import Any
 
 from django.db import connections, models
 
-
-def root_of(model: type[models.Model]) -> type[models.Model]:
-    """Return the model with the table that all rows of a model are in, such as that of pages."""
-    parents = model._meta.get_parent_list()
-    return parents[-1] if parents else model._meta.concrete_model or model
+from wagtail_async_hooks.utils.models import root_model
 
 
 def keys_of(objects: models.QuerySet[Any], size: int) -> Iterator[list[Any]]:
@@ -41,7 +37,7 @@ def hold(
         lets only one transaction write at a time anyway.
     """
     features = connections[alias].features
-    rows: models.QuerySet[Any] = root_of(model)._base_manager.using(alias).filter(pk__in=keys)
+    rows: models.QuerySet[Any] = root_model(model)._base_manager.using(alias).filter(pk__in=keys)
     if features.has_select_for_update:
         rows = rows.select_for_update(
             skip_locked=not wait and features.has_select_for_update_skip_locked,

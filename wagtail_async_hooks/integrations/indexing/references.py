@@ -12,8 +12,9 @@ from django.db import models, router, transaction
 from wagtail.management.commands import rebuild_references_index
 from wagtail.models import ReferenceIndex
 
-from wagtail_async_hooks.integrations.indexing.reading import hold, keys_of, root_of
+from wagtail_async_hooks.integrations.indexing.reading import hold, keys_of
 from wagtail_async_hooks.queue.progress import progress
+from wagtail_async_hooks.utils.models import root_model
 
 CHUNK: Final = 100
 """Objects of which it is looked up at once of which models they are."""
@@ -64,7 +65,7 @@ def indexed_models() -> Models:
     found: dict[type[models.Model], list[type[Any]]] = {}
     for model in apps.get_models():
         if ReferenceIndex.is_indexed(model):
-            found.setdefault(root_of(model), []).append(model)
+            found.setdefault(root_model(model), []).append(model)
     return found
 
 

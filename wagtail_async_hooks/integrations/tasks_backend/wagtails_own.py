@@ -19,6 +19,7 @@ from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import BackgroundError
 from wagtail_async_hooks.types import Subject
+from wagtail_async_hooks.utils.models import root_model
 
 _INDEX: Final = "modelsearch.tasks.insert_or_update_object_task"
 _REFERENCES: Final = "wagtail.tasks.update_reference_index_task"
@@ -58,15 +59,9 @@ def _model(app_label: str, model_name: str) -> type[models.Model]:
     return apps.get_model(app_label, model_name)
 
 
-@cache
-def first_ancestor(model: type[models.Model]) -> type[models.Model]:
-    """Return the model that Wagtail's indexes know an object by: a page's is that of all pages."""
-    return ([*model._meta.get_parent_list()] or [model])[-1]
-
-
 def _key(path: str, model: type[models.Model], pk: Any) -> str:
     # A page is indexed as what it is, whether it was saved as a plain page or as that.
-    return f"{path} {first_ancestor(model)._meta.label_lower} {pk}"
+    return f"{path} {root_model(model)._meta.label_lower} {pk}"
 
 
 def key_of_references(model: type[models.Model], pk: Any) -> str:
