@@ -147,8 +147,8 @@ def _finish_and_claim(
     ended = outcome.claim
     columns = _columns(connection, outcome)
     state = columns.pop("state")
-    said, values = _said(connection, columns)
-    _, now = NOW.sql(connection)
+    text, now = NOW.sql(connection)
+    said, values = _said(connection, columns, (text, now))
     changed = raw_sql.rows_of(
         connection,
         _for_both(connection.alias, suspects, tuple(said.items())),
@@ -188,13 +188,16 @@ def _for_both(alias: str, suspects: bool, columns: tuple[tuple[str, str], ...]) 
 
 
 def _said(
-    connection: BaseDatabaseWrapper, columns: Mapping[str, Any]
+    connection: BaseDatabaseWrapper, columns: Mapping[str, Any], now: tuple[str, list[Any]]
 ) -> tuple[dict[str, str], list[Any]]:
-    """Return what a statement says for each of some columns, and the values that it needs."""
+    """Return what a statement says for each of some columns, and the values that it needs.
+
+    :param now: what it says for this moment, which is the same in all of the statement.
+    """
     said: dict[str, str] = {}
     values: list[Any] = []
     for name, value in columns.items():
-        said[name], parameters = placed(value, connection)
+        said[name], parameters = now if value is NOW else placed(value, connection)
         values += parameters
     return said, values
 
@@ -217,7 +220,7 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
             error_type=outcome.error_type,
             traceback=outcome.traceback,
         )
-    columns, values = _said(connection, _columns(connection, outcome))
+    columns, values = _said(connection, _columns(connection, outcome), NOW.sql(connection))
     assignments = ", ".join(f"{name} = {said}" for name, said in columns.items())
     with connection.cursor() as cursor:
         cursor.execute(

@@ -21,6 +21,7 @@ from django.db.backends.signals import connection_created
 
 from wagtail_async_hooks.exceptions import TransactionLeftOpen
 from wagtail_async_hooks.serialization.context import apart
+from wagtail_async_hooks.utils.database.opened import drop, forget, opened
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +51,8 @@ _COMMENT: Final = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)+", re.DOTALL)
 
 
 class _Thread(threading.local):
-    """The connections that this thread has opened, and what watches them."""
+    """What watches the connections of this thread, and those that Django's handler has had."""
 
-    wrappers: list[BaseDatabaseWrapper] | None = None
     guard: Guard | None = None
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Guard:
 
     def begin(self) -> None:
         """The function is about to be called."""
-        for wrapper in _wrappers():
+        for wrapper in opened():
             # In a worker's thread, what is not in an atomic block is clean at this moment.
             is_clean = self._sessions or _is_clean(wrapper)
             is_plain = not (wrapper.execute_wrappers or wrapper.force_debug_cursor)
@@ -138,7 +138,7 @@ class Guard:
         """
         _here.guard = self._outer
         lost = []
-        for wrapper in _wrappers():
+        for wrapper in opened():
             before = self._before.get(wrapper, _FRESH)
             if wrapper.execute_wrappers:
                 wrapper.execute_wrappers[:] = before.wrappers
@@ -198,7 +198,7 @@ def tidy() -> None:
 
     What a function left is put back already. Others are called around it, such as receivers.
     """
-    for wrapper in _wrappers():
+    for wrapper in opened():
         if not _is_clean(wrapper):
             logger.warning(
                 "The connection to the database %r is replaced: something that is called before "
@@ -206,8 +206,9 @@ def tidy() -> None:
                 wrapper.alias,
             )
             _replace(wrapper, lambda: "a task")
-        wrapper.close_if_unusable_or_obsolete()
-        if wrapper.queries_logged:
+        if wrapper.errors_occurred or wrapper.close_at is not None or wrapper.health_check_enabled:
+            wrapper.close_if_unusable_or_obsolete()
+        if wrapper.queries_log:
             wrapper.queries_log.clear()
 
 
@@ -218,25 +219,11 @@ def restore_handler() -> None:
         if wrapper.alias != alias or wrapper.settings_dict is not connections.settings[alias]:
             logger.warning("The connection %r is not that of DATABASES, and is dropped.", alias)
             del connections[alias]
-            _here.wrappers = None
-
-
-def _wrappers() -> list[BaseDatabaseWrapper]:
-    if _here.wrappers is None:
-        _here.wrappers = list(connections.all(initialized_only=True))
-    return _here.wrappers
+            forget()
 
 
 def _connected(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Get to know a connection; a function's own are watched from their beginning."""
-    known = [
-        wrapper
-        for wrapper in _wrappers()
-        if wrapper.connection is not None or wrapper.in_atomic_block
-    ]
-    if connection not in known:
-        known.append(connection)
-    _here.wrappers = known
+    """Watch a function's own connections from their beginning."""
     _drop_predecessor(connection)
     guard = _here.guard
     if guard is not None and guard._sessions and guard._watch not in connection.execute_wrappers:
@@ -354,7 +341,7 @@ def _replace(wrapper: BaseDatabaseWrapper, name: Callable[[], str]) -> None:
         # Another thread may be using it, and is not to be cut off, nor waited for.
         with suppress(AttributeError):
             del connections[wrapper.alias]
-        _here.wrappers = [known for known in _wrappers() if known is not wrapper]
+        drop(wrapper)
         return
     in_memory = wrapper.vendor == "sqlite" and cast(Any, wrapper).is_in_memory_db()
     driver = wrapper.connection

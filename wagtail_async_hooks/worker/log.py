@@ -30,12 +30,16 @@ def disconnect() -> None:
 
 
 def _log_start(sender: str, *, task: TaskInfo) -> None:
+    if not logger.isEnabledFor(logging.INFO):
+        return
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
     logger.info("%s started%s", str(task), again, extra={"action": "started", "task_pk": task.pk})
 
 
 def _log_end(signal: NamedSignal, level: int) -> Any:
     def receiver(sender: str, *, task: TaskInfo, duration: float, error: str = "") -> None:
+        if not logger.isEnabledFor(level):
+            return
         logger.log(
             level,
             "%s %s after %.3f s%s",

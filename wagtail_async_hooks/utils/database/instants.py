@@ -108,9 +108,11 @@ class FromNow(NamedTuple):
 
         :param at: what the clock of this host said, for one statement that tells several times.
         """
-        seconds = max(-LONGEST, min(self.seconds, LONGEST))
+        seconds = self.seconds and max(-LONGEST, min(self.seconds, LONGEST))
         if connection.vendor not in _CLOCKS:  # SQLite, see DatabaseNow
-            moment = (at or clock.now()) + datetime.timedelta(seconds=seconds)
+            moment = at or clock.now()
+            if seconds:
+                moment += datetime.timedelta(seconds=seconds)
             return "%s", [adapted(moment, connection)]
         now, later = _CLOCKS[connection.vendor]
         if not seconds:

@@ -18,6 +18,7 @@ from django.db.transaction import TransactionManagementError
 
 from wagtail_async_hooks.utils.catching import as_exception, passes
 from wagtail_async_hooks.utils.database.errors import is_lost, undid_transaction
+from wagtail_async_hooks.utils.database.opened import opened
 
 SAVEPOINT: Final = "background_task"
 """Name of the savepoint of a statement of ours; those of other names are :class:`guarded`'s."""
@@ -46,7 +47,9 @@ def is_open(connection: BaseDatabaseWrapper) -> bool:
         return True
     if connection.connection is None:
         return False
-    return not connection.autocommit or _status(connection) in (_OPEN, _ABORTED)
+    if not connection.autocommit:
+        return True
+    return connection.vendor == "postgresql" and _status(connection) in (_OPEN, _ABORTED)
 
 
 def is_aborted(connection: BaseDatabaseWrapper) -> bool:
@@ -136,11 +139,9 @@ class guarded:  # noqa: N801  (it is used as a function)
         self._sides: list[_Side] = []
 
     def __enter__(self) -> None:
-        self._sides = [
-            _Side(connection)
-            for connection in connections.all(initialized_only=True)
-            if is_open(connection)
-        ]
+        for connection in opened():
+            if is_open(connection):
+                self._sides.append(_Side(connection))
 
     def __exit__(
         self,
@@ -148,6 +149,8 @@ class guarded:  # noqa: N801  (it is used as a function)
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
+        if error is None and not self._sides:
+            return False
         whole, undo = True, error is not None and not self._keeps_work
         for side in reversed(self._sides):
             whole = side.end(error, undo=side.was_broken_by(error) or undo) and whole

@@ -1,0 +1,52 @@
+"""The database connections that a thread has opened.
+
+Django's handler knows them too, but takes longer to be asked than what is done with them: some of
+this is done several times for each task.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+
+class _Thread(threading.local):
+    wrappers: list[BaseDatabaseWrapper] | None = None
+
+
+_here: Final = _Thread()
+
+
+def opened() -> list[BaseDatabaseWrapper]:
+    """Return the connections that this thread has opened; some may be closed since."""
+    wrappers = _here.wrappers
+    if wrappers is None:
+        wrappers = _here.wrappers = list(connections.all(initialized_only=True))
+    return wrappers
+
+
+def forget() -> None:
+    """Ask Django's handler anew: it may have others by now than those that were opened here."""
+    _here.wrappers = None
+
+
+def drop(wrapper: BaseDatabaseWrapper) -> None:
+    """Leave a connection to the threads with which it is shared."""
+    _here.wrappers = [known for known in opened() if known is not wrapper]
+
+
+def _connected(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Get to know a connection, and forget those that are closed: Django opens them once more."""
+    known = [
+        wrapper for wrapper in opened() if wrapper.connection is not None or wrapper.in_atomic_block
+    ]
+    if connection not in known:
+        known.append(connection)
+    _here.wrappers = known
+
+
+connection_created.connect(_connected, dispatch_uid=__name__)
