@@ -76,7 +76,7 @@ def nothing_ran() -> None:
 def call(task: Any, word: Any, key: str = KEY, **options: Any) -> Result:
     """Call a task with a coalesce key."""
     made = task.task_class((word,), {}, **options)
-    made.coalesce_key = key
+    made.submission.coalesce_key = key
     return background.enqueue(made)
 
 

@@ -265,7 +265,7 @@ def test_retry__what_was_never_begun_repeats_nothing(letters: list[BackgroundTas
 
 
 def test_mail__is_a_side_effect() -> None:
-    assert send_email.task_class().options_now().side_effect == "email"
+    assert send_email.task_class().options().side_effect == "email"
 
 
 @pytest.mark.parametrize(

@@ -538,7 +538,7 @@ def test_dispatch__higher_priority_runs_first(on: Callable[..., None]) -> None:
     ran: list[str] = []
 
     while (task := background.next()) is not None:
-        ran.append(task.function)
+        ran.append(task.definition.function)
         background.execute(task)
 
     assert ran == [path_of(remember_too), path_of(remember)]

@@ -42,7 +42,7 @@ def take_part(path: str, key: int, number: int) -> None:
 def enqueue(word: Any = "a", key: str = "k", **columns: Any) -> int:
     """Record a task with an exclusive key; return its row's number."""
     task = say.task_class((word,), {}, priority=columns.get("priority"))
-    task.exclusive_key = key
+    task.submission.exclusive_key = key
     background.enqueue(task)
     return BackgroundTask.objects.order_by("pk").last().pk  # type: ignore[union-attr]
 
@@ -147,7 +147,7 @@ def test_claim__a_dead_worker_frees_the_key() -> None:
 def test_claim__merged_tasks_share_the_key() -> None:
     for word in "ab":
         task = say.task_class((word,), {})
-        task.coalesce_key = task.exclusive_key = "k"
+        task.submission.coalesce_key = task.submission.exclusive_key = "k"
         background.enqueue(task)
 
     claimed = claim()
@@ -293,7 +293,7 @@ def test_workers__never_overlap_within_a_key_and_keep_the_order(
 ) -> None:
     for number in range(TASKS):
         task = take_part.task_class((str(trace_file), number % KEYS, number), {})
-        task.exclusive_key = f"key {number % KEYS}"
+        task.submission.exclusive_key = f"key {number % KEYS}"
         background.enqueue(task)
 
     code = f"from {__name__} import run_worker; run_worker()"

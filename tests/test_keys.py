@@ -10,7 +10,6 @@ import pytest
 from django.dispatch import Signal
 from django.utils import timezone
 from huey import crontab
-from huey.api import Task
 from wagtail.models import Page
 
 from tests.site.blog.models import Author, BlogPage, HomePage
@@ -19,6 +18,7 @@ from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.hooks import registry
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import keys
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.types import State
 
 HOOK = "after_publish_page"
@@ -172,7 +172,7 @@ def test_task__merged_like_a_hooks(define: Callable[..., Any]) -> None:
 @pytest.mark.django_db
 def test_task__a_key_that_it_was_given_stays(define: Callable[..., Any]) -> None:
     made = define(copy, coalesce="{into}").s("a page")
-    made.coalesce_key = "another"
+    made.submission.coalesce_key = "another"
 
     background.enqueue(made)
 
@@ -220,11 +220,11 @@ def test_task__debounced_without_a_key_is_not_and_says_so(
 
 def test_give_keys__no_key_of_what_is_not_saved(caplog: pytest.LogCaptureFixture) -> None:
     """Objects that are deleted have no primary key either: their tasks are not one burst."""
-    task = Task()
+    task = QueuedTask()
 
     keys.give_keys(task, TaskOptions(debounce=5), {"author": Author(name="Ada")}, "a function")
 
-    assert (task.coalesce_key, task.eta) == ("", None)
+    assert (task.submission.coalesce_key, task.eta) == ("", None)
     assert "debounce= of a function needs coalesce= as well" in caplog.text
 
 

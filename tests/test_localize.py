@@ -303,7 +303,7 @@ def test_enqueue__with_another_database_it_is_recorded_after_the_commit(
     row = BackgroundTask.objects.get()
     assert row.state == State.WAITING
     task = background.deserialize_task(bytes(row.message))
-    assert task.context_carried.language == "fr"  # that of the call, not that of the commit
+    assert task.submission.context.language == "fr"  # that of the call, not that of the commit
 
 
 # Immediate mode -----------------------------------------------------------------------------

@@ -41,7 +41,9 @@ def own_tasks() -> list[type[Task]]:
         if not needs_localize and ".migrations." not in found.name:
             import_module(found.name)
     kinds = background.task_classes()
-    return [kind for kind in kinds if kind.called.__module__.partition(".")[0] == PACKAGE]
+    return [
+        kind for kind in kinds if kind.definition.called.__module__.partition(".")[0] == PACKAGE
+    ]
 
 
 def test_names__are_these() -> None:
@@ -53,8 +55,8 @@ def test_names__are_these() -> None:
 def test_names__are_not_their_modules() -> None:
     for kind in own_tasks():
         stored = background._registry.task_to_string(kind)
-        module = kind.called.__module__
-        assert stored == name_of(kind()) == kind.function
+        module = kind.definition.called.__module__
+        assert stored == name_of(kind()) == kind.definition.function
         assert not stored.startswith(f"{module}."), f"{stored} would change with {module}"
 
 

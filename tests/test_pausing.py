@@ -39,7 +39,8 @@ def claim_bounds() -> Iterator[ClaimBounds]:
 def enqueue(queue: str = "default", hook: str = "", function: str = FUNCTION) -> int:
     """Record a task; return its row's number."""
     task = plain.task_class((), {})
-    task.queue, task.hook, task.function = queue, hook, function
+    submission = task.submission
+    submission.queue, submission.hook, submission.function = queue, hook, function
     background.enqueue(task)
     return BackgroundTask.objects.order_by("pk").last().pk  # type: ignore[union-attr]
 
@@ -186,7 +187,7 @@ def test_workers__all_heed_a_pause_and_keep_the_order(
 ) -> None:
     def trace(word: object, queue: str = "slow") -> None:
         task = tasks.trace.task_class((str(trace_file), word), {})
-        task.queue = queue
+        task.submission.queue = queue
         background.enqueue(task)
 
     def words() -> list[str]:

@@ -52,8 +52,8 @@ def plain() -> None:
 def enqueue(queue: str = "default", **columns: Any) -> int:
     """Record a task in a queue; return its row's number."""
     task = plain.task_class((), {}, priority=columns.get("priority"))
-    task.queue = queue
-    task.exclusive_key = columns.get("exclusive_key", "")
+    task.submission.queue = queue
+    task.submission.exclusive_key = columns.get("exclusive_key", "")
     background.enqueue(task)
     return BackgroundTask.objects.order_by("pk").last().pk  # type: ignore[union-attr]
 
@@ -378,7 +378,7 @@ def test_limit__a_dead_worker_frees_the_slot() -> None:
 def test_limit__a_merged_task_hands_its_slot_over() -> None:
     for queue in ("slow", "slow", "another"):
         task = plain.task_class((), {})
-        task.coalesce_key, task.queue = "k", queue
+        task.submission.coalesce_key, task.submission.queue = "k", queue
         background.enqueue(task)
 
     found = claim(limits={"slow": 1})
@@ -550,7 +550,7 @@ def test_workers__each_serves_its_queue(
 ) -> None:
     def trace(queue: str, word: str) -> None:
         task = tasks.trace.task_class((str(trace_file), word), {})
-        task.queue = queue
+        task.submission.queue = queue
         background.enqueue(task)
 
     def by_word() -> dict[str, int]:

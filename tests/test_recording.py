@@ -28,6 +28,7 @@ from wagtail_async_hooks import background, hooks, signals
 from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend
 from wagtail_async_hooks.ledger import insertion
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.queue.submission import Submission
 
 HOOK = "after_convert_alias_page"
 BACKEND = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
@@ -652,8 +653,13 @@ def test_record__whatever_the_texts_it_is_recorded(
         Advert.objects.create(text="before")
         fire(as_page(text), text)
         task = tasks.show.task_class((text,), {}, priority=-(2**70))
-        task.recorded_as = task.function = task.hook = text
-        task.coalesce_key = task.exclusive_key = text
+        task.submission = Submission(
+            name=text,
+            function=text,
+            hook=text,
+            coalesce_key=text,
+            exclusive_key=text,
+        )
         background.enqueue(task)
         background.enqueue_many([task.__class__((text,), {}, priority=2**70)])
         Advert.objects.create(text="after")

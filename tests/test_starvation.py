@@ -285,7 +285,7 @@ def test_place__what_is_merged_meanwhile_runs_once() -> None:
     run_waiting()
     [kind] = [each for each in background.task_classes() if each.__name__ == "burn"]
     newer = kind(())
-    newer.coalesce_key = "a key"
+    newer.submission.coalesce_key = "a key"
     background.enqueue(newer)
 
     assert run_waiting() == ["burn"]

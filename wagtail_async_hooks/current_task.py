@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from django.http import HttpRequest
-from huey.api import Task
 
 from wagtail_async_hooks.types import Claim, Progress
 
 if TYPE_CHECKING:  # what serializes requests imports this module
+    from wagtail_async_hooks.queue.submission import QueuedTask
     from wagtail_async_hooks.serialization.context import Context
     from wagtail_async_hooks.serialization.revisions import Target
 
@@ -34,7 +34,7 @@ class Running:
     :param stopped_by: what stops the process, such as Ctrl-C, if that came while it ran.
     """
 
-    task: Task
+    task: QueuedTask
     context: Context
     claim: Claim | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -112,7 +112,7 @@ class CurrentTask:
     def hook(self) -> str:
         """Name of the hook or signal; blank for any other task."""
         found = running()
-        return "" if found is None else str(getattr(found.task, "hook", ""))
+        return "" if found is None else found.task.definition.hook
 
     @property
     def attempt(self) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django.dispatch import Signal
-from huey.api import Task
 
 from wagtail_async_hooks import conf, current_task
 from wagtail_async_hooks.conf import installed
@@ -20,6 +19,7 @@ from wagtail_async_hooks.hooks.overrides import Mode
 from wagtail_async_hooks.hooks.registry import BackgroundFunction, KeptSynchronous
 from wagtail_async_hooks.queue import enqueue
 from wagtail_async_hooks.queue.keys import give_keys
+from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.utils import functions
@@ -136,20 +136,23 @@ def _at_once(entry: BackgroundFunction, run: Callable[[], Any]) -> Any:
         )
 
 
-def _make_task(entry: BackgroundFunction, call: Call) -> Task:
+def _make_task(entry: BackgroundFunction, call: Call) -> QueuedTask:
     options = entry.options_now()
     if call.is_autosave and options.delay is None and not options.debounce:
         # Nobody asked for that delay, so what expires does so as much later.
         expires = options.expires and options.expires + AUTOSAVE_DELAY
         options = options._replace(delay=AUTOSAVE_DELAY, expires=expires)
     args, kwargs = call.carried()
-    task = entry.task.task_class(args, kwargs, **options.for_huey())
-    task.queue = options.queue or DEFAULT_QUEUE
-    task.options_known = options
-    if options.title is not None:
-        task.named = call.named
+    submission = Submission(
+        queue=options.queue or DEFAULT_QUEUE,
+        options=options,
+        named=None if options.title is None else call.named,
+    )
+    task: QueuedTask = entry.task.task_class(
+        args, kwargs, submission=submission, **options.for_huey()
+    )
     give_keys(task, options, call.named, entry)
-    task.context_carried = Context.capture(call.target(supersede=bool(options.supersede)))
+    submission.context = Context.capture(call.target(supersede=bool(options.supersede)))
     return task
 
 

@@ -43,6 +43,6 @@ def _revision_of(instance: models.Model) -> Any:
     if running and target and str(target.key) == str(instance.pk):
         model = apps.get_model(target.model)
         if isinstance(instance, model) or issubclass(model, type(instance)):
-            by_signal = getattr(running.task, "hook", "") in _SIGNALS
+            by_signal = running.task.definition.hook in _SIGNALS
             return target.live if by_signal and target.live else target.revision
     return getattr(instance, "latest_revision_id", None)

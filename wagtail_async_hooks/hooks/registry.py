@@ -138,7 +138,7 @@ def _forget_former(hook: str, function: Function) -> None:
     if known is None or known.function == function:
         return
     loaded = getattr(sys.modules.get(function.__module__), "__spec__", None)
-    if known.task.task_class.loaded is not loaded:
+    if known.task.task_class.definition.spec is not loaded:
         del entries[hook, known.path]
         known.task.unregister()
 
@@ -210,11 +210,10 @@ def _task(hook: str, path: str, function: Function, signal: Signal | None) -> Ta
         return _provided.pop((hook, path))
     name = f"{function.__qualname__}@{hook}"
     called = function if signal is None else functools.partial(function, signal=signal)
-    known_by = {"hook": hook, "function": path}
-    ask = staticmethod(functools.partial(_options_of, hook, path))
-    return background.task_with(name=name, **known_by, options_now=ask)(
-        _for_nobody(function, called)
+    decorate = background.task_with(
+        name=name, hook=hook, function=path, options=lambda task: _options_of(hook, path)
     )
+    return decorate(_for_nobody(function, called))
 
 
 def _options_of(hook: str, path: str) -> TaskOptions:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from django.core.management import BaseCommand, CommandError, call_command, get_commands
 from django.utils.module_loading import import_string
-from huey.api import Task
 
+from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
 
 MAX_OUTPUT: Final = 10_000
@@ -58,10 +58,11 @@ def find(name: str) -> str | BaseCommand:
     return command
 
 
-def make_task(name: str, /, *args: Any, **options: Any) -> Task:
+def make_task(name: str, /, *args: Any, **options: Any) -> QueuedTask:
     """Return the task that runs a management command; the arguments are :func:`run_command`'s."""
-    task = run_command.task_class((name, *args), options)
-    task.function = called(name)
+    task: QueuedTask = run_command.task_class(
+        (name, *args), options, submission=Submission(function=called(name))
+    )
     return task
 
 

@@ -14,13 +14,13 @@ from inspect import BoundArguments
 from typing import Any, Final
 
 from django.db.models import Model
-from huey.api import Task
 from wagtail_localize.tasks import BaseJobBackend
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import CannotSerialize, UnknownTask
 from wagtail_async_hooks.queue import enqueue as recording
+from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization import codecs
 from wagtail_async_hooks.serialization.context import Context
@@ -99,15 +99,14 @@ def _has_work(manager: Any) -> bool:
     return any(component["required"] or form["enabled"].value() for component, _, form in manager)
 
 
-def _make_task(function: Function, call: BoundArguments, options: TaskOptions) -> Task:
+def _make_task(function: Function, call: BoundArguments, options: TaskOptions) -> QueuedTask:
     path = dotted_path(function)
-    task = run_job.task_class(
+    task: QueuedTask = run_job.task_class(
         (path, _page(call), *call.args),
         call.kwargs,
+        submission=Submission(context=Context.capture(), function=path),
         **options.for_huey(),
     )
-    task.function = path
-    task.context_carried = Context.capture()
     return task
 
 

@@ -184,7 +184,7 @@ def _tells_of_an_email() -> bool:
     """
     running, told = current_task.running(), signals.announced()
     return isinstance(running and running.task, send_email.task_class) or (
-        getattr(told, "function", None) == send_email.task_class.function
+        getattr(told, "function", None) == send_email.task_class.definition.function
     )
 
 

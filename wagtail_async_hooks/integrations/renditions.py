@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.db import models, router, transaction
-from huey.api import Task
 from huey.exceptions import CancelExecution
 from wagtail.models import ReferenceIndex
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.integrations.tasks_backend import wagtails_own
 from wagtail_async_hooks.queue import enqueue
+from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.utils.models import root_model
 
@@ -88,21 +88,22 @@ def image_saved(
 def images_published(instance: models.Model, **kwargs: Any) -> None:
     """Have the renditions made that a published object lacks."""
     if is_on("publish") and apps.is_installed("wagtail.images"):
-        made = make_for.task_class((instance,))
-        # In one line behind the task that writes down what the object refers to.
-        made.exclusive_key = wagtails_own.key_of_references(type(instance), instance.pk)
-        made.coalesce_key = _label(instance)
-        _record(made, instance)
+        submission = Submission(
+            coalesce_key=_label(instance),
+            # In one line behind the task that writes down what the object refers to.
+            exclusive_key=wagtails_own.key_of_references(type(instance), instance.pk),
+        )
+        _record(make_for.task_class((instance,), submission=submission), instance)
 
 
-def _task_for(image: models.Model) -> Task:
-    made = make.task_class((image,))
-    made.coalesce_key = _label(image)
-    made.exclusive_key = f"renditions {_label(image)}"
-    return made
+def _task_for(image: models.Model) -> QueuedTask:
+    label = _label(image)
+    submission = Submission(coalesce_key=label, exclusive_key=f"renditions {label}")
+    task: QueuedTask = make.task_class((image,), submission=submission)
+    return task
 
 
-def _record(task: Task, instance: models.Model) -> None:
+def _record(task: QueuedTask, instance: models.Model) -> None:
     enqueue.record(task, partial(_not_recorded, _label(instance)))
 
 

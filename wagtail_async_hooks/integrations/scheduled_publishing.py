@@ -29,6 +29,7 @@ from wagtail.models import DraftStateMixin, Page, Revision
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.exceptions import Snooze
 from wagtail_async_hooks.queue.row import name_of
+from wagtail_async_hooks.queue.submission import Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.utils.database.transactions import guarded
@@ -88,10 +89,14 @@ def _plan(
 ) -> None:
     """Record a task for a moment, in place of the one that is planned for the same object."""
     label = _label(subject)
-    made = task.task_class((subject, *arguments), {}, eta=moment and to_huey(moment))
-    made.is_eta_named = True
-    made.coalesce_key = label
-    made.context_carried = Context()  # nobody acts then: as with Wagtail's command
+    submission = Submission(
+        context=Context(),  # nobody acts then: as with Wagtail's command
+        coalesce_key=label,
+        is_eta_named=True,
+    )
+    made = task.task_class(
+        (subject, *arguments), {}, eta=moment and to_huey(moment), submission=submission
+    )
 
     def complain(error: Exception) -> None:
         logger.error("%s: its time could not be recorded as a task.", label, exc_info=error)

@@ -15,7 +15,7 @@ from wagtail_async_hooks.conf.options import DEFAULT_QUEUE, TaskOptions
 from wagtail_async_hooks.hooks import registry
 from wagtail_async_hooks.integrations.tasks_backend import wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
-from wagtail_async_hooks.queue.task_queue import background, own_options
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.utils import functions
 
 DEFAULT: Final = "default"
@@ -95,11 +95,12 @@ def _kept_synchronous() -> Iterator[Listed]:
 
 def _of_background() -> Iterator[Listed]:
     for task in background.task_classes():
-        path = getattr(task, "function", "")
-        if not path.startswith(_OURS) and not getattr(task, "hook", ""):
+        definition = task.definition
+        path = definition.function
+        if not path.startswith(_OURS) and not definition.hook:
             said = {name: getattr(task, f"default_{name}", None) for name in TaskOptions().items()}
             said = {name: value for name, value in said.items() if value != _default(name)}
-            given = own_options(task).over(TaskOptions(**said))
+            given = definition.own_options().over(TaskOptions(**said))
             # Settings for hooks and functions are not about these.
             yield Listed("task", "", path, tuple(_in_force({"task()": given})))
 

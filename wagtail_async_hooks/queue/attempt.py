@@ -18,7 +18,6 @@ from django.db import (
     transaction,
 )
 from huey import signals as huey_signals
-from huey.api import Task
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution
 from huey.utils import utcnow
@@ -65,7 +64,7 @@ class Execution:
     def __init__(self, running: Running) -> None:
         assert running.claim is not None
         self.running = running
-        self.task: Task = running.task
+        self.task = running.task
         self.claim: Claim = running.claim
         self.signal = ""
         self.exception: BaseException | None = None
@@ -160,7 +159,7 @@ class Execution:
         error = retries.discarded_for(self.exception) or self.exception
         if error is None:
             return ""
-        error, explain = original(error), retries.options_of(self.task).explain
+        error, explain = original(error), self.task.options().explain
         return titles.explanation(explain, error, self.running.context.language)
 
     def _tell(self, outcome: Outcome) -> None:

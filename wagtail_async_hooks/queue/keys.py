@@ -9,11 +9,11 @@ from string import Formatter
 from typing import Any, Final
 
 from django.db.models import Model
-from huey.api import Task
 from huey.utils import utcnow
 
 from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
 from wagtail_async_hooks.conf.validators import invalid
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.types import Subject
 from wagtail_async_hooks.utils import signatures
 from wagtail_async_hooks.utils.database.transactions import guarded
@@ -30,34 +30,37 @@ DEBOUNCE_MAX: Final = 10
 """A burst lasts at most so many times as long as ``debounce``, unless ``debounce_max`` is given."""
 
 
-def give_keys(task: Task, options: TaskOptions, named: Mapping[str, Any], owner: object) -> None:
+def give_keys(
+    task: QueuedTask, options: TaskOptions, named: Mapping[str, Any], owner: object
+) -> None:
     """Give a task its keys and, if it is debounced, the times between which it is to be begun.
 
     :param named: the arguments of the call, by name.
     :param owner: whose options they are, for the log.
     """
-    task.coalesce_key = key_of(options.coalesce, named, "coalesce", owner)
-    task.exclusive_key = key_of(options.exclusive, named, "exclusive", owner)
+    submission = task.submission
+    submission.coalesce_key = key_of(options.coalesce, named, "coalesce", owner)
+    submission.exclusive_key = key_of(options.exclusive, named, "exclusive", owner)
     if not options.debounce:
         return
     if options.coalesce is None:
-        task.coalesce_key = _key_of_subject(named.values())
-        if not task.coalesce_key:
+        submission.coalesce_key = _key_of_subject(named.values())
+        if not submission.coalesce_key:
             logger.error(
                 "debounce= of %s needs coalesce= as well, since no argument is a saved object that "
                 "could be the key; the task is recorded without.",
                 owner,
             )
-    if task.coalesce_key:
+    if submission.coalesce_key:
         _debounce(task, options.debounce, options.debounce_max)
 
 
-def _debounce(task: Task, quiet: float, longest: float | None) -> None:
+def _debounce(task: QueuedTask, quiet: float, longest: float | None) -> None:
     now = utcnow()
     due = now + datetime.timedelta(seconds=quiet)
     task.eta = due if task.eta is None else max(task.eta, due)
     longest = quiet * DEBOUNCE_MAX if longest is None else longest
-    task.latest_at = max(task.eta, now + datetime.timedelta(seconds=longest))
+    task.submission.latest_at = max(task.eta, now + datetime.timedelta(seconds=longest))
     # It counts from where the task might have been begun.
     if isinstance(task.expires, datetime.timedelta):
         task.expires += datetime.timedelta(seconds=quiet)
@@ -137,8 +140,15 @@ class OwnKeys:
         self._function = function
         self.options = TaskOptions(**options)
 
-    def give_to(self, task: Task) -> None:
-        """Give a task its keys before it is recorded, unless whoever made it has done so."""
-        if not getattr(task, "coalesce_key", "") and not getattr(task, "exclusive_key", ""):
+    def give_to(self, task: QueuedTask) -> None:
+        """Give a task its keys before it is enqueued, unless whoever made it has done so."""
+        if not task.submission.coalesce_key and not task.submission.exclusive_key:
             named = signatures.named(self._function, task.args, task.kwargs, defaults=True)
             give_keys(task, self.options, named, self._told)
+
+
+def give_own_keys(task: QueuedTask) -> None:
+    """Give a task the keys that the options of ``@background.task()`` make, if there are any."""
+    own = task.definition.keys
+    if own is not None:
+        own.give_to(task)

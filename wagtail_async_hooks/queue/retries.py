@@ -11,14 +11,14 @@ from contextvars import ContextVar
 from typing import Any, Final, cast
 
 from django.utils.module_loading import import_string
-from huey.api import Task
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskLockedException
 from huey.utils import utcnow
 
 from wagtail_async_hooks import current_task
-from wagtail_async_hooks.conf.options import ErrorClasses, TaskOptions
+from wagtail_async_hooks.conf.options import ErrorClasses
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.exceptions import Snooze
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.utils.catching import passes
 from wagtail_async_hooks.utils.errors import class_of, report, text_of
 from wagtail_async_hooks.utils.text import one_line
@@ -42,8 +42,6 @@ all threads busy."""
 
 IMMEDIATE_TRIES: Final = 10
 """Maximum attempts at a task in immediate mode, where they are all made in the editor's request."""
-
-_NOTHING: Final = TaskOptions()
 
 _WISHES: Final = (CancelExecution, RetryTask, RateLimitExceeded, TaskLockedException)
 """What a function raises to tell Huey what to do: nothing has gone wrong."""
@@ -82,15 +80,6 @@ def _marked(error: Any, reason: BaseException) -> Any:
     return error
 
 
-def options_of(task: Task) -> TaskOptions:
-    """Return the options in force for a task, for those of which Huey knows nothing."""
-    options: TaskOptions | None = getattr(task, "options_known", None)
-    if options is None:
-        ask = getattr(task, "options_now", None)
-        options = _NOTHING if ask is None else ask()
-    return options
-
-
 def judge(running: Running, error: BaseException) -> None:
     """Make of what a task's function has raised what Huey is to do; else it is raised as it is.
 
@@ -102,7 +91,7 @@ def judge(running: Running, error: BaseException) -> None:
         return
     if issubclass(type(error), Snooze):
         raise _answer(running, cast(Snooze, error)) from error
-    options = options_of(running.task)
+    options = running.task.options()
     if options.discard_on is not None and _is_named(error, options.discard_on):
         raise discarded(error) from error
     if options.retry_on is not None and not _is_named(error, options.retry_on):
@@ -175,7 +164,7 @@ def names_time(error: BaseException | None) -> bool:
 
 
 def again_at(
-    task: Task, error: BaseException | None, tries: int, *, asked: bool
+    task: QueuedTask, error: BaseException | None, tries: int, *, asked: bool
 ) -> datetime.datetime | None:
     """Return when a task is to be begun again, in Huey's naive UTC; ``None`` for at once.
 
@@ -196,7 +185,7 @@ def again_at(
     return later
 
 
-def immediate_tries(task: Task) -> int:
+def immediate_tries(task: QueuedTask) -> int:
     """Return the number of the attempt that immediate mode is about to make at a task.
 
     All of them are made within each other, in the caller's request. So there are at most
@@ -232,12 +221,12 @@ _at_once: Final[ContextVar[bool]] = ContextVar("at_once", default=False)
 
 
 def _spread(
-    task: Task, moment: datetime.datetime, error: BaseException | None
+    task: QueuedTask, moment: datetime.datetime, error: BaseException | None
 ) -> datetime.datetime:
     """Lengthen the delay of a task that an error has cut off by a little, at random."""
     delay = (moment - utcnow()).total_seconds()
     if delay <= 0 or error is None or issubclass(type(error), _WISHES):
         return moment
-    jitter = options_of(task).retry_jitter
+    jitter = task.options().retry_jitter
     longer = delay * (JITTER if jitter is None else jitter) * random.random()
     return moment + datetime.timedelta(seconds=longer)

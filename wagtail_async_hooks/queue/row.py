@@ -8,10 +8,10 @@ from typing import Any, Final
 from django.apps import apps
 from django.db.models import Model
 from django.http import HttpRequest
-from huey.api import Task
 from huey.utils import utcnow
 
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.titles import columns_of
 from wagtail_async_hooks.types import State, Subject
 from wagtail_async_hooks.utils.database.instants import NOW, FromNow, StateAt
@@ -22,42 +22,39 @@ MAX_HOOK: Final = 100
 """Characters of a hook's name."""
 
 
-def make_row(task: Task, message: bytes, acting: Any) -> dict[str, Any]:
-    """Return the row to record for a task: what is not blank in it, by the model's attributes.
-
-    What a task of Huey's has no place for may be an attribute of it: ``hook``, ``recorded_as`` (the
-    name), ``queue``, ``coalesce_key``, ``latest_at``, ``exclusive_key``, and ``subject`` (a model
-    and a key).
+def make_row(task: QueuedTask, message: bytes, acting: Any) -> dict[str, Any]:
+    """Return the row of a task to enqueue: non-default column values, keyed by attname.
 
     :param acting: primary key of who triggered it, unless a request among the arguments tells.
     """
     now = utcnow()
+    submission, definition = task.submission, task.definition
     return {
         "task_id": task.id,
         "name": name_of(task),
-        "hook": cut_key(getattr(task, "hook", ""), MAX_HOOK),
-        "function": cut_key(task.function),
+        "hook": cut_key(submission.hook or definition.hook, MAX_HOOK),
+        "function": cut_key(submission.function or definition.function),
         "message": message,
-        "queue": getattr(task, "queue", None) or DEFAULT_QUEUE,
+        "queue": submission.queue or definition.queue or DEFAULT_QUEUE,
         "priority": task.priority or 0,
         **_due(task, now),
-        "latest_at": _from(now, getattr(task, "latest_at", None)),
+        "latest_at": _from(now, submission.latest_at),
         "expires_at": _expiry(task, now),
         "enqueued_at": NOW,
         "user_id": _user_key(task, acting),
-        "coalesce_key": getattr(task, "coalesce_key", ""),
-        "exclusive_key": getattr(task, "exclusive_key", ""),
+        "coalesce_key": submission.coalesce_key,
+        "exclusive_key": submission.exclusive_key,
         **_subject(task),
         **columns_of(task),
     }
 
 
-def name_of(task: Task) -> str:
-    """Return the name under which a task is recorded: that by which Huey knows it, or its own.
+def name_of(task: QueuedTask) -> str:
+    """Return the name under which a task is enqueued: that by which Huey knows it, or its own.
 
     Names that are too long for the row end with a hash, so that they differ still.
     """
-    own = getattr(task, "recorded_as", "")
+    own = task.submission.name
     return cut_key(own or f"{type(task).__module__}.{type(task).__name__}")
 
 
@@ -68,18 +65,18 @@ def name_of(task: Task) -> str:
 # that comes to. Only a time that the caller has named means itself.
 
 
-def _due(task: Task, now: datetime.datetime) -> dict[str, Any]:
+def _due(task: QueuedTask, now: datetime.datetime) -> dict[str, Any]:
     """Return the columns that say when a task is due, and what state that comes to."""
     if task.eta is None:
         return {"state": State.WAITING.value}
-    if getattr(task, "is_eta_named", False):
+    if task.submission.is_eta_named:
         moment = from_huey(task.eta)
         return {"state": StateAt(moment), "run_at": moment}
     state = State.SCHEDULED if task.eta > now else State.WAITING
     return {"state": state.value, "run_at": _from(now, task.eta)}
 
 
-def _expiry(task: Task, now: datetime.datetime) -> Any:
+def _expiry(task: QueuedTask, now: datetime.datetime) -> Any:
     if task.expires_resolved is None:
         return None
     if isinstance(task.expires, datetime.datetime):
@@ -91,15 +88,15 @@ def _from(now: datetime.datetime, moment: datetime.datetime | None) -> FromNow |
     return None if moment is None else FromNow((moment - now).total_seconds())
 
 
-def _arguments(task: Task) -> tuple[Any, ...]:
+def _arguments(task: QueuedTask) -> tuple[Any, ...]:
     """Return all arguments; Huey notices only when the task runs that they are no tuple."""
     return (*task.args, *task.kwargs.values()) if isinstance(task.args, tuple) else ()
 
 
-def _subject(task: Task) -> dict[str, Any]:
+def _subject(task: QueuedTask) -> dict[str, Any]:
     """Return the columns that say which object a task is about: its first model argument."""
-    if told := getattr(task, "subject", None):
-        return _columns(*told)
+    if (known := task.submission.subject) is not None:
+        return _columns(*known)
     for value in _arguments(task):
         found = value[0] if isinstance(value, list | tuple) and value else value
         if isinstance(found, Model):
@@ -134,7 +131,7 @@ def _content_type(instance: Model) -> Any:
     return known or _types().get_for_model(instance).pk
 
 
-def _user_key(task: Task, acting: Any) -> Any:
+def _user_key(task: QueuedTask, acting: Any) -> Any:
     """Return the key of who triggered a task: the request's user, or else who acts."""
     for value in _arguments(task):
         if isinstance(value, HttpRequest):

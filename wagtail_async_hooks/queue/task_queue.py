@@ -24,14 +24,14 @@ from asgiref.sync import async_to_sync
 from django.core.signals import setting_changed
 from django.db import transaction
 from huey import signals as huey_signals
-from huey.api import Huey, PeriodicTask, Task, TaskWrapper, chord, group
+from huey.api import Huey, Task, TaskWrapper, chord, group
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution, HueyException, TaskException
 from huey.storage import BaseStorage
 from huey.utils import Error
 
 from wagtail_async_hooks import conf, current_task, signals
-from wagtail_async_hooks.conf import installed, options, validators
+from wagtail_async_hooks.conf import installed, validators
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.exceptions import (
     CalledInCoroutine,
@@ -52,6 +52,13 @@ from wagtail_async_hooks.queue.attempt import (
 )
 from wagtail_async_hooks.queue.holding import Holding
 from wagtail_async_hooks.queue.row import make_row
+from wagtail_async_hooks.queue.submission import (
+    Definition,
+    QueuedPeriodicTask,
+    QueuedTask,
+    Submission,
+    base_of,
+)
 from wagtail_async_hooks.queue.task_types import (
     ContextTaskDecorator,
     KeyOptions,
@@ -93,6 +100,7 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
     """What ``@background.task()`` makes of a function."""
 
     huey: TaskQueue
+    task_base: type[Task]
 
     def create_task(
         self,
@@ -110,21 +118,37 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
                 f"@background.task() takes a function, but was given a {type(func).__name__}, "
                 "which has no name by which a worker could find it; write a function that calls it."
             )
-        path = settings.setdefault("function", f"{func.__module__}.{func.__qualname__}")
-        queue = settings.get("queue")
+        settings["definition"] = self._definition(func, settings)
+        settings["create_id"] = staticmethod(uuid7.new)  # else Huey's, which do not ascend
+        self.task_base = base_of(self.task_base)
+        made: type[QueuedTask] = super().create_task(
+            self._resolving(func), context, name, **settings
+        )
+        self.huey.forget_former(made)
+        return made
+
+    @staticmethod
+    def _definition(func: Callable[..., Any], settings: dict[str, Any]) -> Definition:
+        """Take out of the settings what is not for Huey, and return it."""
+        path = settings.pop("function", f"{func.__module__}.{func.__qualname__}")
+        queue = settings.pop("queue", None)
         if queue is not None and (expected := validators.queue_name(queue)):
             raise TypeError(f"The queue of the task {path} should be {expected}, but is {queue!r}.")
         about_keys = {name: settings.pop(name) for name in keys.OPTIONS if name in settings}
-        if about_keys:
-            settings["own_keys"] = keys.OwnKeys(func, about_keys)
         own = validators.taken_from(settings, f"background.task(…) of {path}")
-        settings.setdefault("options_now", lambda task: own)
-        settings["called"] = staticmethod(func)
-        settings["create_id"] = staticmethod(uuid7.new)  # else Huey's, which do not ascend
-        settings["loaded"] = getattr(sys.modules.get(func.__module__), "__spec__", None)
-        made: type[Task] = super().create_task(self._resolving(func), context, name, **settings)
-        self.huey.forget_former(made)
-        return made
+        return Definition(
+            function=path,
+            options=settings.pop("options", None) or (lambda task: own),
+            hook=settings.pop("hook", ""),
+            queue=queue,
+            keys=keys.OwnKeys(func, about_keys) if about_keys else None,
+            called=func,
+            spec=getattr(sys.modules.get(func.__module__), "__spec__", None),
+            forgets_arguments=settings.pop("forget_arguments", False) is True,
+            call_class=settings.pop("call_class", None),
+            times=settings.pop("times", None),
+            missed=settings.pop("missed", "once"),
+        )
 
     def map(self, it: Iterable[Any]) -> Any:
         """Call the task for each item, as Huey does; all are recorded by few INSERTs."""
@@ -132,12 +156,11 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
         with self.huey.gathering():
             return super().map(items)
 
-    def s(self, *args: Any, **kwargs: Any) -> Task:
+    def s(self, *args: Any, **kwargs: Any) -> QueuedTask:
         """Return a call, as Huey does; one for a time that is named remembers that."""
         is_eta_named = kwargs.get("eta") is not None
-        task = super().s(*args, **kwargs)
-        if is_eta_named:
-            task.is_eta_named = True
+        task: QueuedTask = super().s(*args, **kwargs)
+        task.submission.is_eta_named = is_eta_named
         return task
 
     def schedule(
@@ -165,7 +188,8 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
 
             def resolve_and_call() -> Any:
                 try:
-                    given = {k: v for k, v in kwargs.items() if k not in _added_here()}
+                    added = _added_here()
+                    given = {k: v for k, v in kwargs.items() if k not in added}
                     resolved = codecs.resolve(args), codecs.resolve(given)
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
@@ -204,7 +228,7 @@ def _called(call: Callable[[], Any]) -> Any:
 def _added_here() -> Set[str]:
     """Return the names of keyword arguments with which nobody has called the task that runs."""
     running = current_task.running()
-    return frozenset() if running is None else _added_to(running.task)
+    return frozenset() if running is None else running.task.added_arguments()
 
 
 def _cancel_if_superseded() -> None:
@@ -381,30 +405,29 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             raise ValueError(f'missed should be "once" or "skip", but is {missed!r}.')
         return super().periodic_task(times.is_due, *args, times=times, missed=missed, **options)
 
-    def periodic_tasks(self) -> list[PeriodicTask]:
+    def periodic_tasks(self) -> list[QueuedPeriodicTask]:
         """Return a task of each function that recurs, as they are registered now."""
-        tasks: list[PeriodicTask] = self._registry.periodic_tasks
+        tasks: list[QueuedPeriodicTask] = self._registry.periodic_tasks
         return tasks
 
-    def forget_former(self, kind: type[Task]) -> None:
+    def forget_former(self, kind: type[QueuedTask]) -> None:
         """Forget a task whose module is loaded anew, and makes it once more.
 
         One that the same module makes twice stays, and Huey refuses the other one.
         """
         name = self._registry.task_to_string(kind)
         former = self._registry._registry.get(name)
-        if former is not None and getattr(former, "loaded", None) is not kind.loaded:
+        if former is not None and former.definition.spec is not kind.definition.spec:
             self._registry.unregister(former)
 
-    def task_classes(self) -> list[type[Task]]:
+    def task_classes(self) -> list[type[QueuedTask]]:
         """Return what Huey knows tasks by, as they are registered now."""
         return list(self._registry._registry.values())
 
     def function_of(self, name: str) -> Callable[..., Any] | None:
         """Return the function of a task that is registered here; ``None`` if none has the name."""
-        kind = self._registry._registry.get(name)
-        function: Callable[..., Any] | None = getattr(kind, "called", None)
-        return function
+        kind: type[QueuedTask] | None = self._registry._registry.get(name)
+        return None if kind is None else kind.definition.called
 
     def _settings_changed(self, *, setting: str, **kwargs: Any) -> None:
         if setting == conf.SETTING:
@@ -428,8 +451,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         if isinstance(task, group | chord):
             with self.gathering():
                 return super().enqueue(task)
+        self._require_own(task)
+        submission = task.submission
         if is_eta_named:
-            task.is_eta_named = True
+            submission.is_eta_named = True
         if self.immediate:
             tries = retrying.immediate_tries(task)
             if tries > retrying.IMMEDIATE_TRIES:
@@ -443,8 +468,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             execution.again()
             return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
         else:
-            _give_own_keys(task)
-        task.given_arguments = frozenset(task.kwargs)
+            keys.give_own_keys(task)
+        task.submission.given_arguments = frozenset(task.kwargs)
         # Huey logs what goes wrong in immediate mode, and says no more about it.
         with transactions.raising_if_lost() if self.immediate else nullcontext():
             result = super().enqueue(task)
@@ -491,10 +516,20 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             execution.again()
             self._emit(huey_signals.SIGNAL_SCHEDULED, task)
         else:
-            _give_own_keys(task)
+            self._require_own(task)
+            keys.give_own_keys(task)
             super().add_schedule(task)
 
-    def serialize_task(self, task: Task) -> Envelope:
+    def _require_own(self, task: Task) -> None:
+        """Raise Huey's error if a task is of another Huey.
+
+        :raises HueyException: that no such task is registered.
+        """
+        if not isinstance(task, QueuedTask):
+            self._registry.create_message(task)
+            raise HueyException(f"{task!r} is no task of this queue.")
+
+    def serialize_task(self, task: QueuedTask) -> Envelope:
         """Return the message, together with the row for the ledger."""
         context = _context_of(task)
         message = self._pack(task, context)
@@ -502,17 +537,17 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
             return Envelope(message)
         return Envelope.around(message, make_row(task, message, context.user))
 
-    def _pack(self, task: Task, context: Context | None = None) -> bytes:
+    def _pack(self, task: QueuedTask, context: Context | None = None) -> bytes:
         """Return the message.
 
         :param context: what is to surround the task, if that is known already.
         """
         payload = (context or _context_of(task)).payload()
         call = self._registry.create_message(task)
-        message: bytes = self.serializer.serialize_call(call, payload, _added_to(task))
+        message: bytes = self.serializer.serialize_call(call, payload, task.added_arguments())
         return message
 
-    def deserialize_task(self, data: bytes) -> Task:
+    def deserialize_task(self, data: bytes) -> QueuedTask:
         """Return the task of a message.
 
         :raises MessageRefused: if this site did not write the message.
@@ -520,9 +555,9 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         """
         message, context, added = self.serializer.deserialize_whole(data)
         try:
-            task = self._registry.create_task(message)
-            task.added_arguments = added
-            task.context_carried = Context.from_payload(context)
+            task: QueuedTask = self._registry.create_task(message)
+            task.submission.added_arguments = added
+            task.submission.context = Context.from_payload(context)
         except HueyException as error:
             raise UnknownTask(
                 f"{error}; the code that enqueued it is not what this worker runs, or its module "
@@ -566,10 +601,10 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     # Claim ----------------------------------------------------------------------------------
 
-    def dequeue(self) -> Task | None:
+    def dequeue(self) -> QueuedTask | None:
         return super().dequeue() if self.immediate else self.next()
 
-    def next(self, worker: int | None = None) -> Task | None:
+    def next(self, worker: int | None = None) -> QueuedTask | None:
         """Record how this thread's last task ended and claim the next one, in one transaction.
 
         :param worker: primary key of the worker's row.
@@ -716,7 +751,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
                 "No worker was told what may run next; they find it by looking: %s", error
             )
 
-    def _open(self, claim: Claim) -> Task | None:
+    def _open(self, claim: Claim) -> QueuedTask | None:
         """Return the claimed task, or see to it that a message which cannot be run is kept."""
         if claim.put_off:
             return None
@@ -756,17 +791,17 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
 
     # Execute --------------------------------------------------------------------------------
 
-    def execute(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
+    def execute(self, task: QueuedTask, timestamp: datetime.datetime | None = None) -> Any:
         """Run a task and record how it ended."""
-        if getattr(task, "claim", None) is None:
+        if task.claim is None:
             return self._executed_here(task, timestamp)
         value = self.attempt(task, timestamp)
         self.settle()
         return value
 
-    def _executed_here(self, task: Task, timestamp: datetime.datetime | None) -> Any:
+    def _executed_here(self, task: QueuedTask, timestamp: datetime.datetime | None) -> Any:
         """Run a task that nobody has claimed, in immediate mode."""
-        running = Running(task, _context_of(task), tries=getattr(task, "tries", 1))
+        running = Running(task, _context_of(task), tries=task.tries)
         value = None
         try:
             value = contextvars.copy_context().run(self._executed, running, timestamp)
@@ -782,7 +817,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         with current_task.Entered(running):
             return super().execute(running.task, timestamp)
 
-    def attempt(self, task: Task, timestamp: datetime.datetime | None = None) -> Any:
+    def attempt(self, task: QueuedTask, timestamp: datetime.datetime | None = None) -> Any:
         """Run a claimed task; :meth:`next` or :meth:`settle` records how it ended.
 
         What stops the process, such as Ctrl-C in its main thread, is raised again once the task is
@@ -843,7 +878,7 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
         outcome = execution.outcome(duration)
         if outcome.state.is_final:
             outcome.result = self._packed(execution)
-            if outcome.state is State.SUCCEEDED and _forgets(execution.task):
+            if outcome.state is State.SUCCEEDED and execution.task.definition.forgets_arguments:
                 outcome.message = self._pack(_without_arguments(execution.task))
         elif execution.runs_again:
             outcome.message = self._pack(execution.task)
@@ -957,7 +992,8 @@ class TaskQueue(Huey):  # type: ignore[misc]  # Huey has no types
     def is_revoked(
         self, task: Any, timestamp: datetime.datetime | None = None, peek: bool = True
     ) -> bool:
-        claim = getattr(task, "claim", None)
+        # It may be an identifier, or a class of tasks.
+        claim = task.claim if isinstance(task, QueuedTask) else None
         if claim is not None and not claim.revocations:
             return False
         revoked: bool = super().is_revoked(task, timestamp, peek)
@@ -980,44 +1016,20 @@ def _guarding(decorator: Callable[[Any], Any]) -> Callable[[F], F]:
     return register
 
 
-def own_options(kind: type[Task]) -> options.TaskOptions:
-    """Return what ``@background.task()`` was given of which Huey knows nothing."""
-    own_keys: keys.OwnKeys | None = getattr(kind, "own_keys", None)
-    of_keys = options.TaskOptions() if own_keys is None else own_keys.options
-    own: options.TaskOptions = kind.options_now(None)
-    return of_keys.over(own)._replace(queue=getattr(kind, "queue", None))
-
-
 def _named(task: Task | group | chord) -> str:
     """Return the name of what is enqueued, for an error; a group has none."""
-    return str(getattr(task, "function", "") or type(task).__name__)
+    if isinstance(task, QueuedTask):
+        return task.submission.function or task.definition.function
+    return type(task).__name__
 
 
-def _added_to(task: Task) -> Set[str]:
-    """Return the names of keyword arguments that nobody has called a task with.
-
-    Tools that trace calls put some into a call when Huey enqueues it, and take them out in a worker
-    if they are at work there, too.
-    """
-    given: frozenset[str] | None = getattr(task, "given_arguments", None)
-    if given is None:
-        known: frozenset[str] = getattr(task, "added_arguments", frozenset())
-        return known
-    return frozenset(task.kwargs) - given
-
-
-def _give_own_keys(task: Task) -> None:
-    own_keys: keys.OwnKeys | None = getattr(task, "own_keys", None)
-    if own_keys is not None:
-        own_keys.give_to(task)
-
-
-def _moment_of_attempt(task: Task) -> datetime.datetime:
+def _moment_of_attempt(task: QueuedTask) -> datetime.datetime:
     """Return what Huey is to take for the time: the database's, by which the task was claimed.
 
     The times in its message are those of the process that recorded it, whose clock may be wrong;
     whether it is due, and has expired, the claim has told.
     """
+    assert task.claim is not None
     now = clock.database_now().replace(tzinfo=None)
     if task.eta is not None:
         task.eta = min(task.eta, now)
@@ -1026,23 +1038,16 @@ def _moment_of_attempt(task: Task) -> datetime.datetime:
     return now
 
 
-def _forgets(task: Task) -> bool:
-    """Tell whether a task's arguments leave its row once it has succeeded."""
-    return getattr(task, "forget_arguments", False) is True
+def _without_arguments(task: QueuedTask) -> QueuedTask:
+    return type(task)(id=task.id, submission=Submission(context=Context()))
 
 
-def _without_arguments(task: Task) -> Task:
-    bare = type(task)(id=task.id)
-    bare.context_carried = Context()
-    return bare
-
-
-def _context_of(task: Task) -> Context:
+def _context_of(task: QueuedTask) -> Context:
     """Return what is to surround a task: what it was recorded with, or else the caller's context.
 
     What follows from a task, such as the next one of a pipeline, is surrounded by the same.
     """
-    known: Context | None = getattr(task, "context_carried", None)
+    known = task.submission.context
     if known is not None:
         return known
     running = current_task.running()

@@ -11,10 +11,10 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import connections
 from django.utils import translation
-from huey.api import Task
 
 from wagtail_async_hooks.conf.options import Explain, Text
-from wagtail_async_hooks.queue.retries import classes, options_of
+from wagtail_async_hooks.queue.retries import classes
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.utils import placeholders, signatures
 from wagtail_async_hooks.utils.catching import passes
 from wagtail_async_hooks.utils.errors import class_of, report, text_of
@@ -39,23 +39,22 @@ class QueryRefused(Exception):
     """A title asked the database, and the editor would have to wait for that."""
 
 
-def columns_of(task: Task) -> dict[str, str]:
+def columns_of(task: QueuedTask) -> dict[str, str]:
     """Return what a task's row says for people, in the language that is active here."""
-    options = options_of(task)
+    options = task.options()
     told = {"side_effect": options.side_effect or ""}
     if options.title is not None:
         told["title"] = title(options.title, _arguments_of(task))
     return told
 
 
-def _arguments_of(task: Task) -> Mapping[str, Any]:
+def _arguments_of(task: QueuedTask) -> Mapping[str, Any]:
     """Return a task's arguments by name."""
-    if (known := getattr(task, "named", None)) is not None:
-        arguments: Mapping[str, Any] = known
-        return arguments
+    if (known := task.submission.named) is not None:
+        return known
     args = task.args if isinstance(task.args, tuple | list) else ()
     kwargs = task.kwargs if isinstance(task.kwargs, dict) else {}
-    called = getattr(task, "called", None)  # the worker will tell what does not fit
+    called = task.definition.called  # the worker will tell what does not fit
     return kwargs if called is None else signatures.named(called, args, kwargs, defaults=True)
 
 

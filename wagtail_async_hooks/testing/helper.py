@@ -177,7 +177,7 @@ def _wanted(
 ) -> tuple[str, dict[str, Any]]:
     """Return the path of a task, and what is expected of it by name."""
     if isinstance(task, TaskWrapper):
-        path, function = task.task_class.function, task.func
+        path, function = task.task_class.definition.function, task.func
     elif hasattr(task, "module_path"):
         path, function = task.module_path, task.func
     else:

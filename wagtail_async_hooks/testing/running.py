@@ -19,6 +19,7 @@ from wagtail_async_hooks import conf, signals
 from wagtail_async_hooks.exceptions import BackgroundError, ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import retries
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing.recorded import RecordedTask
 from wagtail_async_hooks.types import State, TaskInfo
@@ -139,9 +140,9 @@ class _Noted:
         """A task is begun, or was claimed and is passed over, since nobody can run it."""
         self.raised[pk] = None
 
-    def error(self, signal: str, task: Task, error: BaseException) -> None:
+    def error(self, signal: str, task: QueuedTask, error: BaseException) -> None:
         """Huey tells of an error."""
-        if (claim := getattr(task, "claim", None)) is not None:
+        if (claim := task.claim) is not None:
             self.raised[claim.pk] = original(error)
 
     def ended(self, sender: str, *, task: TaskInfo, **told: Any) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from django.utils import timezone
-from huey.api import PeriodicTask, Task, TaskWrapper
+from huey.api import Task, TaskWrapper
 
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.conf import ScheduleEntry
@@ -22,6 +22,7 @@ from wagtail_async_hooks.integrations.commands import called, run_command
 from wagtail_async_hooks.models import Schedule
 from wagtail_async_hooks.queue.keys import key_of
 from wagtail_async_hooks.queue.row import name_of
+from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.types import State
@@ -103,9 +104,9 @@ def known() -> dict[str, Entry]:
     found = {}
     for task in background.periodic_tasks():
         name = name_of(task)
-        times = getattr(task, "times", None) or AskedTimes(task.validate_datetime)
-        missed = getattr(task, "missed", "once")
-        found[name] = Entry(name, name, times, missed, partial(_for_nobody, task))
+        definition = task.definition
+        times = definition.times or AskedTimes(task.validate_datetime)
+        found[name] = Entry(name, name, times, definition.missed, partial(_for_nobody, task))
     for name, given in conf.current().schedule.items():
         times = CrontabTimes(given.crontab, given.time_zone or timezone.get_default_timezone())
         make = partial(_task_of, name, given)
@@ -147,26 +148,30 @@ def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
     return functions.call(find_function(given.function), *args, **kwargs)
 
 
-def _for_nobody(task: PeriodicTask) -> Task:
-    task.context_carried = Context()  # nobody acts then, as when cron calls a command
+def _for_nobody(task: QueuedTask) -> QueuedTask:
+    task.submission.context = Context()  # nobody acts then, as when cron calls a command
     return task
 
 
-def _task_of(name: str, given: ScheduleEntry) -> Task:
+def _task_of(name: str, given: ScheduleEntry) -> QueuedTask:
     """Return the task of an entry of the settings."""
     wrapper, args = _what_runs(name, given)
     # Not by wrapper.s(), which takes keyword arguments such as "delay" for its own.
-    options = given.task_options.for_huey()
-    task = wrapper.task_class((*args, *given.args), dict(given.kwargs), **options)
-    if given.task_options.queue is not None:
-        task.queue = given.task_options.queue
+    options = given.task_options
     owner = f'WAGTAIL_TASKS["SCHEDULE"]["{name}"]'
-    task.exclusive_key = key_of(given.task_options.exclusive, given.kwargs, "exclusive", owner)
+    submission = Submission(
+        context=Context(),  # nobody acts then, as when cron calls a command
+        queue=options.queue or "",
+        exclusive_key=key_of(options.exclusive, given.kwargs, "exclusive", owner),
+    )
     if wrapper is run_function:
-        task.function = given.function
+        submission.function = given.function
     elif wrapper is run_command:
-        task.function = called(given.command)
-    return _for_nobody(task)
+        submission.function = called(given.command)
+    task: QueuedTask = wrapper.task_class(
+        (*args, *given.args), dict(given.kwargs), submission=submission, **options.for_huey()
+    )
+    return task
 
 
 def _what_runs(name: str, given: ScheduleEntry) -> tuple[TaskWrapper, tuple[Any, ...]]:

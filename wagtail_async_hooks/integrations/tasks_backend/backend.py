@@ -17,6 +17,7 @@ from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.integrations.tasks_backend.running import run
 from wagtail_async_hooks.queue import enqueue as recording
 from wagtail_async_hooks.queue.keys import give_keys
+from wagtail_async_hooks.queue.submission import Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.utils import uuid7
@@ -121,15 +122,19 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
             given["priority"] = call.priority
         if call.run_after is not None:
             given["eta"] = to_huey(call.run_after)
-        made = run.task_class((), call.payload(), id=task_id, **given)
-        made.is_eta_named = call.run_after is not None
-        made.recorded_as = made.function = call.path
-        made.queue = options.queue or call.queue_name
-        named = made.named = call.named
-        made.options_known = options
+        named = call.named
+        submission = Submission(
+            context=Context.capture(),
+            options=options,
+            named=named,
+            name=call.path,
+            function=call.path,
+            queue=options.queue or call.queue_name,
+            subject=wagtails_own.subject_of(call.path, named),
+            is_eta_named=call.run_after is not None,
+        )
+        made = run.task_class((), call.payload(), id=task_id, submission=submission, **given)
         give_keys(made, options, named, call.path)
-        made.subject = wagtails_own.subject_of(call.path, named)
-        made.context_carried = Context.capture()
         return made
 
     def _run_here(self, task: Any, args: Any, kwargs: Any) -> Any:

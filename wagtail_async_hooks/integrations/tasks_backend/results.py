@@ -46,7 +46,7 @@ def call_of(row: BackgroundTask) -> Call | None:
         task = background.deserialize_task(bytes(row.message))
     except (MessageRefused, UnknownTask):
         return None
-    return Call.from_payload(task.kwargs) if getattr(task, "carries", None) is Call else None
+    return Call.from_payload(task.kwargs) if task.definition.call_class is Call else None
 
 
 def of_row(row: BackgroundTask, call: Call, task_id: str = "") -> Any:

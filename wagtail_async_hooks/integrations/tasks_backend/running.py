@@ -6,7 +6,6 @@ import logging
 import threading
 from typing import Any, Final, NamedTuple
 
-from huey.api import Task
 from huey.exceptions import RetryTask
 
 from wagtail_async_hooks import current_task, signals
@@ -15,6 +14,7 @@ from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call, amend
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS, background
 from wagtail_async_hooks.types import Claim, State, TaskInfo
 from wagtail_async_hooks.utils import functions
@@ -49,11 +49,12 @@ class _ThreadState(threading.local):
 _here: Final = _ThreadState()
 
 
-def _options_now(task: Task) -> TaskOptions:
+def _options_now(task: QueuedTask | None) -> TaskOptions:
+    assert task is not None
     return wagtails_own.options_now(task.kwargs["path"])
 
 
-@background.own_task("run_task", carries=Call, options_now=_options_now)
+@background.own_task("run_task", call_class=Call, options=_options_now)
 def run(**payload: Any) -> Any:
     """Call a task of ``TASKS``; what it returns has to be JSON."""
     call = Call.from_payload(payload)
