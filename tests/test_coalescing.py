@@ -249,7 +249,7 @@ def test_claim__is_that_of_the_row_that_runs() -> None:
     assert (task.claim.pk, task.claim.attempt, task.claim.task_id) == (newest.pk, 1, task.id)
     assert (newest.attempt, newest.worker, newest.state) == (1, worker, State.RUNNING)
     assert newest.started_at is not None
-    assert background.holds(newest.pk, 1)
+    assert background.claims.holds(newest.pk, 1)
     assert [merged.attempt for merged in task.claim.merged] == [1]
     background.execute(task)
 

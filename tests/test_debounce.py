@@ -230,8 +230,8 @@ def test_signal__tells_what_was_merged_into_what_waits() -> None:
 
     first, second = rows()
     assert told == [(first.pk, second.pk)]
-    assert not background.holds(first.pk, 1)
-    assert not background.holds(second.pk, 0)
+    assert not background.claims.holds(first.pk, 1)
+    assert not background.claims.holds(second.pk, 0)
 
 
 @pytest.mark.django_db
@@ -279,7 +279,7 @@ def test_rescue__a_task_that_was_claimed_and_never_put_off() -> None:
     assert ran == []
     assert states() == [State.MERGED, State.SCHEDULED]
     assert rows()[1].latest_at == latest - 10 * MINUTE
-    assert not background._suspect.locked()  # nobody runs what a worker died of
+    assert not background.claims._suspect.locked()  # nobody runs what a worker died of
 
 
 @pytest.fixture

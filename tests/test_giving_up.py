@@ -91,7 +91,7 @@ def test_give_up__what_has_an_exclusive_key_waits_again(
 
 
 def give_up(thread: threading.Thread) -> bool:
-    background.give_up(16.0)
+    background.claims.give_up(16.0)
     return thread.is_alive()
 
 
@@ -99,7 +99,7 @@ def give_up(thread: threading.Thread) -> bool:
 def test_give_up__what_others_may_run_beside_goes_on() -> None:
     beside_others(1)
     thread = run_in_thread()
-    background.give_up(16.0)
+    background.claims.give_up(16.0)
     time.sleep(0.1)
     assert thread.is_alive()
     ended.set()

@@ -27,7 +27,7 @@ from tests.processes import PATIENCE, Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
-from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.queue.claims import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.types import State
 
 SALT: Final = "wagtail_async_hooks.message"

@@ -66,8 +66,8 @@ def _not_for_ever(committed_db: None) -> Iterator[None]:
     yield
     assert time.monotonic() - begun < SOON * 2
     connection.close()
-    for claim in background.holding.all():
-        background.holding.discard(claim)
+    for claim in background.claims.holding.all():
+        background.claims.holding.discard(claim)
 
 
 def register() -> Worker:

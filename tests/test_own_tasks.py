@@ -12,8 +12,9 @@ from huey.api import Task
 
 import wagtail_async_hooks
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.queue.decorators import PACKAGE
 from wagtail_async_hooks.queue.row import name_of
-from wagtail_async_hooks.queue.task_queue import PACKAGE, background
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing import BackgroundTasks
 from wagtail_async_hooks.worker.schedule import run_function
 

@@ -23,7 +23,7 @@ from tests.work import tasks
 from wagtail_async_hooks import background, ledger, signals
 from wagtail_async_hooks.exceptions import CannotSerialize, MessageRefused
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
-from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.queue.claims import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.serialization import arguments, codecs, editor_messages, requests
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
 from wagtail_async_hooks.storage import notifier
@@ -279,8 +279,8 @@ def test_next__one_that_another_worker_has_just_claimed(committed_db: None) -> N
     tasks.add(1, 2)
     tasks.add(3, 4)
     background.attempt(background.next())
-    outcome = background._thread.pending
-    background._thread.pending = None
+    outcome = background.claims.pending
+    background.claims.pending = None
     taken = BackgroundTask.objects.get(state=State.WAITING).pk
 
     def record_and_claim() -> tuple[bool, Any]:
@@ -363,11 +363,11 @@ def test_holds__until_the_outcome_is_recorded() -> None:
     tasks.add(1, 2)
     task = background.next()
     held = (task.claim.pk, task.claim.attempt)
-    assert background.holds(*held)
+    assert background.claims.holds(*held)
     background.attempt(task)
-    assert background.holds(*held)
+    assert background.claims.holds(*held)
     background.settle()
-    assert not background.holds(*held)
+    assert not background.claims.holds(*held)
 
 
 @pytest.mark.django_db

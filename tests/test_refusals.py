@@ -319,16 +319,16 @@ def test_refused__altogether_is_set_aside_and_recorded_later(
         assert time.monotonic() - begun < 10
         first, second = BackgroundTask.objects.order_by("pk")
         assert (first.state, second.state) == (State.RUNNING, State.SUCCEEDED)
-        assert background.holds(first.pk, 1)
+        assert background.claims.holds(first.pk, 1)
         with caplog.at_level(logging.DEBUG):
-            background.record_set_aside()
-        assert background.holds(first.pk, 1)
+            background.claims.record_set_aside()
+        assert background.claims.holds(first.pk, 1)
     assert caplog.text.count("Not even the failure") == 1
-    background.record_set_aside()
+    background.claims.record_set_aside()
     first.refresh_from_db()
     assert first.state == State.FAILED
-    assert not background.holds(first.pk, 1)
-    background.record_set_aside(all_of_them=True)
+    assert not background.claims.holds(first.pk, 1)
+    background.claims.record_set_aside(all_of_them=True)
 
 
 def test_refused__retry_is_a_failure(committed_db: None, quick: None) -> None:

@@ -33,8 +33,8 @@ def worker() -> Registration:
 @pytest.fixture(autouse=True)
 def _holds_nothing() -> Iterator[None]:
     yield
-    for claim in background.holding.all():
-        background.holding.discard(claim)
+    for claim in background.claims.holding.all():
+        background.claims.holding.discard(claim)
 
 
 def test_number__is_not_given_twice_where_the_sequence_starts_over(worker: Registration) -> None:

@@ -22,7 +22,7 @@ from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.queue import control
-from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS
+from wagtail_async_hooks.queue.claims import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.types import State
 
 

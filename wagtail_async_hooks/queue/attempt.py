@@ -26,7 +26,8 @@ from wagtail_async_hooks import current_task
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.exceptions import GivenUp, TransactionLeftOpen
 from wagtail_async_hooks.queue import connection_guard, retries, titles
-from wagtail_async_hooks.serialization.context import apart
+from wagtail_async_hooks.queue.submission import QueuedTask
+from wagtail_async_hooks.serialization.context import Context, apart
 from wagtail_async_hooks.types import Claim, Outcome, State
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.catching import as_exception, is_exception, original, stops
@@ -58,14 +59,13 @@ _REASONS: Final = {
 }
 
 
-class Execution:
+class Attempt(Running):
     """One attempt at a claimed task, while it goes on in this thread."""
 
-    def __init__(self, running: Running) -> None:
-        assert running.claim is not None
-        self.running = running
-        self.task = running.task
-        self.claim: Claim = running.claim
+    claim: Claim
+
+    def __init__(self, task: QueuedTask, context: Context, claim: Claim) -> None:
+        super().__init__(task, context, claim)
         self.signal = ""
         self.exception: BaseException | None = None
         self.result: Any = EmptyData
@@ -132,9 +132,9 @@ class Execution:
             self.claim,
             _STATES.get(self.signal, State.FAILED),
             duration=duration,
-            messages=self.running.messages,
+            messages=self.messages,
             was_called=self.was_called,
-            progress=self.running.progress,
+            progress=self.progress,
         )
         if outcome.state is not State.SUCCEEDED:
             outcome.error = _REASONS.get(self.signal, "")
@@ -160,7 +160,7 @@ class Execution:
         if error is None:
             return ""
         error, explain = original(error), self.task.options().explain
-        return titles.explanation(explain, error, self.running.context.language)
+        return titles.explanation(explain, error, self.context.language)
 
     def _tell(self, outcome: Outcome) -> None:
         """Write into an outcome what went wrong, if anything did."""
@@ -178,11 +178,11 @@ class Execution:
                 outcome.traceback = ""  # nothing went wrong
 
 
-class Calling:
+class FunctionCall:
     """While a task's function runs; afterwards, what Huey does belongs to the task's outcome."""
 
-    def __init__(self, execution: Execution | None) -> None:
-        self._execution = execution
+    def __init__(self, attempt: Attempt | None) -> None:
+        self._attempt = attempt
         self._alias = router.db_for_write(_model())
         self._savepoint: transaction.Atomic | None = None
         self._running = current_task.running()
@@ -212,26 +212,26 @@ class Calling:
         return function()
 
     def _name(self) -> str:
-        if self._execution is not None:
-            return self._execution.name()
+        if self._attempt is not None:
+            return self._attempt.name()
         return "a task" if self._running is None else str(self._running.task.name)
 
-    def __enter__(self) -> Calling:
+    def __enter__(self) -> FunctionCall:
         if self._running is not None:
             self._running.is_called = True
         if transaction.get_connection(self._alias).in_atomic_block:
             # Immediate mode within an editor's transaction, or a test: an error must not break it.
             self._savepoint = transaction.atomic(using=self._alias)
             self._savepoint.__enter__()
-        is_for_itself = self._execution is not None and self._savepoint is None
+        is_for_itself = self._attempt is not None and self._savepoint is None
         self._guard = connection_guard.Guard(sessions=is_for_itself)
         self._guard.begin()
         return self
 
     def begin(self) -> None:
         """The arguments are there, and the function itself is called."""
-        if self._execution is not None:
-            self._execution.was_called = True
+        if self._attempt is not None:
+            self._attempt.was_called = True
 
     def __exit__(self, kind: Any, exception: BaseException | None, trace: Any) -> None:
         if self._running is not None:
@@ -244,10 +244,10 @@ class Calling:
         failure = exception or left_open
         if self._savepoint is not None:
             self._leave(self._savepoint, kind or (failure and type(failure)), failure, trace)
-        if self._execution is not None:
+        if self._attempt is not None:
             if is_of_database:
-                self._execution.repeat_if(not self._execution.was_called or is_lost)
-            self._returned(self._execution, failure)
+                self._attempt.repeat_if(not self._attempt.was_called or is_lost)
+            self._returned(self._attempt, failure)
         if left_open is not None:
             raise left_open
 
@@ -264,20 +264,20 @@ class Calling:
                 return verdict  # type: ignore[no-any-return]  # Huey has no types
         return error
 
-    def _returned(self, execution: Execution, failure: BaseException | None) -> None:
-        execution.exception = failure
-        execution.has_returned = True
-        task = execution.task
+    def _returned(self, attempt: Attempt, failure: BaseException | None) -> None:
+        attempt.exception = failure
+        attempt.has_returned = True
+        task = attempt.task
         if task.on_complete or task.on_error or task.chord_config:
-            execution.transaction = transaction.atomic(using=self._alias)
-            execution.transaction.__enter__()
+            attempt.transaction = transaction.atomic(using=self._alias)
+            attempt.transaction.__enter__()
 
     def _leave(self, savepoint: transaction.Atomic, kind: Any, exception: Any, trace: Any) -> None:
         """Undo what the function has written if it raised an error; in a test, only if need be.
 
         A worker has no transaction around a task, so that what was written before an error stays.
         """
-        if self._execution is None:
+        if self._attempt is None:
             savepoint.__exit__(kind, exception, trace)
         elif transaction.get_connection(self._alias).is_usable():
             savepoint.__exit__(None, None, None)
@@ -291,7 +291,7 @@ def _model() -> Any:
 
 
 def _a_connection_is_lost() -> bool:
-    """Tell whether a database that this thread has talked to does not answer any more."""
+    """Return whether a database that this thread has talked to does not answer any more."""
     return any(
         connection.connection is not None and not connection.is_usable()
         for connection in connections.all(initialized_only=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Max, Model, QuerySet
 
 from wagtail_async_hooks import signals
+from wagtail_async_hooks.queue.claims import CANCELLED
 from wagtail_async_hooks.queue.row import columns_of_subject
-from wagtail_async_hooks.queue.task_queue import CANCELLED, background
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
 
@@ -110,7 +111,7 @@ def retry(
             if row.side_effect and row.attempt and not repeat_side_effects:
                 told = "%s is not run again, it may repeat its side effect: %s."
                 logger.info(told, str(row), row.side_effect)
-            elif ledger.retry(row, background.renewed(row)):
+            elif ledger.retry(row, background.messages.renewed(row)):
                 waiting.append(row)
         background.storage.announce((row.pk, row.priority) for row in waiting)
         number += len(waiting)

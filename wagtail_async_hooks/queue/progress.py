@@ -20,7 +20,8 @@ from huey.exceptions import CancelExecution
 
 from wagtail_async_hooks import current_task, signals
 from wagtail_async_hooks.current_task import Running
-from wagtail_async_hooks.queue.task_queue import CANCELLED, background
+from wagtail_async_hooks.queue.claims import CANCELLED
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.types import Progress
 from wagtail_async_hooks.utils.text import one_line, shortened, visible
 

@@ -94,7 +94,7 @@ def advance(seconds: float) -> None:
             run_at=row.run_at and row.run_at - by,
             expires_at=row.expires_at and row.expires_at - by,
             enqueued_at=row.enqueued_at - by,
-            message=background.recorded_earlier(row, by),
+            message=background.messages.enqueued_earlier(row, by),
         )
 
 

@@ -79,7 +79,7 @@ class Registration:
 
         :param clock_ahead: by how many seconds its clock is ahead of the database's.
         """
-        asked_at, held = time.monotonic(), self._queue.holding.all()
+        asked_at, held = time.monotonic(), self._queue.claims.holding.all()
         beat = ledger.beat(self._worker, clock_ahead)
         if beat in (ledger.Beat.GONE, ledger.Beat.TAKEN):
             self._register_anew(held)
@@ -111,7 +111,7 @@ class Registration:
         just now; unless there is a reason to do it at once.
         """
         known = set(ledger.held_by(self.pk))
-        keeps = self._queue.holding.keeps
+        keeps = self._queue.claims.holding.keeps
         astray = [c for c in held if (c.pk, c.attempt) not in known and keeps(c)]
         found = astray if at_once else [c for c in astray if c in self._astray]
         self._astray = astray

@@ -71,7 +71,7 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             tasks.insert(1, partial(self._beat, begun))
         if self._recurring is not None:
             tasks.append(self._recurring.look)
-        tasks += [self._pruner.look, self.huey.record_set_aside]
+        tasks += [self._pruner.look, self.huey.claims.record_set_aside]
         self._do_each(tasks)
         self.sleep_for_interval(begun, self.interval)
 

@@ -70,7 +70,7 @@ class Rescuer:
         Only those that two heartbeats in succession find: between them, every claim was answered.
         """
         held = ledger.held_by(worker)
-        unheard = {attempt for attempt in held if not self._queue.holds(*attempt)}
+        unheard = {attempt for attempt in held if not self._queue.claims.holds(*attempt)}
         for pk, attempt in unheard & self._unheard:
             logger.warning("Task %d was claimed without our hearing of it, handing it back.", pk)
             ledger.hand_back(pk, attempt)

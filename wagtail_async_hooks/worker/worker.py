@@ -137,7 +137,7 @@ class Worker(Consumer):  # type: ignore[misc]  # Huey has no types
 
     def _give_up_if_overdue(self) -> None:
         if self._registration.is_overdue():
-            self.huey.give_up(self._registration.silence)
+            self.huey.claims.give_up(self._registration.silence)
 
     def stop(self, graceful: bool = True) -> None:
         """Stop the threads, and hand back what has not finished.
@@ -178,7 +178,7 @@ class Worker(Consumer):  # type: ignore[misc]  # Huey has no types
         signals.announce(signals.worker_stopped, self.row.host, worker=self.row)
 
     def _hand_back(self) -> int:
-        self.huey.record_set_aside(all_of_them=True)
+        self.huey.claims.record_set_aside(all_of_them=True)
         return ledger.stop_worker(self.row.pk)
 
     def is_alive(self) -> bool:

@@ -19,8 +19,9 @@ from wagtail_async_hooks.integrations.bulk_actions import summary
 from wagtail_async_hooks.integrations.bulk_actions.calls import BulkCall, is_followed_by_hooks
 from wagtail_async_hooks.integrations.bulk_actions.objects import ObjectRunner
 from wagtail_async_hooks.integrations.bulk_actions.registry import find
+from wagtail_async_hooks.queue.claims import CANCELLED
 from wagtail_async_hooks.queue.progress import progress
-from wagtail_async_hooks.queue.task_queue import CANCELLED, background
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization.arguments import CarriedRequest, ModelSequence
 from wagtail_async_hooks.types import Claim
 from wagtail_async_hooks.utils.catching import passes

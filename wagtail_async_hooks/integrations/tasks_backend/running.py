@@ -14,8 +14,9 @@ from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call, amend
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
+from wagtail_async_hooks.queue.claims import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.queue.submission import QueuedTask
-from wagtail_async_hooks.queue.task_queue import UNKNOWN_TASK_DELAYS, background
+from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.types import Claim, State, TaskInfo
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.catching import passes
