@@ -1,7 +1,7 @@
-"""What the subcommands of ``wagtail_tasks`` have in common: how they are made, and how they answer.
+"""The base class of the subcommands of ``wagtail_tasks``.
 
-A module of :mod:`wagtail_async_hooks.management.subcommands` is a subcommand: its name is that of
-the module, and what it does is its class ``Subcommand``.
+Each module of :mod:`wagtail_async_hooks.management.subcommands` is a subcommand of the same name,
+and has its class, ``Subcommand``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from wagtail_async_hooks.utils.text import visible
 class BaseSubcommand:
     """One subcommand.
 
-    :param stdout: where the answer goes.
-    :param stderr: where goes what is no answer, such as progress.
-    :param as_json: whether the answer is to be JSON.
+    :param stdout: stream for the answer.
+    :param stderr: stream for everything else, such as progress.
+    :param as_json: whether to print the answer as JSON.
     """
 
     help: ClassVar[str]
-    """What it does, in one line."""
+    """Description of the subcommand, in one line."""
 
     needs_ledger: ClassVar[bool] = True
-    """Whether there have to be a backend and tables."""
+    """Whether the subcommand needs a backend and the tables."""
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool) -> None:
         self.stdout = stdout
@@ -38,20 +38,20 @@ class BaseSubcommand:
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Say which arguments it takes; ``--json`` is there already."""
+        """Add the subcommand's arguments to its parser, which has ``--json`` already."""
 
     def handle(self, options: dict[str, Any]) -> None:
-        """Do it.
+        """Run the subcommand.
 
-        :raises CommandError: if that cannot be done.
+        :raises CommandError: if it cannot be done.
         """
         raise NotImplementedError
 
     def answer(self, data: Any, lines: Iterable[str]) -> None:
         """Print the answer.
 
-        :param data: what is printed as JSON.
-        :param lines: what people get to read.
+        :param data: printed with ``--json``.
+        :param lines: printed otherwise, for people.
         """
         if self.as_json:
             self.stdout.write(_json(data))
@@ -61,27 +61,28 @@ class BaseSubcommand:
 
 
 def _json(data: Any) -> str:
-    """Return JSON that people can read; control characters, which only texts have, are escaped."""
-    told = json.dumps(data, indent=2, ensure_ascii=False)
-    if told.isascii():  # the others are escaped by JSON itself, but for DEL
-        return told.replace("\x7f", "\\u007f")
-    return "".join(_escaped(c) if c != "\n" and visible(c) != c else c for c in told)
+    """Return indented JSON in which control characters are escaped."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    if text.isascii():  # the others are escaped by JSON itself, but for DEL
+        return text.replace("\x7f", "\\u007f")
+    return "".join(_escaped(c) if c != "\n" and visible(c) != c else c for c in text)
 
 
 def _escaped(character: str) -> str:
     return json.dumps(character)[1:-1] if character > "\x7f" else "\\u007f"
 
 
-def unknown(told: str, name: str, known: Iterable[str]) -> CommandError:
-    """Return the error that something has no such name.
+def unknown(problem: str, name: str, known: Iterable[str]) -> CommandError:
+    """Return an error for an unknown name.
 
-    :param told: what is wrong, without a full stop.
-    :param known: names of which the nearest is suggested.
+    :param problem: the beginning of the message, without a full stop.
+    :param name: the name.
+    :param known: existing names, of which the nearest is suggested.
     """
     near = nearest(name, known)
-    return CommandError(f'{told}; did you mean "{near}"?' if near else f"{told}.")
+    return CommandError(f'{problem}; did you mean "{near}"?' if near else f"{problem}.")
 
 
 def counted(number: int, noun: str = "task") -> str:
-    """Return a number of things, in words."""
+    """Return a number with its noun, in the plural if need be."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""What the subcommands have in common that do something to many tasks at once."""
+"""The base class of the subcommands that change many tasks at once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from wagtail_async_hooks.models import BackgroundTask
 
 
 class BulkSubcommand(BaseSubcommand):
-    """Do something to the tasks that are named, or chosen by what they are."""
+    """A change of the tasks that are given by number, or by filters."""
 
     done: ClassVar[str]
-    """What has happened to a task then, such as ``"cancelled"``."""
+    """Past participle of the change, such as ``"cancelled"``."""
 
     states: ClassVar[Collection[str]]
-    """How a task has to stand for that."""
+    """States in which a task can be changed so."""
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
@@ -37,21 +37,21 @@ class BulkSubcommand(BaseSubcommand):
         fitting = self.fitting(tasks.filter(state__in=self.states), options)
         named = tasks.count() if options["ids"] else 0
         if options["dry_run"]:
-            number, told = fitting.count(), f"would be {self.done}"
+            number, change = fitting.count(), f"would be {self.done}"
         else:
-            number, told = self.do(fitting), self.done
+            number, change = self.do(fitting), self.done
         left = max(0, named - number)
         data = {self.done: number, "left": left, "dry_run": options["dry_run"]}
-        self.answer(data, [f"{counted(number)} {told}.", *self.about_left(left)])
+        self.answer(data, [f"{counted(number)} {change}.", *self.about_left(left)])
 
     def fitting(
         self, tasks: QuerySet[BackgroundTask], options: dict[str, Any]
     ) -> QuerySet[BackgroundTask]:
-        """Return those of some tasks, which stand as they should, that it is done to."""
+        """Return those of some tasks, which are in :attr:`states`, that are to be changed."""
         return tasks
 
     def do(self, tasks: QuerySet[BackgroundTask]) -> int:
-        """Do it to some tasks; return to how many."""
+        """Change some tasks; return how many."""
         raise NotImplementedError
 
     def _chosen(self, options: dict[str, Any]) -> QuerySet[BackgroundTask]:
@@ -67,7 +67,7 @@ class BulkSubcommand(BaseSubcommand):
         return tasks & by_ids(options["ids"]) if options["ids"] else tasks
 
     def about_left(self, left: int) -> list[str]:
-        """Say why so many of the tasks that were named are left alone."""
+        """Return lines that explain why some of the tasks that were given are left alone."""
         if not left:
             return []
         *others, last = sorted(self.states)

@@ -1,4 +1,4 @@
-"""What the subcommands have in common that pause and resume: what they are about, in words."""
+"""The base class of the subcommands that pause and resume, and texts for what they pause."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wagtail_async_hooks.models import Pause
 
 
 class PausingSubcommand(BaseSubcommand):
-    """Do something to a queue, a hook, a function, or everything."""
+    """Pause or resume a queue, a hook, a function, or everything."""
 
     verb: ClassVar[str]
-    """What it does, such as ``"pause"``."""
+    """The verb of the subcommand, such as ``"pause"``."""
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
@@ -32,9 +32,9 @@ class PausingSubcommand(BaseSubcommand):
         what.add_argument("--all", action="store_true", help=f"{cls.verb} everything")
 
     def target(self, options: dict[str, Any]) -> dict[str, str]:
-        """Return what it is about, as arguments for :mod:`wagtail_async_hooks.queue.pausing`.
+        """Return the target, as keyword arguments for :mod:`wagtail_async_hooks.queue.pausing`.
 
-        :raises CommandError: if nothing was said.
+        :raises CommandError: if none is given.
         """
         kinds = ("queue", "hook", "function")
         given = {kind: options[kind] for kind in kinds if options[kind]}
@@ -46,7 +46,7 @@ class PausingSubcommand(BaseSubcommand):
 
 
 def in_words(kind: str, name: str) -> str:
-    """Return what is or was paused, at the beginning of a sentence."""
+    """Return the target of a pause in words, for the beginning of a sentence."""
     return f'{Pause.Kind(kind).label} "{name}"' if name else str(Pause.Kind(kind).label)
 
 
@@ -57,9 +57,9 @@ def named(target: dict[str, str]) -> str:
 
 
 def require(target: dict[str, str]) -> None:
-    """Make sure that there is what is named.
+    """Make sure that the target exists.
 
-    :raises CommandError: if there is not.
+    :raises CommandError: if it does not.
     """
     for kind, name in target.items():
         require_name(kind, name)

@@ -1,4 +1,4 @@
-"""Which tasks a subcommand is about: arguments for it, and the tasks that they choose."""
+"""Filters of the subcommands: their arguments, and the tasks that they select."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def add_filters(parser: ArgumentParser) -> None:
-    """Add the options that choose tasks by what they are."""
+    """Add the options that filter tasks."""
     parser.add_argument("--hook", default="", metavar="NAME", help="those of a hook or signal")
     parser.add_argument(
         "--function",
@@ -55,9 +55,9 @@ def add_filters(parser: ArgumentParser) -> None:
 
 
 def chosen(options: dict[str, Any]) -> QuerySet[BackgroundTask]:
-    """Return the tasks that the options choose.
+    """Return the tasks that the options select.
 
-    :raises CommandError: if one cannot be right.
+    :raises CommandError: if the value of an option is invalid.
     """
     function = options["function"]
     if is_command(function):
@@ -79,9 +79,9 @@ def chosen(options: dict[str, Any]) -> QuerySet[BackgroundTask]:
 
 
 def by_ids(ids: list[int]) -> QuerySet[BackgroundTask]:
-    """Return the tasks of some numbers.
+    """Return the tasks with some primary keys.
 
-    :raises CommandError: if there is no task of one.
+    :raises CommandError: if one of them does not exist.
     """
     tasks = control.select().filter(pk__in=ids)
     missing = sorted(set(ids) - set(tasks.values_list("pk", flat=True)))
@@ -91,9 +91,9 @@ def by_ids(ids: list[int]) -> QuerySet[BackgroundTask]:
 
 
 def duration(text: str) -> datetime.timedelta:
-    """Return how long a text says.
+    """Parse a duration, such as ``90s`` or ``7d``.
 
-    :raises CommandError: if it does not.
+    :raises CommandError: if it is none.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
     try:
@@ -105,10 +105,10 @@ def duration(text: str) -> datetime.timedelta:
 
 
 def require_name(column: str, name: str) -> None:
-    """Make sure that a name is one of the code's, or of a task that is recorded.
+    """Make sure that a name is known to the code, or that of a task in the ledger.
 
     :param column: ``"hook"``, ``"function"`` or ``"queue"``.
-    :param name: what is looked for; nothing is if it is blank.
+    :param name: the name; a blank one is ignored.
     :raises CommandError: if nothing has that name.
     """
     tasks = background.storage.tasks

@@ -1,4 +1,4 @@
-"""Rows of the ledger as the subcommands tell of them: as JSON, and in lines for people."""
+"""Formatting of the ledger's rows: data for JSON, and lines for people."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ WIDTH = 60
 """Characters of an error or a note that a table shows."""
 
 
-def record(row: BackgroundTask) -> dict[str, Any]:
-    """Return what JSON tells of a task, but for what is long."""
+def task_data(row: BackgroundTask) -> dict[str, Any]:
+    """Return a task's data for JSON, without its long columns."""
     return {
         "id": row.pk,
         "task_id": row.task_id,
@@ -34,7 +34,7 @@ def record(row: BackgroundTask) -> dict[str, Any]:
         "run_at": utc_text(row.run_at),
         "started_at": utc_text(row.started_at),
         "finished_at": utc_text(row.finished_at),
-        "progress": progress(row),
+        "progress": progress_data(row),
         "cancel_requested": row.cancel_requested,
         "coalesce_key": row.coalesce_key,
         "exclusive_key": row.exclusive_key,
@@ -46,8 +46,8 @@ def record(row: BackgroundTask) -> dict[str, Any]:
     }
 
 
-def progress(row: BackgroundTask) -> dict[str, Any] | None:
-    """Return how far a task is; ``None`` if it has not said."""
+def progress_data(row: BackgroundTask) -> dict[str, Any] | None:
+    """Return a task's progress for JSON; ``None`` if it has reported none."""
     if row.progress_done is None:
         return None
     note = row.progress_note
@@ -55,14 +55,14 @@ def progress(row: BackgroundTask) -> dict[str, Any] | None:
 
 
 def subject(row: BackgroundTask) -> str | None:
-    """Return model and key of the object that a task is about."""
+    """Return model and primary key of the object that a task is about."""
     if row.subject_type is None:
         return None
     return f"{row.subject_type.app_label}.{row.subject_type.model} {row.subject_id}"
 
 
-def attempt(made: TaskAttempt) -> dict[str, Any]:
-    """Return what JSON tells of an attempt."""
+def attempt_data(made: TaskAttempt) -> dict[str, Any]:
+    """Return an attempt's data for JSON."""
     return {
         "number": made.number,
         "worker": made.worker_id,
@@ -74,8 +74,8 @@ def attempt(made: TaskAttempt) -> dict[str, Any]:
     }
 
 
-def worker(row: Worker) -> dict[str, Any]:
-    """Return what JSON tells of a worker."""
+def worker_data(row: Worker) -> dict[str, Any]:
+    """Return a worker's data for JSON."""
     return {
         "id": row.pk,
         "host": row.host,
@@ -89,8 +89,8 @@ def worker(row: Worker) -> dict[str, Any]:
     }
 
 
-def pause(row: Pause) -> dict[str, Any]:
-    """Return what JSON tells of a pause."""
+def pause_data(row: Pause) -> dict[str, Any]:
+    """Return a pause's data for JSON."""
     return {
         "kind": row.kind,
         "name": row.name,
@@ -100,18 +100,18 @@ def pause(row: Pause) -> dict[str, Any]:
     }
 
 
-def what(row: BackgroundTask) -> str:
-    """Return for people what a task does, and about what."""
+def description(row: BackgroundTask) -> str:
+    """Return a task's title, or its hook, function and object, for people."""
     if row.title:
         return row.title
     named = row.function or row.name
     about = subject(row)
-    told = f"{row.hook}: {named}" if row.hook else named
-    return f"{told} ({about})" if about else told
+    call = f"{row.hook}: {named}" if row.hook else named
+    return f"{call} ({about})" if about else call
 
 
-def how_far(row: BackgroundTask) -> str:
-    """Return for people how far a task is; blank if it has not said."""
+def progress_text(row: BackgroundTask) -> str:
+    """Return a task's progress for people; blank if it has reported none."""
     if row.progress_done is None:
         return ""
     of = f"/{row.progress_total}" if row.progress_total is not None else ""
@@ -119,9 +119,9 @@ def how_far(row: BackgroundTask) -> str:
 
 
 def note(row: BackgroundTask) -> str:
-    """Return the line for people that tells most about a task: its error, or how far it is."""
-    told = row.error or how_far(row)
-    return told if len(told) <= WIDTH else f"{told[: WIDTH - 1]}…"
+    """Return a task's error, or else its progress, in at most :data:`WIDTH` characters."""
+    text = row.error or progress_text(row)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
@@ -131,5 +131,5 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[st
     right = [bool(rows) and isinstance(rows[0][n], int) for n in range(len(headings))]
     for line in texts:
         cells = zip(line, widths, right, strict=True)
-        told = (cell.rjust(width) if r else cell.ljust(width) for cell, width, r in cells)
-        yield "  ".join(told).rstrip()
+        aligned = (cell.rjust(width) if r else cell.ljust(width) for cell, width, r in cells)
+        yield "  ".join(aligned).rstrip()

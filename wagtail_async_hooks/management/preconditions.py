@@ -1,4 +1,4 @@
-"""Whether commands can work: the settings have no mistakes, and the ledger has its tables."""
+"""Preconditions of the commands: valid settings, and the ledger's tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wagtail_async_hooks.utils.text import one_line
 def require_settings() -> conf.Settings:
     """Return the settings.
 
-    :raises CommandError: if there is a mistake in them.
+    :raises CommandError: if they are invalid.
     """
     try:
         return conf.require()
@@ -27,10 +27,10 @@ def require_settings() -> conf.Settings:
 
 
 def require_tables() -> Standing:
-    """Make sure that there is a ledger, as this release needs it.
+    """Make sure that the ledger's tables exist, as this release needs them.
 
-    :returns: how its database stands to the migrations; it may be ahead of this release, as it is
-        while a newer one is deployed.
+    :returns: which migrations its database lacks or has beyond ours; there are some of the latter
+        while a newer release is deployed.
     :raises CommandError: if its database does not answer, was not migrated, or lacks the tables.
     """
     try:

@@ -1,4 +1,4 @@
-"""What ``wagtail_tasks run`` can run by name, and how each is run."""
+"""Names that ``wagtail_tasks run`` takes, and how to enqueue or call each of them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Output = OutputWrapper | None
 
 
 @dataclass(frozen=True)
-class Order:
-    """How a task is to be recorded; ``None`` where nothing is said."""
+class EnqueueOptions:
+    """Options for the task that is enqueued; ``None`` where none is given."""
 
     priority: int | None = None
     queue: str | None = None
@@ -37,24 +37,24 @@ class Order:
 
 @dataclass(frozen=True)
 class Runnable:
-    """What a name stands for, with its arguments.
+    """A command, task or function, with its arguments.
 
-    :param record: records it as a task, and returns Huey's id of that.
-    :param here: runs it in this process, and returns what it returns. What a command prints goes
-        where it is told, and is returned if it is not told.
+    :param enqueue: enqueues it as a task, and returns Huey's id of that.
+    :param here: calls it in this process, and returns its return value. The output of a command is
+        written to the stream that is given, and returned if none is.
     """
 
-    record: Callable[[Order], str]
+    enqueue: Callable[[EnqueueOptions], str]
     here: Callable[[Output], Any]
 
 
-def find(name: str, given: Sequence[str]) -> Runnable:
-    """Return what a name stands for.
+def find_runnable(name: str, given: Sequence[str]) -> Runnable:
+    """Return the command, task or function of a name.
 
     :param name: of a management command, of an entry of the schedule, or the dotted path of a
         background task, of a task of ``TASKS``, or of a function.
     :param given: its arguments, as on a command line.
-    :raises CommandError: if there is no such thing, or it does not take these arguments.
+    :raises CommandError: if there is none, or it does not take these arguments.
     """
     if commands.is_command(name):
         return _command(name, given)
@@ -63,8 +63,8 @@ def find(name: str, given: Sequence[str]) -> Runnable:
     if "." in name:
         return _function(name, given)
     known = [*get_commands(), *schedule.known(), *registered.functions_known()]
-    told = f'There is no command, task or entry of the schedule named "{name}"'
-    raise unknown(told, name, known)
+    problem = f'There is no command, task or entry of the schedule named "{name}"'
+    raise unknown(problem, name, known)
 
 
 # Commands -----------------------------------------------------------------------------------
@@ -75,20 +75,20 @@ def _command(name: str, given: Sequence[str]) -> Runnable:
         raise CommandError(f"{name} cannot run as a background task: {commands.UNSUITED[name]}.")
     _check_arguments(name, given)
 
-    def record(order: Order) -> str:
+    def enqueue(options: EnqueueOptions) -> str:
         _refuse_secrets(given)
-        return _record(commands.make_task(name, *given), order)
+        return _enqueue(commands.make_task(name, *given), options)
 
     def here(output: Output) -> Any:
         printed = io.StringIO()
         call_command(commands.find(name), *given, stdout=output or printed)
         return printed.getvalue() or None
 
-    return Runnable(record, here)
+    return Runnable(enqueue, here)
 
 
 def _check_arguments(name: str, given: Sequence[str]) -> None:
-    """Have the command's own parser object to what it does not take, here rather than later."""
+    """Let the command's own parser refuse invalid arguments, here rather than in a worker."""
     found = commands.find(name)
     command = found
     if not isinstance(command, BaseCommand):
@@ -97,8 +97,8 @@ def _check_arguments(name: str, given: Sequence[str]) -> None:
     try:
         command.create_parser("manage.py", name).parse_args(list(given))
     except CommandError as error:
-        told = str(error).removeprefix("Error: ")
-        raise CommandError(f'{name} does not take "{" ".join(given)}": {told}') from error
+        problem = str(error).removeprefix("Error: ")
+        raise CommandError(f'{name} does not take "{" ".join(given)}": {problem}') from error
 
 
 def _refuse_secrets(given: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ def _entry(name: str, given: Sequence[str]) -> Runnable:
             f'"{" ".join(given)}".'
         )
     task = schedule.known()[name].make()
-    return Runnable(lambda order: _record(task, order), lambda output: task.execute())
+    return Runnable(lambda options: _enqueue(task, options), lambda output: task.execute())
 
 
 # Functions ----------------------------------------------------------------------------------
@@ -131,8 +131,8 @@ def _function(path: str, given: Sequence[str]) -> Runnable:
     try:
         found = functions.imported(path)
     except ImportError as error:
-        told = f"{path} cannot be imported: {error}"
-        raise unknown(told, path, registered.functions_known()) from error
+        problem = f"{path} cannot be imported: {error}"
+        raise unknown(problem, path, registered.functions_known()) from error
     args, kwargs = _arguments(given)
     wants_task = isinstance(found, TaskWrapper) and found.context
     function = getattr(found, "func", found)
@@ -143,12 +143,12 @@ def _function(path: str, given: Sequence[str]) -> Runnable:
     if misfit:
         raise CommandError(f'{path} does not take "{" ".join(given)}": it {misfit}.')
 
-    def record(order: Order) -> str:
+    def enqueue(options: EnqueueOptions) -> str:
         _refuse_secrets(given)
         if isinstance(found, TaskWrapper):
-            return _record(found.task_class(tuple(args), kwargs), order)
+            return _enqueue(found.task_class(tuple(args), kwargs), options)
         if _is_of_tasks(found):
-            return _record_of_tasks(found, args, kwargs, order)
+            return _enqueue_of_tasks(found, args, kwargs, options)
         raise CommandError(
             f"{path} is no background task, so that a worker would not find it; decorate it with "
             "@background.task(), or run it with --here."
@@ -159,11 +159,11 @@ def _function(path: str, given: Sequence[str]) -> Runnable:
             raise CommandError(f"{path} asks for its task, and there is none with --here.")
         return functions.call(function, *args, **kwargs)
 
-    return Runnable(record, here)
+    return Runnable(enqueue, here)
 
 
 def _arguments(given: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
-    """Return positional and keyword arguments; what is JSON is read as that."""
+    """Return positional and keyword arguments; those that are valid JSON are parsed as such."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for argument in given:
@@ -191,16 +191,16 @@ def _with_context(found: Any, args: list[Any]) -> list[Any]:
     return [None, *args] if takes else args
 
 
-# Recording ----------------------------------------------------------------------------------
+# Enqueueing ---------------------------------------------------------------------------------
 
 
-def _record(task: Task, order: Order) -> str:
-    if order.priority is not None:
-        task.priority = order.priority
-    if order.queue is not None:
-        if expected := queue_name(order.queue):
-            raise CommandError(f"--queue should be {expected}, but is {order.queue!r}.")
-        task.queue = order.queue
+def _enqueue(task: Task, options: EnqueueOptions) -> str:
+    if options.priority is not None:
+        task.priority = options.priority
+    if options.queue is not None:
+        if expected := queue_name(options.queue):
+            raise CommandError(f"--queue should be {expected}, but is {options.queue!r}.")
+        task.queue = options.queue
     try:
         background.enqueue(task)
     except CannotSerialize as error:
@@ -208,15 +208,17 @@ def _record(task: Task, order: Order) -> str:
     return str(task.id)
 
 
-def _record_of_tasks(found: Any, args: list[Any], kwargs: dict[str, Any], order: Order) -> str:
+def _enqueue_of_tasks(
+    found: Any, args: list[Any], kwargs: dict[str, Any], options: EnqueueOptions
+) -> str:
     if not isinstance(found.get_backend(), WagtailTasksBackend):
         raise CommandError(
             f'TASKS["{found.backend}"] leads elsewhere, so that {found.module_path} is not run by '
             "our workers; run it with --here."
         )
-    said = {"priority": order.priority, "queue_name": order.queue}
+    given = {"priority": options.priority, "queue_name": options.queue}
     try:
-        task = found.using(**{name: value for name, value in said.items() if value is not None})
+        task = found.using(**{name: value for name, value in given.items() if value is not None})
         return str(task.enqueue(*args, **kwargs).id)
     except (api_of(found).invalid_task, TypeError) as error:
         raise CommandError(f"{found.module_path}: {error}") from error

@@ -24,7 +24,7 @@ from wagtail_async_hooks.utils.redaction import is_secret, without_password
 from wagtail_async_hooks.utils.text import shortened
 
 HIDDEN: Final = "…"
-"""What stands for a secret."""
+"""Replacement for a secret."""
 
 MAX_TEXT: Final = 200
 """Characters of a text that are shown."""
@@ -40,7 +40,7 @@ _ASSIGNED: Final = re.compile(r"([\w-]+)=([^&\s]*)")
 def arguments(row: BackgroundTask) -> dict[str, Any] | None:
     """Return the arguments of a task by name, or by number where they have none.
 
-    Nothing is looked up: of an object, its model and key are told.
+    Makes no queries: an object is shown by its model and primary key.
 
     :returns: values in JSON's types; ``None`` if the message cannot be read.
     """
@@ -52,14 +52,14 @@ def arguments(row: BackgroundTask) -> dict[str, Any] | None:
     args = message.args or () if call is None else call.args
     kwargs = message.kwargs or {} if call is None else call.kwargs
     names = _names(row, message.name, len(args)) if call is None else _names_of_call(call)
-    told: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     hides = False
     kwargs = {name: given for name, given in kwargs.items() if name not in added}
     for number, given in enumerate(args):
         name = names[number] if number < len(names) else str(number + 1)
-        told[name] = HIDDEN if hides else _of_name(name, given)
+        shown[name] = HIDDEN if hides else _of_name(name, given)
         hides = _asks_for_secret(given)
-    return told | {name: _of_name(name, given) for name, given in kwargs.items()}
+    return shown | {name: _of_name(name, given) for name, given in kwargs.items()}
 
 
 def value(given: Any) -> Any:
@@ -110,7 +110,7 @@ def _of_name(name: str, given: Any) -> Any:
 
 
 def _asks_for_secret(given: Any) -> bool:
-    """Tell whether what follows is the value of an option such as ``--password``."""
+    """Return whether the next argument is the value of an option such as ``--password``."""
     return (
         isinstance(given, str) and given.startswith("-") and "=" not in given and is_secret(given)
     )

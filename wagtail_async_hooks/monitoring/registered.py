@@ -1,4 +1,4 @@
-"""Which functions run in the background, with which options, and where each option came from."""
+"""The functions that run in the background, with their options and where each comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.utils import functions
 
 DEFAULT: Final = "default"
-"""Where an option came from that nobody has set."""
+"""Source of an option that is not set anywhere."""
 
 _OURS: Final = "wagtail_async_hooks."
 
@@ -38,12 +38,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Listed:
-    """A function that runs in the background, or asked for it.
+    """A function that is registered for the background.
 
     :param kind: ``"hook"``, ``"signal"``, ``"task"`` for one of ours, or ``"TASKS"`` for another.
     :param hook: name of the hook or signal; blank for a task.
     :param function: its dotted path.
-    :param synchronous: why it runs in the request after all; blank if it does not.
+    :param synchronous: the reason why it runs in the request after all; blank if it does not.
     :param moved: the setting that has moved it; blank if its author asked for the background.
     """
 
@@ -56,13 +56,13 @@ class Listed:
 
 
 def listed() -> list[Listed]:
-    """Return all functions that this process knows to run in the background."""
+    """Return all functions that are registered for the background in this process."""
     found = [*_of_hooks(), *_kept_synchronous(), *_of_background(), *_of_tasks()]
     return sorted(found, key=lambda each: (each.kind, each.hook, each.function))
 
 
 def functions_known() -> set[str]:
-    """Return what the ledger's column for functions can hold, as far as the code knows it."""
+    """Return the values of the ledger's column ``function`` that the code knows."""
     named = {each.function for each in listed() if not each.synchronous}
     return named | {f"manage.py {name}" for name in get_commands()}
 
@@ -123,29 +123,29 @@ def _options(hook: str, path: str, weaker: Mapping[str, TaskOptions]) -> tuple[O
 
 
 def _in_force(said: Mapping[str, TaskOptions]) -> Iterator[Option]:
-    """Yield each option as the strongest says it.
+    """Yield each option as set by the source with the highest precedence.
 
-    :param said: what says something, the strongest first.
+    :param said: options by source, in the order of precedence.
     """
     for name in TaskOptions().items():
         for source, options in said.items():
             value = options.items()[name]
             if value is not None:
-                yield Option(name, _told(value), source)
+                yield Option(name, _json_value(value), source)
                 break
         else:
             yield Option(name, _default(name), DEFAULT)
 
 
 def _default(name: str) -> Any:
-    """Return what Huey takes where nothing is said; ``None`` for what is not Huey's."""
+    """Return Huey's default of an option; ``None`` for options that Huey does not have."""
     return getattr(Task, f"default_{name}", None)
 
 
-def _told(value: Any) -> Any:
-    """Return a value of an option in JSON's types."""
+def _json_value(value: Any) -> Any:
+    """Return the value of an option in JSON's types."""
     if isinstance(value, list | tuple | set | frozenset):
-        return [_told(each) for each in value]
+        return [_json_value(each) for each in value]
     if callable(value):
         return functions.dotted_path(value) if functions.has_name(value) else repr(value)
     return value if isinstance(value, str | int | float | bool) else str(value)

@@ -95,7 +95,7 @@ class Command(BaseCommand):
         self._warn()
         self._introduce_queues(queues, exclude)
         self._introduce_hooks()
-        self._introduce_schedule(looks=options["schedule"])
+        self._introduce_schedule(is_ours=options["schedule"])
 
         work = partial(
             _work,
@@ -166,7 +166,7 @@ class Command(BaseCommand):
         )
 
     def _warn(self) -> None:
-        """Say what may surprise people about the code that this worker runs."""
+        """Log warnings about the code that this worker runs."""
         from wagtail_async_hooks import ledger
 
         if self._standing.newer:
@@ -191,11 +191,11 @@ class Command(BaseCommand):
 
         logger.info("Queues: %s.", describe_queues(queues, exclude) or "all")
 
-    def _introduce_schedule(self, *, looks: bool) -> None:
+    def _introduce_schedule(self, *, is_ours: bool) -> None:
         from wagtail_async_hooks.worker import schedule
 
         names = sorted(schedule.known())
-        if not looks:
+        if not is_ours:
             logger.info("Schedule: left to other workers.")
         elif names:
             logger.info("Schedule: %s (%s).", _counted(len(names), "entry"), ", ".join(names))
@@ -211,7 +211,7 @@ def _require_connections(threads: int) -> None:
 
 def _work(**options: Any) -> int:
     """Run one worker process; return its exit code."""
-    # Not above: it needs the app's tables, and what is wrong with them is told first.
+    # Not above: it needs the app's tables, and errors about them are to be shown first.
     from wagtail_async_hooks.worker.process import WorkerProcess
 
     worker = WorkerProcess(background, **options)

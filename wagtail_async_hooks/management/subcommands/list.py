@@ -33,7 +33,7 @@ class Subcommand(BaseSubcommand):
         if limit < 1:
             raise CommandError(f"--limit should be at least 1, not {limit}.")
         rows = overview.newest(chosen(options), limit + 1)
-        self.answer([formatting.record(row) for row in rows[:limit]], self._lines(rows, limit))
+        self.answer([formatting.task_data(row) for row in rows[:limit]], self._lines(rows, limit))
 
     def _lines(self, rows: list[BackgroundTask], limit: int) -> Iterator[str]:
         if not rows:
@@ -47,7 +47,7 @@ class Subcommand(BaseSubcommand):
                     row.state,
                     local_text(row.enqueued_at),
                     row.attempt,
-                    formatting.what(row),
+                    formatting.description(row),
                     formatting.note(row),
                 )
                 for row in rows[:limit]

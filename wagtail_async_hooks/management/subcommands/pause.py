@@ -26,5 +26,5 @@ class Subcommand(PausingSubcommand):
         target = self.target(options)
         require(target)
         is_new = pausing.pause(**target, reason=options["reason"])
-        told = "is paused" if is_new else "was paused already"
-        self.answer({"paused": is_new}, [f"{named(target)} {told}."])
+        outcome = "is paused" if is_new else "was paused already"
+        self.answer({"paused": is_new}, [f"{named(target)} {outcome}."])

@@ -17,9 +17,9 @@ class Subcommand(PausingSubcommand):
     def handle(self, options: dict[str, Any]) -> None:
         target = self.target(options)
         was_paused = pausing.resume(**target)
-        told = "is resumed" if was_paused else "was not paused"
+        outcome = "is resumed" if was_paused else "was not paused"
         left = [in_words(pause.kind, pause.name) for pause in pausing.paused()]
-        lines = [f"{named(target)} {told}."]
+        lines = [f"{named(target)} {outcome}."]
         if left:
             lines.append(f"Still paused: {', '.join(left)}.")
         self.answer({"resumed": was_paused, "still_paused": left}, lines)

@@ -12,7 +12,7 @@ from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.management import formatting, runnables
 from wagtail_async_hooks.management.base import BaseSubcommand
 from wagtail_async_hooks.management.preconditions import require_tables
-from wagtail_async_hooks.management.runnables import Order, Runnable
+from wagtail_async_hooks.management.runnables import EnqueueOptions, Runnable
 from wagtail_async_hooks.management.subcommands import show
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import display
@@ -20,8 +20,8 @@ from wagtail_async_hooks.queue import progress
 from wagtail_async_hooks.types import Progress, State
 from wagtail_async_hooks.utils.text import visible
 
-LOOK_INTERVAL: Final = 0.2
-"""Seconds between two looks whether a task has ended."""
+POLL_INTERVAL: Final = 0.2
+"""Seconds between two checks whether a task has ended."""
 
 _ENDS: Final = {
     State.FAILED: "has failed",
@@ -51,42 +51,43 @@ class Subcommand(BaseSubcommand):
         parser.add_argument("rest", nargs=REMAINDER, metavar="…", help="its arguments and options")
 
     def handle(self, options: dict[str, Any]) -> None:
-        given, options = _understood(options)
+        arguments, options = _understood(options)
         self.as_json = options["json"]
-        runnable = runnables.find(options["name"], given)
+        runnable = runnables.find_runnable(options["name"], arguments)
         if options["here"]:
             self._here(runnable)
         else:
-            self._record(runnable, Order(options["priority"], options["queue"]), options["wait"])
+            given = EnqueueOptions(options["priority"], options["queue"])
+            self._enqueue(runnable, given, wait=options["wait"])
 
     def _here(self, runnable: Runnable) -> None:
         returned = runnable.here(None if self.as_json else self.stdout)
-        told = returned if isinstance(returned, str) else display.value(returned)
-        self.answer({"result": told}, [] if told is None else [str(told)])
+        result = returned if isinstance(returned, str) else display.value(returned)
+        self.answer({"result": result}, [] if result is None else [str(result)])
 
-    def _record(self, runnable: Runnable, order: Order, wait: bool) -> None:
+    def _enqueue(self, runnable: Runnable, options: EnqueueOptions, *, wait: bool) -> None:
         if not conf.current().backend:
             raise CommandError(
                 'WAGTAIL_TASKS["BACKEND"] is blank, so that nothing runs in the background; set it '
                 'to "database" or "redis", or run it with --here.'
             )
         require_tables()
-        task = ledger.newest(runnable.record(order))
+        task = ledger.newest(runnable.enqueue(options))
         assert task is not None
         if not wait:
-            self.answer(formatting.record(task), [f"Task {task.pk} is recorded."])
+            self.answer(formatting.task_data(task), [f"Task {task.pk} is recorded."])
             return
         self.stderr.write(f"Task {task.pk} is recorded.")
         if not ledger.is_served():
             self.stderr.write("No worker is alive, so it waits until one is started.")
-        self._tell_end(_ended(task))
+        self._answer_end(_ended(task))
 
-    def _tell_end(self, task: BackgroundTask) -> None:
-        told = show.details(task)
-        result = told["result"]
+    def _answer_end(self, task: BackgroundTask) -> None:
+        data = show.details(task)
+        result = data["result"]
         lines = [] if result is None else str(result).splitlines()
         succeeded = task.state == State.SUCCEEDED
-        self.answer(told, [*lines, *([f"Task {task.pk} has succeeded."] if succeeded else [])])
+        self.answer(data, [*lines, *([f"Task {task.pk} has succeeded."] if succeeded else [])])
         if not succeeded:
             error = visible(task.error)
             raise CommandError(f"Task {task.pk} {_ENDS[State(task.state)]}: {error}")
@@ -110,7 +111,7 @@ def _add_options(parser: ArgumentParser, **default: Any) -> None:
 
 
 def _understood(options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """Return what is passed on, and our options with those that stand after the name."""
+    """Return the arguments to pass on, and our options with those that stand after the name."""
     rest = list(options["rest"])
     end = rest.index("--") if "--" in rest else len(rest)
     parser = CommandParser(prog="run", add_help=False, allow_abbrev=False)
@@ -121,7 +122,7 @@ def _understood(options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
 
 
 def _ended(task: BackgroundTask) -> BackgroundTask:
-    """Return a task once it has come to its end, or the one that it was merged into.
+    """Wait for the end of a task, or of the one that it was merged into, and return it.
 
     :raises CommandError: if somebody discards it meanwhile, or the user does not want to wait.
     """
@@ -136,7 +137,7 @@ def _ended(task: BackgroundTask) -> BackgroundTask:
             if State(task.state).is_final:
                 progress.end_line()
                 return task
-            time.sleep(LOOK_INTERVAL)
+            time.sleep(POLL_INTERVAL)
     except KeyboardInterrupt:
         raise CommandError(
             f"Task {task.pk} goes on; nobody waits for it.", returncode=130

@@ -30,52 +30,52 @@ class Subcommand(BaseSubcommand):
 
     def handle(self, options: dict[str, Any]) -> None:
         row = by_ids([options["id"]]).select_related("subject_type").get()
-        told = details(row)
-        self.answer(told, lines(row, told))
+        data = details(row)
+        self.answer(data, lines(row, data))
 
 
 def details(row: BackgroundTask) -> dict[str, Any]:
-    """Return what JSON tells of a task, with all that is long."""
+    """Return a task's data for JSON, with its long columns."""
     attempts = background.storage.ledger.attempts(row.pk)
     return {
-        **formatting.record(row),
+        **formatting.task_data(row),
         "arguments": display.arguments(row),
         "result": _result(row),
         "messages": row.messages or [],
         "traceback": row.traceback,
-        "attempts": [formatting.attempt(made) for made in attempts],
+        "attempts": [formatting.attempt_data(made) for made in attempts],
     }
 
 
-def lines(row: BackgroundTask, told: dict[str, Any]) -> Iterator[str]:
-    """Yield what people get to read of a task."""
-    yield f"Task {row.pk}: {formatting.what(row)}"
+def lines(row: BackgroundTask, data: dict[str, Any]) -> Iterator[str]:
+    """Yield lines about a task, for people."""
+    yield f"Task {row.pk}: {formatting.description(row)}"
     yield f"  {'State':14}{row.state}{', to be cancelled' if row.cancel_requested else ''}"
-    for name, value in _facts(row, told).items():
+    for name, value in _facts(row, data).items():
         if value not in (None, "", [], {}):
             yield f"  {name:14}{value}"
-    for made in told["attempts"]:
+    for made in data["attempts"]:
         yield f"  {'Attempt ' + str(made['number']):14}{made['ended_at']}: {made['error']}"
     if row.error:
         yield f"  {'Error':14}{row.error}"
     if row.explanation:
         yield f"  {'Explanation':14}{row.explanation}"
-    if isinstance(told["result"], str):
-        yield from ("", *told["result"].splitlines())
+    if isinstance(data["result"], str):
+        yield from ("", *data["result"].splitlines())
     if row.traceback:
         yield from ("", *row.traceback.splitlines())
 
 
-def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
-    result = told["result"]
+def _facts(row: BackgroundTask, data: dict[str, Any]) -> dict[str, Any]:
+    result = data["result"]
     return {
         "Name": row.name,
         "Hook": row.hook,
         "Function": row.function,
-        "About": told["subject"],
+        "About": data["subject"],
         "Queue": row.queue,
         "Priority": row.priority,
-        "User": told["user"],
+        "User": data["user"],
         "Recorded": local_text(row.enqueued_at),
         "To run at": _local_text(row.run_at),
         "Begun": _local_text(row.started_at),
@@ -85,12 +85,12 @@ def _facts(row: BackgroundTask, told: dict[str, Any]) -> dict[str, Any]:
         "Deaths": row.deaths or None,
         "Put off": row.snoozes or None,
         "Side effect": row.side_effect,
-        "Progress": formatting.how_far(row),
+        "Progress": formatting.progress_text(row),
         "Merged into": row.merged_into_id,
         "Coalesce key": row.coalesce_key,
         "Exclusive key": row.exclusive_key,
-        "Arguments": json.dumps(told["arguments"], ensure_ascii=False),
-        "Messages": [message["text"] for message in told["messages"]],
+        "Arguments": json.dumps(data["arguments"], ensure_ascii=False),
+        "Messages": [message["text"] for message in data["messages"]],
         "Result": None if isinstance(result, str) else result,
     }
 
@@ -100,7 +100,7 @@ def _local_text(value: datetime.datetime | None) -> str:
 
 
 def _result(row: BackgroundTask) -> Any:
-    """Return what a task that succeeded has returned, in JSON's types."""
+    """Return the return value of a task that has succeeded, in JSON's types."""
     if row.result is None or row.state != State.SUCCEEDED:
         return None
     try:

@@ -19,7 +19,7 @@ from wagtail_async_hooks.utils.time import elapsed_text
 
 
 class Subcommand(BaseSubcommand):
-    """Tell how things stand."""
+    """Show the numbers of tasks, the workers, and the pauses."""
 
     help = (
         "Tells how many tasks there are by state and queue, which workers live, what waits longest."
@@ -31,15 +31,15 @@ class Subcommand(BaseSubcommand):
         oldest = overview.oldest_waiting()
         pauses = pausing.paused()
         now = ledger.clock()
-        told = {
+        data = {
             "states": {state: overview.total(counts, state=state) for state in State.values},
             "queues": counts,
-            "workers": [formatting.worker(row) for row in workers],
-            "paused": [formatting.pause(row) for row in pauses],
-            "oldest_waiting": None if oldest is None else formatting.record(oldest),
+            "workers": [formatting.worker_data(row) for row in workers],
+            "paused": [formatting.pause_data(row) for row in pauses],
+            "oldest_waiting": None if oldest is None else formatting.task_data(oldest),
         }
         lines = self._lines(counts, workers, oldest, now)
-        self.answer(told, [*lines, *(_told_of(pause, now) for pause in pauses)])
+        self.answer(data, [*lines, *(_pause_line(pause, now) for pause in pauses)])
 
     def _lines(
         self, counts: overview.Counts, workers: Any, oldest: Any, now: datetime.datetime
@@ -66,10 +66,10 @@ class Subcommand(BaseSubcommand):
             yield 'No worker is alive; start one with "manage.py wagtail_worker".'
         if oldest is not None:
             since = elapsed_text(overview.waits_since(oldest), now)
-            yield f"Task {oldest.pk} waits longest, for {since}: {formatting.what(oldest)}"
+            yield f"Task {oldest.pk} waits longest, for {since}: {formatting.description(oldest)}"
 
 
-def _told_of(pause: Pause, now: datetime.datetime) -> str:
+def _pause_line(pause: Pause, now: datetime.datetime) -> str:
     since = elapsed_text(pause.paused_at, now)
-    told = f"{in_words(pause.kind, pause.name)} is paused, for {since}"
-    return f"{told}: {pause.reason}" if pause.reason else f"{told}."
+    line = f"{in_words(pause.kind, pause.name)} is paused, for {since}"
+    return f"{line}: {pause.reason}" if pause.reason else f"{line}."
