@@ -1,7 +1,7 @@
-"""What the package itself registers with Wagtail, which imports this module in every process.
+"""The package's own functions for Wagtail's hooks; Wagtail imports this module in every process.
 
-The gates that copy what is about to be deleted, what scheduled publishing tells editors, bulk
-actions in the background, and the pages of the admin.
+Snapshots of objects that are about to be deleted, warnings of scheduled publishing, bulk actions in
+the background, and the pages of the admin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wagtail_async_hooks.integrations import scheduled_publishing
 from wagtail_async_hooks.integrations.bulk_actions import moving
 
 LAST: Final = 10_000
-"""Order of the gates: after those of the site, which may refuse."""
+"""Order of the ``before_*`` functions: after those of the site, which may refuse."""
 
 
 def copy_page(request: HttpRequest, page: Any) -> None:
@@ -37,7 +37,7 @@ def copy_user(request: HttpRequest, user: Any) -> None:
 
 
 def copy_objects(request: HttpRequest, action_type: str, objects: Any, action: Any) -> None:
-    """Copy what a bulk action deletes, unless it does so in a worker."""
+    """Copy objects that a bulk action deletes, unless it does so in a worker."""
     if action_type == catalogue.DELETE and not getattr(action, "is_recorded", False):
         _copy("after_bulk_action", request, objects)
 
@@ -48,12 +48,12 @@ def _copy(hook: str, request: HttpRequest, instances: Any) -> None:
 
 
 def register_late_action(actions: Any) -> None:
-    """Let histories tell of what came late."""
+    """Let histories show publications that came late."""
     actions.register_action(scheduled_publishing.LATE_ACTION)(scheduled_publishing.LateFormatter)
 
 
 def register_admin_urls() -> list[Any]:
-    """Return the addresses of the package's own pages.
+    """Return the URLs of the package's own pages.
 
     Wagtail asks for them once all apps' hooks are registered, and before it looks for the first
     bulk action: the moment to move those that the settings name.
@@ -62,13 +62,13 @@ def register_admin_urls() -> list[Any]:
     return [path("background-tasks/", include(urls))]
 
 
-for _hook, _gate in (
+for _hook, _function in (
     ("before_delete_page", copy_page),
     ("before_delete_snippet", copy_snippets),
     ("before_delete_user", copy_user),
     ("before_bulk_action", copy_objects),
 ):
-    hooks.register(_hook, _gate, order=LAST)
+    hooks.register(_hook, _function, order=LAST)
 
 hooks.register("register_admin_urls", register_admin_urls)
 hooks.register("register_log_actions", register_late_action)
@@ -80,6 +80,6 @@ for _hook in (
 ):
     hooks.register(_hook, scheduled_publishing.warn)
 
-# The apps after this one register theirs now rather than in a moment, in the same sequence; then
-# what the settings move is moved, before any hook is called.
+# This imports the hooks of the apps after this one, in the same sequence, and then moves the
+# functions that the settings name, before any hook is called.
 takeover.take_over()

@@ -18,7 +18,7 @@ from wagtail_async_hooks.utils.database import pools
 
 
 def check_database(**kwargs: Any) -> list[CheckMessage]:
-    """A ledger that is not in the database of the pages."""
+    """A ledger in another database than the pages."""
     if not conf.current().backend:
         return []
     ledger = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
@@ -36,7 +36,7 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
-    """An SQLite database on which an editor's save and a worker would get in each other's way."""
+    """An SQLite database without the options that a worker beside the site needs."""
     if not conf.current().backend:
         return []
     alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
@@ -72,7 +72,7 @@ def _missing_of_sqlite(options: Mapping[str, Any]) -> list[str]:
 def check_migrations(
     databases: Collection[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """A ledger's database that was not migrated, or by a newer release.
+    """A ledger's database that was not migrated, or was migrated by a newer release.
 
     Only with ``check --database …``, as all checks that need a connection.
     """
@@ -80,7 +80,7 @@ def check_migrations(
     if not conf.current().backend or alias not in (databases or ()):
         return
     if sys.argv[1:2] == ["migrate"]:
-        return  # which has the database checked first, and is what would be advised
+        return  # it runs this check first, and is the remedy
     try:
         standing = migrated.standing_of(connections[alias])
     except DatabaseError:

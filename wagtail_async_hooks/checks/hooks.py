@@ -19,7 +19,7 @@ from wagtail_async_hooks.utils.suggestions import nearest
 
 
 def check_hooks(**kwargs: Any) -> list[CheckMessage]:
-    """Functions that asked for the background and run in the request anyway."""
+    """Functions with ``background=True`` that run in the request."""
     wagtail_hooks.search_for_hooks()
     return [
         checks.Warning(
@@ -93,7 +93,7 @@ def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
     ):
         for name in sorted(set(names) - known):
             if is_task(name) or name in settings.background:
-                continue  # of those that are to be moved, check_moved() says what is wrong
+                continue  # check_moved() reports those that are to be moved
             near = nearest(name, known)
             yield checks.Warning(
                 f'{setting} names "{name}", which is neither a background-safe hook nor a '
@@ -104,7 +104,7 @@ def check_hook_names(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Background functions that ask for what is not carried, or do not take what is."""
+    """Background functions that read what a worker does not have, or take other arguments."""
     wagtail_hooks.search_for_hooks()
     for entry in registry.entries.values():
         if entry.is_synchronous_now():
@@ -116,7 +116,7 @@ def check_sources(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def _missing(entry: registry.BackgroundFunction) -> Iterator[CheckMessage]:
-    # A receiver gets it by its name, wherever that stands.
+    # A receiver gets the request by its name, not as the first argument.
     name = "request" if entry.is_receiver else ""
     for finding in source.what_is_missing(entry.function, name, len(entry.kind.arguments)):
         yield checks.Warning(
@@ -141,7 +141,7 @@ def _misfit(entry: registry.BackgroundFunction) -> Iterator[CheckMessage]:
 
 
 def check_leftovers(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Background functions that read what an earlier function left on the page or the request."""
+    """Background functions that read attributes that another function has set on an argument."""
     wagtail_hooks.search_for_hooks()
     entries = [entry for entry in registry.entries.values() if not entry.is_synchronous_now()]
     written = leftovers.written() if entries else {}

@@ -22,7 +22,7 @@ from wagtail_async_hooks.utils.suggestions import nearest
 
 
 def check_email(**kwargs: Any) -> Iterator[CheckMessage]:
-    """E-mails that would be queued, and that no worker could send."""
+    """E-mail settings with which a worker could not send queued e-mails."""
     routes = mail_routes.routes()
     problems = [mail_routes.problem_of_at_once(), *(route.problem for route in routes)]
     for problem in filter(None, problems):
@@ -34,7 +34,7 @@ def check_email(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_email_timeout(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A mail server for which a worker would wait without end."""
+    """SMTP without a timeout."""
     for route in mail_routes.routes() if conf.current().backend else ():
         if route.waits_for_ever:
             yield checks.Warning(
@@ -46,7 +46,7 @@ def check_email_timeout(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_tasks(**kwargs: Any) -> Iterator[CheckMessage]:
-    """What our backend cannot do with its entries in ``TASKS``."""
+    """Entries of ``TASKS`` with our backend and keys or queues that it does not take."""
     given = getattr(django_settings, "TASKS", {})
     for alias, params in given.items() if isinstance(given, Mapping) else ():
         if isinstance(params, Mapping) and leads_here(params.get("BACKEND")):
@@ -77,7 +77,7 @@ def _problems_of_tasks(where: str, params: Mapping[str, Any]) -> Iterator[tuple[
 
 
 def leads_here(path: Any) -> bool:
-    """Tell whether the backend of an entry of ``TASKS`` is ours."""
+    """Return whether the backend of an entry of ``TASKS`` is ours."""
     try:
         found = import_string(path)
     except (ImportError, AttributeError):
@@ -107,7 +107,7 @@ def _wrong_specs(said: str, hint: str) -> CheckMessage:
 
 
 def check_bulk_actions(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Bulk actions that the settings name, and that do not run in the background."""
+    """Bulk actions that the settings name and that do not run in the background."""
     actions = bulk_registry.registered() if conf.current().bulk_actions.actions else {}
     setting = f'{conf.SETTING}["BULK_ACTIONS"]["actions"]'
     for name in sorted(conf.current().bulk_actions.actions):

@@ -1,7 +1,7 @@
-"""Attributes that one function leaves on an object for another one: they do not reach a worker.
+"""Attributes that one function sets on an object for another one, which a worker does not have.
 
 ``before_edit_page`` sets ``page._old_price``, ``after_edit_page`` reads it. In a worker the page is
-read anew, so the attribute is not there, and ``getattr(page, "_old_price", None)`` says nothing.
+read from the database, without the attribute, and ``getattr(page, "_old_price", None)`` hides it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Leftover(NamedTuple):
 
     :param what: such as ``page._old_price``.
     :param place: file and line.
-    :param writer: dotted path of the function that leaves it; blank if that is not known.
+    :param writer: dotted path of the function that sets it; blank if it is not known.
     """
 
     what: str
@@ -37,10 +37,10 @@ class Leftover(NamedTuple):
 
 
 def read_by(function: Function, written: dict[str, str]) -> list[Leftover]:
-    """Return what a function reads from its arguments that no field, method or property is.
+    """Return the attributes of its arguments that a function reads and that no class defines.
 
-    :param written: see :func:`written`. What nobody is known to write counts if its name is
-        private, as of ``page._old_price``.
+    :param written: see :func:`written`. Others count if their names are private, as
+        ``page._old_price``.
     """
     source = Source.of(function)
     if source is None:
@@ -55,7 +55,7 @@ def read_by(function: Function, written: dict[str, str]) -> list[Leftover]:
 
 
 def written() -> dict[str, str]:
-    """Return which attributes functions that run in the request leave, and which function does."""
+    """Return the attributes that functions of the request set, with the path of the function."""
     found: dict[str, str] = {}
     for function in _before_the_fact():
         source = Source.of(function) if has_name(function) else None
@@ -66,7 +66,7 @@ def written() -> dict[str, str]:
 
 
 def _before_the_fact() -> Iterator[Function]:
-    """Yield the functions of hooks and signals that act before the background-safe ones."""
+    """Yield the functions of hooks and signals that are not background-safe."""
     try:
         safe = catalogue.hooks()
         for hook in private_registries.hook_names():
@@ -99,7 +99,7 @@ def _accesses(
 
 
 def _text(node: ast.expr, variables: dict[str, Any]) -> str:
-    """Return a text of the source, or one that a variable of the module holds; else a blank."""
+    """Return the string of a literal or of a module's variable; blank for anything else."""
     value = node.value if isinstance(node, ast.Constant) else None
     if isinstance(node, ast.Name):
         value = variables.get(node.id)
@@ -107,7 +107,7 @@ def _text(node: ast.expr, variables: dict[str, Any]) -> str:
 
 
 def _is_known(name: str) -> bool:
-    """Return whether some model, or a request, has an attribute of that name by itself."""
+    """Return whether a model or a request has an attribute of that name."""
     if hasattr(HttpRequest, name) or name in vars(HttpRequest()) or name in ("user", "site"):
         return True
     models = apps.get_models(include_auto_created=True)

@@ -17,9 +17,9 @@ from wagtail_async_hooks.hooks import discovery
 
 
 def check_unimported(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Files of the site that use the package, and that are never imported."""
+    """Files of the site that use the package and are never imported."""
     wagtail_hooks.search_for_hooks()
-    with suppress(Exception):  # Django's own check of addresses tells of it
+    with suppress(Exception):  # reported by Django's own check of URLs
         get_resolver().url_patterns  # noqa: B018  (it imports the site's views)
     for found in unimported.files():
         name = found.file.stem
@@ -39,7 +39,7 @@ def check_unimported(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_task_modules(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Modules of tasks that workers import, and that cannot be imported."""
+    """Modules of tasks that cannot be imported."""
     for failure in discovery.import_tasks() if conf.current().backend else ():
         yield checks.Warning(
             f"{failure}.",

@@ -31,13 +31,12 @@ _FOR_DELAYS: Final = ("retry_backoff", "retry_jitter")
 
 @dataclass(frozen=True)
 class Configured:
-    """Something whose tasks are run with options.
+    """A function, task or schedule entry, with its options.
 
-    :param told: what it is, as the beginning of a sentence.
-    :param options: those in force.
-    :param names: of the arguments that a key can be made of; ``None`` where nobody knows.
-    :param superseded: why no revision can take the place of what its tasks are about; blank if one
-        can.
+    :param told: its description, as the beginning of a sentence.
+    :param options: the options in force.
+    :param names: names of the arguments for keys; ``None`` if they are not known.
+    :param superseded: why ``supersede`` has no effect; blank if it has.
     """
 
     told: str
@@ -48,7 +47,7 @@ class Configured:
 
 
 def check_options(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Options in force that contradict each other, or have no effect beside each other."""
+    """Options in force that contradict each other or have no effect."""
     for found in _configured():
         for problem, hint in _contradictions(found.options, found.superseded):
             yield checks.Warning(
@@ -57,7 +56,7 @@ def check_options(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Keys that cannot be made of the arguments."""
+    """Keys that need arguments that the function does not get."""
     for found in _configured():
         for name in ("coalesce", "exclusive"):
             template = getattr(found.options, name)
@@ -72,7 +71,7 @@ def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_templates(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Titles and keys that name what may hold secrets."""
+    """Titles and keys with placeholders that may contain secrets."""
     for found in _configured():
         options = found.options
         for option in ("title", "coalesce", "exclusive"):
@@ -107,7 +106,7 @@ def check_error_classes(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_effect(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Settings that others leave without an effect."""
+    """Settings that have no effect because of other settings."""
     wagtail_hooks.search_for_hooks()
     settings = conf.current()
     problems = [*_of_nobody(settings), *_without_worker(settings)]
@@ -149,7 +148,7 @@ def _names_of(task: Any) -> tuple[str, ...] | None:
 
 
 def _contradictions(options: TaskOptions, superseded: str) -> Iterator[tuple[str, str]]:
-    """Return what is wrong with options, and what to do."""
+    """Yield the contradictions in options, each with a hint."""
     yield from _of_retries(options)
     if options.expires and options.delay and options.expires <= options.delay:
         yield (
@@ -162,7 +161,7 @@ def _contradictions(options: TaskOptions, superseded: str) -> Iterator[tuple[str
 
 
 def _of_retries(options: TaskOptions) -> Iterator[tuple[str, str]]:
-    """Say which options of one function do not go together, in half a sentence, and what to do."""
+    """Yield contradictions in the options about retries, each with a hint."""
     given = [name for name, value in options.items().items() if value]
     idle = [name for name in _FOR_RETRIES if name in given]
     if idle and not options.retries:
@@ -190,7 +189,7 @@ def _of_retries(options: TaskOptions) -> Iterator[tuple[str, str]]:
 
 
 def _why_no_key(template: KeyTemplate, names: Collection[str] | None) -> str:
-    """Say why the key of a task cannot be made; blank if it can, or if nobody knows."""
+    """Return why a key cannot be made of arguments; blank if it can, or if it is not known."""
     if callable(template):
         misfit = names and signatures.misfit(template, (), names)
         return f"{misfit}, but gets ({_listed(names)})" if misfit and names else ""
@@ -210,7 +209,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _of_nobody(settings: conf.Settings) -> Iterator[tuple[str, str]]:
-    """Return options of what does not run in our workers."""
+    """Yield options of functions that do not run in our workers, each with a hint."""
     where = f'{conf.SETTING}["HOOKS"]'
     for name, given in settings.hooks.items():
         if (given != TaskOptions() or name in settings.moved) and _is_synchronous(name, settings):
@@ -247,7 +246,7 @@ def _is_ours(alias: str) -> bool:
 
 
 def _without_worker(settings: conf.Settings) -> Iterator[tuple[str, str]]:
-    """Return what only a worker does, where there is none."""
+    """Yield settings for workers where there is no backend, each with a hint."""
     if settings.backend:
         return
     for name, given in (

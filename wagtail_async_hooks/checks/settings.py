@@ -18,7 +18,7 @@ from wagtail_async_hooks.storage.factory import find_class, make_notifier
 from wagtail_async_hooks.utils.suggestions import nearest
 
 _NAMED: Final = 3
-"""How many functions a message names."""
+"""Maximum number of functions that a message names."""
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
@@ -59,7 +59,7 @@ def _hint_of_backend(given: str) -> str:
 
 
 def check_blank_backend(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Functions that ask for the background, where there is no backend."""
+    """Functions with ``background=True`` where no backend is set."""
     wagtail_hooks.search_for_hooks()
     given = getattr(django_settings, conf.SETTING, None)
     paths = sorted(
@@ -89,7 +89,7 @@ def check_blank_backend(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_middleware(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A middleware that would show messages before there are any, or to nobody."""
+    """A middleware of ours before those that it needs."""
     order = list(django_settings.MIDDLEWARE)
     if middleware.PATH not in order:
         return
@@ -103,7 +103,7 @@ def check_middleware(**kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
-    """Settings that are called almost as ours are."""
+    """Settings with almost the name of one of ours."""
     known = {value for name, value in vars(conf).items() if name.endswith("SETTING")}
     for name in sorted(set(filter(str.isupper, dir(django_settings))) - known):
         near = nearest(name, known, cutoff=0.9)

@@ -23,7 +23,7 @@ NOT_CARRIED: Final = ("POST", "FILES", "COOKIES", "session", "body")
 class Finding:
     """One place in a function's source.
 
-    :param what: such as ``"request.POST"``.
+    :param what: the expression, such as ``"request.POST"``.
     :param place: file and line.
     """
 
@@ -32,13 +32,13 @@ class Finding:
 
 
 def what_is_missing(function: Function, named: str = "", count: int = 0) -> list[Finding]:
-    """Return where a function reads what is not carried of the request.
+    """Return where a function reads attributes of the request that are not serialized.
 
-    Only what can be seen in its own source: what it calls, and names given to the request
-    anew, stay unseen, and are told by the error that they raise in the worker.
+    Only its own source is searched. Functions that it calls, and other variables that refer to the
+    request, raise an error in the worker instead.
 
-    :param named: name of the request among the arguments; without it, it is the first one.
-    :param count: how many arguments the function gets; 0 if that is not known.
+    :param named: name of the argument that is the request; by default, the first one.
+    :param count: number of arguments that the function gets; 0 if it is not known.
     """
     source = Source.of(function)
     inner = inspect.unwrap(function)
@@ -54,10 +54,10 @@ def what_is_missing(function: Function, named: str = "", count: int = 0) -> list
 
 
 class Source(NamedTuple):
-    """The parsed source of a function, without what decorates it.
+    """The parsed source of a function, without its decorators.
 
-    :param file: where it is written.
-    :param first: number of its first line there.
+    :param file: the file that defines it.
+    :param first: number of its first line in the file.
     """
 
     tree: ast.FunctionDef | ast.AsyncFunctionDef
@@ -66,7 +66,7 @@ class Source(NamedTuple):
 
     @classmethod
     def of(cls, function: Function) -> Source | None:
-        """Return the source of a function; ``None`` if there is none that can be read."""
+        """Return the source of a function; ``None`` if it cannot be read."""
         inner = inspect.unwrap(function)
         try:
             lines, first = inspect.getsourcelines(inner)
@@ -79,12 +79,12 @@ class Source(NamedTuple):
         return cls(tree, file, first)
 
     def place(self, node: ast.expr | ast.stmt) -> str:
-        """Return file and line of something in it."""
+        """Return file and line of a node."""
         return f"{self.file}:{self.first + node.lineno - 1}"
 
 
 def _gets_the_same(function: Function, inner: Function, count: int) -> bool:
-    """Return whether what a decorator wraps gets the same first argument as the decorator."""
+    """Return whether a decorated function gets the same first argument as its wrapper."""
     outer, within = signatures.parameters(function), signatures.parameters(inner)
     if outer is None or within is None:
         return True

@@ -25,7 +25,7 @@ BY_HAND: Final = ("handlers", "hooks", "receivers", "signal_handlers", "signals"
 
 _DEPTH: Final = 4
 _FOLDERS: Final = 500
-"""How deep, and in how many folders, a project is searched at most."""
+"""Maximum depth, and number of folders, of the search in a project."""
 
 _SKIPPED: Final = frozenset(
     ("build", "dist", "migrations", "node_modules", "site-packages", "static", "test", "tests")
@@ -50,7 +50,7 @@ class Unimported(NamedTuple):
 def files() -> list[Unimported]:
     """Return the files of the site that use the package and were not imported.
 
-    Call it when all hooks and tasks have been looked for.
+    To be called after hooks and tasks were imported.
     """
     loaded = {
         os.path.realpath(file)
@@ -70,7 +70,7 @@ def files() -> list[Unimported]:
 
 
 def _uses(file: Path, name: str) -> bool:
-    """Return whether a file uses the package; one by hand has to register something, too."""
+    """Return whether a file uses the package; one of ``BY_HAND`` has to register something."""
     try:
         text = file.read_bytes()
     except OSError:
@@ -90,7 +90,7 @@ def _described(file: Path) -> Unimported:
 
 
 def _folders() -> Iterator[Path]:
-    """Yield the folders in which a site's author may have put such a file."""
+    """Yield the folders to search: packages of the settings, and those below ``manage.py``."""
     seen: set[Path] = set()
     project = list(_project())
     for folder in (*project, *_below(_root(project))):
@@ -100,7 +100,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _project() -> Iterator[Path]:
-    """Yield the packages that the settings name: of the settings, the addresses and the server."""
+    """Yield the folders of the packages of the settings, the URLconf and the WSGI application."""
     names = [getattr(settings, "SETTINGS_MODULE", None)]
     names += [getattr(settings, name, None) for name in ("ROOT_URLCONF", "WSGI_APPLICATION")]
     for name in names:

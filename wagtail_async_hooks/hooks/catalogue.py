@@ -1,9 +1,9 @@
 """Which hooks and signals are background-safe, and what they pass.
 
-A hook is background-safe if it tells of something that has happened, and Wagtail asks for nothing
-but a response in return. Read from Wagtail 7.4 and 8.0: ``before_*`` hooks are gates, and
-``register_*`` and ``construct_*`` hooks are asked for their return value. Sites and packages add
-hooks of their own, with :func:`add` or in the settings.
+A hook is background-safe if it is fired after an event, and Wagtail uses its return value at most
+as a response. Read from Wagtail 7.4 and 8.0: ``before_*`` hooks may refuse, and Wagtail needs the
+return value of ``register_*`` and ``construct_*`` hooks. Sites and packages add hooks of their own,
+with :func:`add` or in the settings.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from wagtail_async_hooks import conf
 
 
 class Kind(NamedTuple):
-    """What is known about one background-safe hook or signal.
+    """The arguments of a background-safe hook or signal, and how they are serialized.
 
-    :param arguments: names of what is passed, in order.
-    :param deleted: the objects passed are gone when a worker comes to them: carry a copy.
-    :param draft: what was saved may be a draft only: carry its revision.
+    :param arguments: names of the arguments, in order.
+    :param deleted: the objects are deleted: serialize snapshots of them.
+    :param draft: the object may have been saved as a draft: serialize its revision.
     :param repeats: an editor's autosaves fire it, too.
-    :param copies: names of arguments that are in no database any more as they were: carry a copy.
+    :param copies: names of arguments that are in no database: serialize snapshots of them.
     :param objects: name of the argument whose objects a bulk action may have deleted.
-    :param left_out: names of arguments that mean nothing any more when a worker comes to them.
+    :param left_out: names of arguments that are not serialized.
     """
 
     arguments: tuple[str, ...]
@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 
 
 DELETE: Final = "delete"
-"""The type of bulk actions after which their objects are gone."""
+"""The ``action_type`` of bulk actions that delete their objects."""
 
 BACKGROUND_SAFE: Final[dict[str, Kind]] = {
     "after_create_page": Kind(("request", "page"), draft=True),
@@ -78,8 +78,8 @@ def add(hook: str, arguments: Sequence[str], *, deleted: bool = False, draft: bo
 
     :param hook: its name.
     :param arguments: the names of what it passes, in order.
-    :param deleted: the objects it passes are deleted, or will be: carry copies of them.
-    :param draft: it passes what was saved, which may be a draft: carry its revision.
+    :param deleted: the objects it passes are deleted, or will be: snapshots are serialized.
+    :param draft: it passes an object that may have been saved as a draft: its revision counts.
     :raises ValueError: if the hook is one of Wagtail's that are in the catalogue already.
     """
     if hook in BACKGROUND_SAFE:
@@ -94,7 +94,7 @@ def hooks() -> dict[str, Kind]:
 
 
 def kind_of(hook: str) -> Kind | None:
-    """Return what is known about a hook, or ``None`` if it is not background-safe."""
+    """Return the kind of a hook, or ``None`` if it is not background-safe."""
     known = BACKGROUND_SAFE.get(hook) or _added.get(hook)
     if known is None and hook in conf.current().own_hooks:
         return Kind(conf.current().own_hooks[hook])
@@ -196,7 +196,7 @@ def name_of(signal: Signal) -> str:
 
 
 def why_unsuitable(signal: Signal) -> str:
-    """Say why the receivers of a signal cannot run in the background; blank if they can."""
+    """Return why the receivers of a signal cannot run in the background; blank if they can."""
     for known, reason in UNSUITABLE.values():
         if known is signal:
             return reason
@@ -204,7 +204,7 @@ def why_unsuitable(signal: Signal) -> str:
 
 
 def kind_of_signal(signal: Signal) -> Kind:
-    """Return what is known about a signal; of a site's own, that it passes what it passes."""
+    """Return the kind of a signal; one without argument names for a site's own signal."""
     for known, kind in SIGNALS.values():
         if known is signal:
             return kind

@@ -1,10 +1,10 @@
-"""Copies of objects that are about to be deleted, taken while their children are still there.
+"""Snapshots of objects that are about to be deleted, taken while their children still exist.
 
-When ``after_delete_*`` or ``after_bulk_action`` fires, children are gone, and a user or a single
-snippet has lost its key. So the copy is taken before: by a hook of our own among Wagtail's
-``before_*``, which says nothing and is the last of them, and by ``pre_delete`` for receivers of
-``post_delete``. Where no background function wants a copy, none is taken; and of many objects,
-only the first are copied.
+When ``after_delete_*`` or ``after_bulk_action`` fires, the children are deleted, and a user or a
+single snippet has no primary key. So snapshots are taken before: by functions of our own for
+Wagtail's ``before_*`` hooks, which are called last, and by ``pre_delete`` for receivers of
+``post_delete``. Without a background function for the hook, none is taken; and of many objects,
+only the first ones are copied.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _ATTRIBUTE: Final = "_wagtail_async_hooks_kept"
 
 
 class _Kept:
-    """What is kept of objects that are about to be deleted.
+    """References to, and snapshots of, objects that are about to be deleted.
 
-    The objects are kept as well, so that each can be known by its identity afterwards.
+    The objects are kept as well, since afterwards they are identified by ``is``.
     """
 
     def __init__(self) -> None:
@@ -43,16 +43,16 @@ class _Kept:
 
 
 def keep(holder: HttpRequest | Model, instances: Iterable[Model]) -> None:
-    """Copy some objects; whatever happens, they can be deleted.
+    """Take snapshots of objects; errors are logged, so that the objects can be deleted.
 
-    :param holder: what lives as long as the copies are needed: the request, or the object itself.
+    :param holder: the request, or the object itself: it lives as long as the snapshots are needed.
     """
     setattr(holder, _ATTRIBUTE, _Kept())
     keep_also(holder, instances)
 
 
 def keep_also(holder: HttpRequest | Model, instances: Iterable[Model]) -> None:
-    """Copy some objects beside those that have been copied for the same holder."""
+    """Take further snapshots for the same holder."""
     kept = getattr(holder, _ATTRIBUTE, None)
     if kept is None:
         kept = _Kept()
@@ -79,16 +79,16 @@ def _reference(instance: Model) -> dict[str, Any] | None:
     try:
         return encode_model(instance)
     except CannotSerialize:
-        return None  # it is told when the hook's arguments are carried
+        return None  # the error is raised again when the arguments are serialized
 
 
 def _reference_now(instance: Model) -> dict[str, Any]:
-    """Return a reference to an object that no gate has seen: it may have lost its key."""
+    """Return a reference to an object, which may have lost its primary key."""
     return _reference(instance) or {"model": instance._meta.label_lower, "pk": None}
 
 
 def _whole(instances: Sequence[Model]) -> Sequence[Model]:
-    """Return objects with all that belongs to them, read by a few queries for all of them."""
+    """Return objects with their children, read by a few queries for all of them."""
     if len(instances) < 2:
         return instances
     whole: list[Model] = []
@@ -112,7 +112,7 @@ def _specific(instances: Sequence[Model]) -> list[Model]:
 def _prefetched(instances: Sequence[Model]) -> Iterator[Model]:
     from modelcluster.models import get_all_child_m2m_relations, get_all_child_relations
 
-    # Others are to find the objects themselves as they were: what is gone is not to be seen there.
+    # Not the objects themselves: their cache would show deleted children to the site's code.
     twins = [copy.copy(instance) for instance in instances]
     by_model: dict[type[Model], list[Model]] = defaultdict(list)
     for twin in twins:
@@ -141,7 +141,7 @@ def _complain(instance: Model, error: Exception) -> None:
 
 
 def snapshot(holder: Any, instance: Model) -> Snapshot:
-    """Return the copy that was kept of an object, or else one of what is left of it."""
+    """Return the snapshot that was taken of an object, or else one of its present state."""
     from wagtail_async_hooks.serialization.arguments import (
         Snapshot,  # not above: it needs Wagtail's models
     )
@@ -154,7 +154,7 @@ def snapshot(holder: Any, instance: Model) -> Snapshot:
 
 
 def deleted_list(holder: Any, instances: Iterable[Model]) -> DeletedList:
-    """Return references to objects that were deleted, with the copies that there are."""
+    """Return references to deleted objects, with the snapshots that were taken."""
     from wagtail_async_hooks.serialization.arguments import (
         DeletedList,  # not above: it needs Wagtail's models
     )
@@ -169,6 +169,6 @@ def deleted_list(holder: Any, instances: Iterable[Model]) -> DeletedList:
         if found is not None:
             copies.append(found[1])
         elif not kept.references and len(copies) < conf.current().bulk_actions.copies:
-            copied = _copied(instance)  # no gate of ours comes before this hook
+            copied = _copied(instance)  # no function of ours is called before this hook
             copies += [] if copied is None else [copied]
     return DeletedList(references, copies)

@@ -1,4 +1,4 @@
-"""Importing a site's modules of tasks; one that fails does not stop the others."""
+"""Importing a site's ``wagtail_hooks`` and ``tasks``; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class Failure(NamedTuple):
 def import_all() -> None:
     """Import the ``wagtail_hooks`` and ``tasks`` of all apps; log which of the latter fail.
 
-    :raises CommandError: if hooks cannot be imported, without which no site works.
+    :raises CommandError: if hooks cannot be imported: the site does not work without them.
     """
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what they print is no answer of a command
+        with contextlib.redirect_stdout(sys.stderr):  # their output does not belong to a command's
             search_for_hooks()
     except Exception as error:
-        raise CommandError(f"The hooks of the site cannot be imported: {_told(error)}") from error
+        raise CommandError(f"The hooks of the site cannot be imported: {_text(error)}") from error
     for failure in import_tasks():
         logger.error("%s", str(failure))
 
 
 def import_tasks() -> list[Failure]:
-    """Import the module ``tasks`` of each app that has one; return which fail."""
+    """Import the module ``tasks`` of each app that has one; return those that fail."""
     found = []
     for config in apps.get_app_configs():
         name = f"{config.name}.tasks"
@@ -56,12 +56,12 @@ def import_tasks() -> list[Failure]:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # SystemExit, too: it is the module's, not ours
-            found.append(Failure(name, _told(error)))
+            found.append(Failure(name, _text(error)))
     return found
 
 
-def _told(error: BaseException) -> str:
-    """Return what an error says, and where it was raised, in one line."""
+def _text(error: BaseException) -> str:
+    """Return class, text and place of an error, in one line."""
     trace, place = error.__traceback__, ""
     while trace is not None:
         file = Path(trace.tb_frame.f_code.co_filename)

@@ -1,4 +1,4 @@
-"""The hooks that Wagtail fires beside the background-safe ones, to tell a misspelt name.
+"""The hooks that Wagtail fires beside the background-safe ones, to recognize misspelt names.
 
 Read from Wagtail 7.4 and 8.0.
 """
@@ -81,4 +81,4 @@ UNSUITABLE_HOOKS: Final = frozenset(
         "register_user_listing_buttons",
     )
 )
-"""Gates, and hooks that are asked for their return value."""
+"""Hooks that may refuse something, or whose return value Wagtail needs."""

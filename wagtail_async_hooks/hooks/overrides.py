@@ -1,4 +1,4 @@
-"""``suppress()`` and ``synchronous()``: what becomes of background functions for a while."""
+"""``suppress()`` and ``synchronous()``: background functions are not called, or at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wagtail_async_hooks.utils.suggestions import nearest
 
 
 class Mode(enum.Enum):
-    """What becomes of a function's calls instead of being recorded."""
+    """What is done with calls of background functions instead of enqueueing them."""
 
     SUPPRESSED = "suppress"
     SYNCHRONOUS = "synchronous"
@@ -24,11 +24,11 @@ class Mode(enum.Enum):
 _switched: Final[ContextVar[tuple[tuple[Mode, frozenset[str]], ...]]] = ContextVar(
     "switched", default=()
 )
-"""The switches that are on here, each with the names that it is about; no names mean all."""
+"""The switches in force here, outermost first, with the names they apply to; none means all."""
 
 
 def mode_of(hook: str, function: str) -> Mode | None:
-    """Return what becomes of the calls of a function for a hook; the innermost switch counts."""
+    """Return the mode of the innermost switch that applies to a function for a hook."""
     for mode, names in reversed(_switched.get()):
         if not names or hook in names or function in names:
             return mode
@@ -38,10 +38,10 @@ def mode_of(hook: str, function: str) -> Mode | None:
 class Switch(ContextDecorator):
     """A context manager, and a decorator of functions, coroutine functions included.
 
-    It is on for what is called from within the block: other threads, and workers, do not know.
+    It applies to code that is called within the block, not to other threads or workers.
 
     :param names: hooks, signals or functions; none for all.
-    :param known: returns the names that there are.
+    :param known: returns the known names.
     """
 
     def __init__(
@@ -65,8 +65,7 @@ class Switch(ContextDecorator):
     def __call__(self, *given: Any) -> Any:
         """Return a function during whose calls the switch is on.
 
-        :raises TypeError: for what is no function, or one whose work is done elsewhere, as that of
-            a class or a generator is.
+        :raises TypeError: for a class, a generator, or anything that is not a function.
         """
         call = f"{self._mode.value}()"
         if len(given) != 1 or not callable(given[0]) or inspect.isclass(given[0]):
@@ -92,7 +91,7 @@ class Switch(ContextDecorator):
         return switched_coroutine if inspect.iscoroutinefunction(function) else switched
 
     def _another(self) -> Switch:
-        """Return the same switch for one call: several calls may overlap."""
+        """Return an equal switch for one call, as several calls may overlap."""
         return Switch(self._mode, self._names, self._known)
 
     def _checked(self, name: str | Function) -> str:

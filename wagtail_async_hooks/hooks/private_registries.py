@@ -1,4 +1,4 @@
-"""What is registered with Wagtail's hooks and Django's signals: the one look into both registries.
+"""Private access to the registries of Wagtail's hooks and Django's signals.
 
 Both have public ways to register and to deregister a function. Neither has one to ask with which
 ``order`` a function was registered, or with which sender it was connected. That is read here, and
@@ -59,7 +59,7 @@ def hook_names() -> list[str]:
 
 
 def of_hook(hook: str) -> list[Registration]:
-    """Return what is registered for a hook, in the sequence in which it was registered.
+    """Return the registrations of a hook, in the order in which they were made.
 
     :raises Unreadable: see there.
     """
@@ -81,18 +81,19 @@ def _is_registration(given: Any) -> bool:
 
 
 def substitute(hook: str, instead: Mapping[int, Function | None]) -> None:
-    """Put other functions into the places of registered ones, or take those out.
+    """Replace registered functions, or deregister them.
 
-    The others keep their sequence. What was registered afterwards with the same order has to be
-    registered anew for that. For an instant, some are registered twice, and none is missing.
+    The others keep their sequence: later ones of the same order are registered again. For an
+    instant, some are registered twice; none is ever missing.
 
-    :param instead: by the place of the registration in :func:`of_hook`; ``None`` takes it out.
+    :param instead: functions by the index of the registration in :func:`of_hook`; ``None``
+        deregisters it.
     :raises Unreadable: see there.
     """
     entries = of_hook(hook)
     for order in {entries[place].order for place in instead}:
         group = [(place, each) for place, each in enumerate(entries) if each.order == order]
-        # What is deregistered is the first that is equal, so begin with the first one.
+        # Wagtail deregisters the first equal entry, so begin with the first one.
         gone = [entries[place].function for place in instead if entries[place].order == order]
         first = next(n for n, (_, each) in enumerate(group) if each.function in gone)
         for place, each in group[first:]:
@@ -104,7 +105,7 @@ def substitute(hook: str, instead: Mapping[int, Function | None]) -> None:
 
 
 def _deregister(hook: str, registration: Registration) -> None:
-    """Take the first registration of a function with an order out, by Wagtail's public way."""
+    """Remove the first registration of a function with its order, by Wagtail's public way."""
     temporary = wagtail_hooks.register_temporarily(
         hook, registration.function, order=registration.order
     )
@@ -115,10 +116,10 @@ def _deregister(hook: str, registration: Registration) -> None:
 
 
 def of_signal(signal: Signal, *senders: Any) -> list[Connection]:
-    """Return what is connected to a signal.
+    """Return the connections of a signal.
 
-    :param senders: those to recognise. Without any, nobody, models and apps are recognised, which
-        takes that Django has loaded them; at the import of a module that may not be so.
+    :param senders: senders to recognize. By default, ``None``, models and apps; Django must have
+        loaded these, which it may not have when a module is imported.
     :raises Unreadable: see there.
     """
     found = getattr(signal, "receivers", None)
@@ -131,13 +132,13 @@ def of_signal(signal: Signal, *senders: Any) -> list[Connection]:
 
 
 def _senders() -> dict[int, Any]:
-    """Return, by their ids, the senders that can be found again: nobody, models and apps."""
+    """Return the senders to recognize, by their ids: ``None``, models and apps."""
     models = apps.get_models(include_auto_created=True, include_swapped=True)
     return {id(sender): sender for sender in (None, *models, *apps.get_app_configs())}
 
 
 def _connection(entry: Any, senders: dict[int, Any]) -> Connection | None:
-    """Return one connection; ``None`` for what is connected no more, since it is gone."""
+    """Return one connection; ``None`` if its receiver or sender no longer exists."""
     if not isinstance(entry, tuple) or len(entry) not in (3, 4) or not isinstance(entry[0], tuple):
         raise Unreadable("Signal.receivers has other entries than (key, receiver, …)")
     key, receiver = entry[:2]
@@ -156,10 +157,10 @@ def _connection(entry: Any, senders: dict[int, Any]) -> Connection | None:
 
 
 def reconnect(signal: Signal, old: Connection, function: Function) -> None:
-    """Connect another function in the place of a connected one: same sender, same lookup key.
+    """Connect another function instead of a connected one, with the same sender and lookup key.
 
-    So whoever connects the old one again, or disconnects it, is about the new one. It is called
-    after what was connected before. For an instant both are connected, and neither is missing.
+    So connecting the old one again, or disconnecting it, affects the new one. It is called after
+    all other receivers. For an instant both are connected; neither is ever missing.
     """
     meanwhile = object()
     signal.connect(function, sender=old.sender, weak=False, dispatch_uid=meanwhile)
@@ -169,12 +170,12 @@ def reconnect(signal: Signal, old: Connection, function: Function) -> None:
 
 
 def disconnect(signal: Signal, old: Connection) -> None:
-    """Take out a connected function."""
+    """Disconnect a function."""
     signal.disconnect(sender=old.sender, dispatch_uid=old.key[0])
 
 
 def sizes(signals: Iterable[Signal]) -> tuple[int, int]:
-    """Return two numbers that differ once something more is registered.
+    """Return the numbers of registrations and of connections, to notice new ones.
 
     :raises Unreadable: see there.
     """

@@ -1,4 +1,4 @@
-"""Whether what was published is what visitors see, or is scheduled for a later time."""
+"""``went_live()``: whether a published object is live, or is scheduled for a later time."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.functions import Function, dotted_path
 
 _OURS: Final = "wagtail_async_hooks"
-"""Label of our own app, whose rows no task is about: each would be the cause of the next one."""
+"""Label of our own app: a task about one of its rows would be the cause of the next one."""
 
 
 def _listed(given: Any) -> list[Signal]:
@@ -106,7 +106,8 @@ def _connect(
     if entry is None:
         signal.connect(function, sender=sender, weak=False, dispatch_uid=dispatch_uid)
         return
-    Signal().connect(function, weak=False)  # Django sees a wrapper below, objects to nothing there
+    # Django checks what is connected; to the wrapper below it would have no objections.
+    Signal().connect(function, weak=False)
     _take_out(signal, function, sender)
     uid = dispatch_uid or (entry.path, name)
     signal.connect(_dispatcher(entry), sender=sender, weak=False, dispatch_uid=uid)
@@ -114,7 +115,7 @@ def _connect(
 
 
 def _take_out(signal: Signal, function: Function, sender: Any) -> None:
-    """Disconnect a receiver that its author has connected: it is not to run twice."""
+    """Disconnect a receiver that its author has connected, so that it does not run twice."""
     signal.disconnect(function, sender=sender)
     try:
         for found in private_registries.of_signal(signal, sender):  # those with a dispatch_uid
@@ -125,7 +126,7 @@ def _take_out(signal: Signal, function: Function, sender: Any) -> None:
 
 
 def move(signal: Signal, found: Connection) -> None:
-    """Have a receiver that somebody else has connected run in the background.
+    """Replace a receiver that another package has connected by its dispatcher.
 
     :param found: its connection.
     """
@@ -140,7 +141,7 @@ def move(signal: Signal, found: Connection) -> None:
 
 
 class MovedReceiver(Moved):
-    """What a signal calls instead of a receiver that the settings have moved."""
+    """The dispatcher of a receiver that the settings have moved."""
 
     def __call__(self, sender: Any, signal: Signal, **kwargs: Any) -> Any:
         return _dispatch(self.entry, sender, signal, kwargs)

@@ -1,10 +1,10 @@
-"""Functions that other packages have registered, moved to the background by the settings.
+"""Moving functions that other packages have registered to the background, by the settings.
 
-``WAGTAIL_TASKS["HOOKS"]["thirdparty.wagtail_hooks.purge"] = {"background": True}`` puts what
-dispatches a task into the place of that function: among the functions of each background-safe
-hook, and among the receivers of each suited signal. Nothing of Wagtail or Django is replaced:
-the function is deregistered and its dispatcher is registered by their public ways, once all apps'
-hooks are registered, and again before the next request where more was registered since then.
+``WAGTAIL_TASKS["HOOKS"]["thirdparty.wagtail_hooks.purge"] = {"background": True}`` replaces that
+function by its dispatcher: among the functions of each background-safe hook, and among the
+receivers of each suited signal. Nothing of Wagtail or Django is patched: the function is
+deregistered and its dispatcher is registered by their public ways, once all apps' hooks are
+registered, and again before the next request where more was registered since then.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _OURS: Final = "wagtail_async_hooks"
 
 _lock: Final = threading.RLock()
 _seen: tuple[int, int] | None = None
-"""How much was registered when that was last looked at."""
+"""Numbers of registrations and connections at the last scan."""
 
 
-# When ---------------------------------------------------------------------------------------
+# When to scan -------------------------------------------------------------------------------
 
 
 def connect() -> None:
-    """Look at what is registered whenever it may have changed; called once, by the app."""
+    """Scan the registries whenever they may have changed; called once, by the app."""
     for signal, receiver in (
         (request_started, _before_request),
         (connection_created, _before_query),
@@ -87,20 +87,20 @@ def _has_changed() -> bool:
 
 
 def take_over() -> None:
-    """Move what the settings name, of all that is registered by now, and give the rest back."""
+    """Move the registered functions that the settings name, and move all others back."""
     try:
         wagtail_hooks.search_for_hooks()
     except Exception:  # Wagtail raises it to whoever needs the hooks
         return
     for path in conf.current().moved:
-        resolve(path)  # whatever it registers, it does so before it is looked at
+        resolve(path)  # its module may register it, so import it before the scan
     _scan()
 
 
 def provide_tasks() -> None:
     """Let a worker run the tasks of functions that are registered in web processes only.
 
-    Of those that the settings have taken back, too, as long as they say so.
+    Also of functions that the settings have moved back, as long as they name them.
     """
     for path in conf.current().background:
         function, why = resolve(path)
@@ -112,7 +112,7 @@ def provide_tasks() -> None:
             registry.provide_task(name, function, signal)
 
 
-# What ---------------------------------------------------------------------------------------
+# Scanning -----------------------------------------------------------------------------------
 
 
 def _scan() -> None:
@@ -197,7 +197,7 @@ def _forget(entry: registry.BackgroundFunction) -> None:
 
 
 def signals(moved: frozenset[str]) -> list[Signal]:
-    """Return the signals whose receivers are looked at: a signal of a site's own is in a module."""
+    """Return the signals to scan; a site's own are found in the modules of moved functions."""
     found = [signal for signal, _ in catalogue.SIGNALS.values()]
     found += [entry.signal for entry in registry.entries.values() if entry.signal is not None]
     packages = {path.partition(".")[0] for path in moved}
@@ -217,7 +217,7 @@ def path_of(function: Any) -> str:
     return dotted_path(function) if has_name(function) else ""
 
 
-# Why not ------------------------------------------------------------------------------------
+# What cannot be moved -----------------------------------------------------------------------
 
 
 def why_not(hook: str, function: Function) -> str:
@@ -239,7 +239,7 @@ def why_not_received(signal: Signal, found: Connection) -> str:
 
 
 def _why_lost(function: Any) -> str:
-    """Return what keeps something that can be called from being moved; blank if nothing does."""
+    """Return why a callable cannot be moved; blank if it can."""
     if isinstance(function, TaskWrapper):
         return "it is a background task already"
     if inspect.isclass(function):
@@ -254,7 +254,7 @@ def _why_lost(function: Any) -> str:
 
 
 def resolve(path: str) -> tuple[Any, str]:
-    """Return what a dotted path leads to, and why that cannot be moved; blank if it can."""
+    """Import a dotted path; return the function, and why it cannot be moved, blank if it can."""
     try:
         function = functions.imported(path)
     except ImportError as error:
