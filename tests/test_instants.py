@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime
 import zoneinfo
-from importlib import import_module
 from typing import Any, Final
 
 import pytest
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, models
-from django.db.migrations import AlterField
 from django.db.models import Max, Min
 from django.utils import timezone
 
@@ -204,13 +202,6 @@ def test_clock__of_a_delay_beyond_all_calendars() -> None:
     later, _, earlier, _ = BackgroundTask.objects.order_by("pk").values_list("run_at", flat=True)
     assert later.year > 2100
     assert earlier.year < 1950
-
-
-def test_migration__leaves_what_there_is_as_it_is() -> None:
-    migration = import_module("wagtail_async_hooks.migrations.0016_instants").Migration
-    of_state, *others = migration.operations
-    assert of_state.database_operations == []
-    assert not any(isinstance(operation, AlterField) for operation in others)
 
 
 # What is recorded ---------------------------------------------------------------------------

@@ -196,8 +196,8 @@ class BackgroundTask(models.Model):
     class Meta:
         verbose_name = _("background task")
         verbose_name_plural = _("background tasks")
-        # Each index serves one query. MySQL and MariaDB have no partial indexes: there, the
-        # second migration sees to the claim's, and the others hold all rows.
+        # Each index serves one query. MySQL and MariaDB have no partial indexes: there, some are
+        # others, see migrations/_initial_mysql.py, and the rest hold all rows.
         indexes = [
             models.Index(
                 models.F("priority").desc(),
@@ -252,13 +252,13 @@ class BackgroundTask(models.Model):
         ]
         constraints = [
             # Two workers may claim two tasks of one key in the same instant: this stops the second.
-            # MySQL and MariaDB have no conditional constraints: the seventh migration makes one.
+            # MySQL and MariaDB have no conditional constraints: migrations/_initial_mysql.py.
             models.UniqueConstraint(
                 fields=["exclusive_key"],
                 name="bgtask_exclusive",
                 condition=models.Q(state=State.RUNNING) & ~models.Q(exclusive_key=""),
             ),
-            # The same for the tasks of a queue that has a limit, and by the eleventh migration.
+            # The same for the tasks of a queue that has a limit.
             models.UniqueConstraint(
                 fields=["queue", "slot"],
                 name="bgtask_slot",
@@ -271,7 +271,7 @@ class BackgroundTask(models.Model):
 
     @classmethod
     def check(cls, **kwargs: Any) -> list[CheckMessage]:
-        """Drop Django's warnings about MySQL: migrations of ours answer them."""
+        """Drop Django's warnings about MySQL: the migration answers them."""
         # Conditions of constraints, and of indexes; expressions, on MariaDB.
         answered = ("models.W036", "models.W037", "models.W043")
         return [message for message in super().check(**kwargs) if message.id not in answered]

@@ -1,6 +1,6 @@
 """Records how a task ended and claims the next by one call of a function, on PostgreSQL.
 
-The function is made by migration 0014, which tells why there is one, and changed by 0016.
+``migrations/_initial_postgresql.py`` makes the function, and says why there is one.
 """
 
 from __future__ import annotations
