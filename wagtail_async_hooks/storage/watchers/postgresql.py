@@ -13,7 +13,7 @@ from wagtail_async_hooks.storage.watchers.base import LISTEN_INTERVAL
 logger = logging.getLogger(__name__)
 
 CHANNEL: Final = "wagtail_async_hooks"
-"""PostgreSQL's channel on which the trigger of migration 0003 notifies."""
+"""PostgreSQL's channel on which a trigger notifies, see ``migrations/_initial_postgresql.py``."""
 
 PROBE_TIMEOUT: Final = 1.0
 """Seconds within which PostgreSQL's notification to ourselves has to arrive."""
