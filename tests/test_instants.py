@@ -401,7 +401,7 @@ def kept(
     looks, found = Scheduler(), []
     for number in range(minutes * 4):
         wall.now = begin + number * datetime.timedelta(seconds=15)
-        looks.look()
+        looks.enqueue_due()
         run_all()
         entry = Schedule.objects.get()
         assert BackgroundTask.objects.count() - len(found) in (0, 1)

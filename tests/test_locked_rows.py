@@ -168,14 +168,14 @@ def test_schedule__one_entry_in_the_way_of_no_other(settings: Any) -> None:
         "SCHEDULE": {name: {**entry} for name in "ab"},
     }
     looks = scheduler.Scheduler()
-    looks.look()
+    looks.enqueue_due()
     Schedule.objects.update(next_due_at=DatabaseNow())
     with locked(Schedule, name="a"):
         with pytest.raises(OperationalError):
-            in_time(looks.look)
+            in_time(looks.enqueue_due)
         assert Schedule.objects.get(name="b").last_task_id
         assert not Schedule.objects.get(name="a").last_task_id
-    looks.look()
+    looks.enqueue_due()
     assert Schedule.objects.get(name="a").last_task_id
 
 

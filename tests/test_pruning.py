@@ -124,48 +124,48 @@ def test_prune__does_not_look_at_what_is_young(
 
 
 @pytest.mark.django_db
-def test_look__is_done_by_the_oldest_worker_and_then_rests(
+def test_step__is_done_by_the_oldest_worker_and_then_rests(
     django_assert_num_queries: Any,
 ) -> None:
     first, second = register(), register()
     old = make(State.SUCCEEDED, 40)
 
-    Pruner(second.pk).look()
+    Pruner(second.pk).take_step()
     assert left() == [old]
     pruner = Pruner(first.pk)
-    pruner.look()
+    pruner.take_step()
     assert left() == []
 
     make(State.SUCCEEDED, 40)
     with django_assert_num_queries(0):
-        pruner.look()
+        pruner.take_step()
 
 
 @pytest.mark.django_db
-def test_look__goes_on_at_once_where_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step__goes_on_at_once_where_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
     pruner = Pruner(register().pk)
     for _ in range(5):
         make(State.SUCCEEDED, 40)
     numbers = []
     for _ in range(3):
-        pruner.look()
+        pruner.take_step()
         numbers.append(len(left()))
     assert numbers == [3, 1, 0]
 
 
 @pytest.mark.django_db
-def test_look__not_at_all_if_all_is_kept(settings: Any, django_assert_num_queries: Any) -> None:
+def test_step__not_at_all_if_all_is_kept(settings: Any, django_assert_num_queries: Any) -> None:
     settings.WAGTAIL_TASKS = {
         "BACKEND": "database",
         "HISTORY": {"succeeded": None, "failed": None},
     }
     with django_assert_num_queries(0):
-        Pruner(1).look()
+        Pruner(1).take_step()
 
 
 @pytest.mark.django_db
-def test_look__workers_that_stopped_long_ago_go() -> None:
+def test_step__workers_that_stopped_long_ago_go() -> None:
     alive, recent, gone, holding = (register() for _ in range(4))
     for worker, days in ((recent, 29), (gone, 31), (holding, 31)):
         stopped_at = timezone.now() - datetime.timedelta(days=days)
@@ -173,14 +173,14 @@ def test_look__workers_that_stopped_long_ago_go() -> None:
     make(State.RUNNING, 40)
     BackgroundTask.objects.update(worker=holding)
 
-    Pruner(alive.pk).look()
+    Pruner(alive.pk).take_step()
 
     left = Worker.objects.order_by("pk").values_list("pk", flat=True)
     assert list(left) == [alive.pk, recent.pk, holding.pk]
 
 
 @pytest.mark.slow
-def test_look__in_a_real_worker(start: Callable[..., Process], backend: dict[str, str]) -> None:
+def test_step__in_a_real_worker(start: Callable[..., Process], backend: dict[str, str]) -> None:
     make(State.SUCCEEDED, 40)
     kept = make(State.FAILED, 8)
     start("wagtail_worker", **backend)

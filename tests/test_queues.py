@@ -585,7 +585,7 @@ def test_workers__each_serves_its_queue(
 
 
 @pytest.mark.django_db
-def test_serving__the_notifier_is_emptied_where_nobody_hears_it(monkeypatch: Any) -> None:
+def test_claim_bounds__the_notifier_is_emptied_where_nobody_hears_it(monkeypatch: Any) -> None:
     emptied: list[bool] = []
     monkeypatch.setattr(background.storage, "forget_notifications", lambda: emptied.append(True))
     claim_bounds = ClaimBounds(background, ["mail"], [])

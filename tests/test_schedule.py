@@ -55,10 +55,10 @@ def test_entries__before_any_worker_has_looked() -> None:
 @pytest.mark.usefixtures("recurring")
 def test_entries__once_it_has_run(django_assert_num_queries: Any) -> None:
     scheduler = Scheduler()
-    scheduler.look()
+    scheduler.enqueue_due()
     due = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
     Schedule.objects.filter(name="sums").update(next_due_at=due)
-    scheduler.look()
+    scheduler.enqueue_due()
     background.execute(background.next())
 
     with django_assert_num_queries(1):
@@ -75,7 +75,7 @@ def test_entries__once_it_has_run(django_assert_num_queries: Any) -> None:
 
 @pytest.mark.usefixtures("recurring")
 def test_entries__a_change_that_no_worker_knows_yet(settings: Any) -> None:
-    Scheduler().look()
+    Scheduler().enqueue_due()
     changed = {"sums": {**DAILY, "crontab": "0 5 * * *"}}
     settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "SCHEDULE": changed}
 

@@ -309,12 +309,12 @@ def by_schedule(settings: Any) -> Callable[[], list[BackgroundTask]]:
     """Let the command recur beside the tasks; return what runs it, and what that records."""
     settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "SCHEDULE": {"publish": ENTRY}}
     scheduler = Scheduler()
-    scheduler.look()
+    scheduler.enqueue_due()
 
     def run() -> list[BackgroundTask]:
         known = list(BackgroundTask.objects.values_list("pk", flat=True))
         Schedule.objects.update(next_due_at=timezone.now() - datetime.timedelta(seconds=1))
-        scheduler.look()
+        scheduler.enqueue_due()
         while (task := background.next()) is not None:
             background.execute(task)
         return list(BackgroundTask.objects.exclude(pk__in=known).order_by("pk"))

@@ -34,7 +34,7 @@ def recur(settings: Any, **entries: dict[str, Any]) -> Scheduler:
     """Let something recur; return what looks after it, and has seen it once."""
     settings.WAGTAIL_TASKS = {"BACKEND": "database", "SCHEDULE": entries}
     found = Scheduler()
-    found.look()
+    found.enqueue_due()
     return found
 
 
@@ -62,20 +62,20 @@ def run_all() -> None:
 # Look ---------------------------------------------------------------------------------------
 
 
-def test_look__nothing_was_missed_before_it_was_first_seen(settings: Any) -> None:
-    recur(settings, sums={**DAILY, "crontab": "* * * * *"}).look()
+def test_enqueue_due__nothing_was_missed_before_it_was_first_seen(settings: Any) -> None:
+    recur(settings, sums={**DAILY, "crontab": "* * * * *"}).enqueue_due()
 
     assert recorded() == []
     assert utcnow() < row().next_due_at <= utcnow() + MINUTE
     assert (row().crontab, row().time_zone) == ("* * * * *", "UTC")
 
 
-def test_look__records_what_is_due(settings: Any) -> None:
+def test_enqueue_due__records_what_is_due(settings: Any) -> None:
     found = recur(settings, sums=DAILY)
     make_due()
     due = row().next_due_at
 
-    found.look()
+    found.enqueue_due()
 
     [task] = recorded()
     assert (task.function, task.state) == ("tests.work.tasks.add", State.WAITING)
@@ -85,13 +85,13 @@ def test_look__records_what_is_due(settings: Any) -> None:
     assert background.result(task.task_id) == 3
 
 
-def test_look__an_entry_whose_name_no_database_takes(settings: Any) -> None:
+def test_enqueue_due__an_entry_whose_name_no_database_takes(settings: Any) -> None:
     name = "a\0 \ud800 😀"
     found = recur(settings, **{name: DAILY})
     Schedule.objects.update(next_due_at=utcnow() - datetime.timedelta(seconds=1))
 
-    found.look()
-    found.look()
+    found.enqueue_due()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     assert row("a\\x00 \\ud800 😀").last_task_id == recorded()[0].pk
@@ -99,17 +99,17 @@ def test_look__an_entry_whose_name_no_database_takes(settings: Any) -> None:
     assert (status.name, status.task) == (name, recorded()[0].pk)
 
 
-def test_look__of_many_only_one_records(settings: Any) -> None:
+def test_enqueue_due__of_many_only_one_records(settings: Any) -> None:
     recur(settings, sums=DAILY)
     make_due()
 
     for _ in range(3):
-        Scheduler().look()
+        Scheduler().enqueue_due()
 
     assert len(recorded()) == 1
 
 
-def test_look__of_two_that_have_read_the_same_only_one_records(settings: Any) -> None:
+def test_enqueue_due__of_two_that_have_read_the_same_only_one_records(settings: Any) -> None:
     recur(settings, sums=DAILY)
     make_due()
     entry, before = schedule.known()["sums"], row()
@@ -120,25 +120,25 @@ def test_look__of_two_that_have_read_the_same_only_one_records(settings: Any) ->
     assert len(recorded()) == 1
 
 
-def test_look__where_nothing_recurs(settings: Any, django_assert_num_queries: Any) -> None:
+def test_enqueue_due__where_nothing_recurs(settings: Any, django_assert_num_queries: Any) -> None:
     settings.WAGTAIL_TASKS = {"BACKEND": "database"}
 
     with django_assert_num_queries(0):
-        Scheduler().look()
+        Scheduler().enqueue_due()
 
 
-def test_look__one_query_where_nothing_is_due(
+def test_enqueue_due__one_query_where_nothing_is_due(
     settings: Any, django_assert_num_queries: Any
 ) -> None:
     found = recur(settings, sums=DAILY, others=DAILY)
-    found.look()
+    found.enqueue_due()
 
     with django_assert_num_queries(1):
-        found.look()
+        found.enqueue_due()
 
 
 @pytest.mark.skipif(connection.vendor == "postgresql", reason="it keeps moments, not clock times")
-def test_look__does_not_depend_on_the_zone_of_the_connection(
+def test_enqueue_due__does_not_depend_on_the_zone_of_the_connection(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", "Asia/Tokyo")
@@ -146,22 +146,22 @@ def test_look__does_not_depend_on_the_zone_of_the_connection(
     found = recur(settings, sums=DAILY)
     make_due(ago=MINUTE)
 
-    found.look()
-    found.look()
+    found.enqueue_due()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     assert utcnow() < row().next_due_at <= utcnow() + 24 * HOUR
 
 
-def test_look__with_naive_times(settings: Any) -> None:
+def test_enqueue_due__with_naive_times(settings: Any) -> None:
     settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Tokyo"
     found = recur(settings, sums=DAILY)
     local = row().next_due_at.astimezone(zoneinfo.ZoneInfo("Asia/Tokyo"))
     assert (local.hour, local.minute) == (3, 0)
     Schedule.objects.update(next_due_at=datetime.datetime.now() - MINUTE)
 
-    found.look()
-    found.look()
+    found.enqueue_due()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     [status] = schedule.entries()
@@ -176,9 +176,9 @@ def test_missed__is_caught_up_once(settings: Any) -> None:
     found = recur(settings, sums={**DAILY, "crontab": "0 * * * *"})
     make_due(ago=30 * HOUR)
 
-    found.look()
+    found.enqueue_due()
     run_all()
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     assert utcnow() - HOUR - MINUTE < row().last_due_at < utcnow()
@@ -191,7 +191,7 @@ def test_missed__is_skipped(settings: Any, caplog: pytest.LogCaptureFixture) -> 
     make_due(ago=HOUR)
     due = row().next_due_at
 
-    found.look()
+    found.enqueue_due()
 
     assert recorded() == []
     assert (row().last_skipped_at, row().last_due_at) == (due, None)
@@ -205,7 +205,7 @@ def test_missed__is_not_what_is_only_a_little_late(settings: Any) -> None:
     found = recur(settings, sums={**DAILY, "missed": "skip"})
     make_due(ago=4 * MINUTE)
 
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
 
@@ -219,13 +219,13 @@ def test_overlap__a_run_that_has_not_ended_is_not_started_again(
 ) -> None:
     found = recur(settings, sums=DAILY)
     make_due()
-    found.look()
+    found.enqueue_due()
     [task] = recorded()
     BackgroundTask.objects.update(state=state)
     make_due()
     due = row().next_due_at
 
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     assert (row().last_skipped_at, row().last_task_id) == (due, task.pk)
@@ -236,11 +236,11 @@ def test_overlap__a_run_that_has_not_ended_is_not_started_again(
 def test_overlap__one_that_has_ended_is_followed_by_the_next(settings: Any, state: State) -> None:
     found = recur(settings, sums=DAILY)
     make_due()
-    found.look()
+    found.enqueue_due()
     BackgroundTask.objects.update(state=state)
     make_due()
 
-    found.look()
+    found.enqueue_due()
 
     assert row().last_task_id == recorded()[1].pk
 
@@ -248,11 +248,11 @@ def test_overlap__one_that_has_ended_is_followed_by_the_next(settings: Any, stat
 def test_overlap__a_run_whose_row_is_gone_has_ended(settings: Any) -> None:
     found = recur(settings, sums=DAILY)
     make_due()
-    found.look()
+    found.enqueue_due()
     BackgroundTask.objects.all().delete()
     make_due()
 
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
 
@@ -263,15 +263,15 @@ def test_overlap__a_run_whose_row_is_gone_has_ended(settings: Any) -> None:
 def test_clock__that_is_adjusted_runs_no_minute_twice(settings: Any) -> None:
     found = recur(settings, sums={**DAILY, "crontab": "* * * * *"})
     make_due()
-    found.look()
+    found.enqueue_due()
     run_all()
     # As if the clock had been two minutes ahead just now.
     Schedule.objects.update(
         last_due_at=row().last_due_at + 2 * MINUTE, next_due_at=row().next_due_at + 2 * MINUTE
     )
-    found.look()
+    found.enqueue_due()
     make_due(ago=MINUTE)  # whatever makes it due again
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
 
@@ -281,10 +281,10 @@ def test_clock__that_was_a_year_ahead_stops_nothing(settings: Any) -> None:
     ahead = utcnow() + datetime.timedelta(days=365)
     Schedule.objects.update(last_due_at=ahead, next_due_at=ahead)
 
-    found.look()
+    found.enqueue_due()
     assert row().next_due_at < utcnow() + 25 * HOUR
     make_due()
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
 
@@ -320,11 +320,11 @@ def test_change__by_a_newer_release_is_left_to_it(settings: Any) -> None:
     Schedule.objects.update(crontab="30 * * * *")
     make_due(ago=MINUTE / 2)
 
-    older.look()
+    older.enqueue_due()
     assert row().crontab == "30 * * * *"
 
     make_due(ago=2 * MINUTE)  # that release is gone
-    older.look()
+    older.enqueue_due()
     assert (row().crontab, recorded()) == ("0 3 * * *", [])
 
 
@@ -343,7 +343,7 @@ def test_change__a_row_that_was_deleted_is_made_again(settings: Any) -> None:
     found = recur(settings, sums=DAILY)
     Schedule.objects.all().delete()
 
-    found.look()
+    found.enqueue_due()
 
     assert row().next_due_at > utcnow()
 
@@ -355,7 +355,7 @@ def ran(settings: Any, **entry: Any) -> BackgroundTask:
     """Let an entry be due and run; return its task."""
     found = recur(settings, sums={"crontab": "0 3 * * *", **entry})
     make_due()
-    found.look()
+    found.enqueue_due()
     run_all()
     [task] = recorded()
     return task
@@ -391,7 +391,7 @@ def test_run__a_function_that_does_not_exist_is_seen(settings: Any) -> None:
 def test_run__a_function_that_was_taken_away_meanwhile(settings: Any) -> None:
     found = recur(settings, sums={**DAILY, "function": "tests.work.tasks.greet"})
     make_due()
-    found.look()
+    found.enqueue_due()
     settings.WAGTAIL_TASKS = {"BACKEND": "database"}
     run_all()
 
@@ -415,7 +415,7 @@ def test_run__one_at_a_time(settings: Any) -> None:
 def test_run__what_expires(settings: Any) -> None:
     found = recur(settings, sums={**DAILY, "expires": 1e-6})
     make_due()
-    found.look()
+    found.enqueue_due()
     run_all()
 
     assert recorded()[0].state == State.EXPIRED
@@ -433,8 +433,8 @@ def test_run__what_cannot_be_recorded_is_told_once(
     found = recur(settings, sums={**DAILY, "args": [object()]}, others=DAILY)
     make_due("sums")
     make_due("others")
-    found.look()
-    found.look()
+    found.enqueue_due()
+    found.enqueue_due()
 
     [task] = recorded()
     assert row("others").last_task_id == task.pk
@@ -454,8 +454,8 @@ def test_run__while_the_database_is_away_nothing_is_lost(
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "insert", break_off)
         with pytest.raises(OperationalError):
-            found.look()
-    found.look()
+            found.enqueue_due()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
 
@@ -481,9 +481,9 @@ def test_periodic__runs_when_huey_says(settings: Any) -> None:
     make_due(PERIODIC, ago=MINUTE)
     make_due(f"{__name__}.never", ago=MINUTE)
 
-    found.look()
+    found.enqueue_due()
     run_all()
-    found.look()
+    found.enqueue_due()
 
     [task] = recorded()
     assert (task.name, task.state) == (PERIODIC, State.SUCCEEDED)
@@ -504,7 +504,7 @@ def test_periodic__asks_any_function(settings: Any) -> None:
     assert asked == []
     make_due(PERIODIC, ago=2 * MINUTE)
 
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     assert row(PERIODIC).last_due_at == asked[1].replace(tzinfo=datetime.UTC)
@@ -520,7 +520,7 @@ def test_periodic__a_function_that_fails_is_told(
     found = recur(settings, sums=DAILY)
     make_due(PERIODIC)
     make_due("sums")
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
     assert f'Schedule "{PERIODIC}": it cannot be asked whether it is due.' in caplog.text
@@ -532,7 +532,7 @@ def test_periodic__missed_runs_of_a_function_are_caught_up_once(settings: Any) -
     found = recur(settings)
     make_due(PERIODIC, ago=20 * HOUR)
 
-    found.look()
+    found.enqueue_due()
 
     assert len(recorded()) == 1
 
@@ -545,10 +545,10 @@ def test_periodic__a_text_knows_time_zones_and_what_is_missed(settings: Any) -> 
     found = recur(settings)
     assert row(PERIODIC).next_due_at.hour == then.hour
     make_due(PERIODIC, ago=HOUR)
-    found.look()
+    found.enqueue_due()
     assert recorded() == []
     make_due(PERIODIC)
-    found.look()
+    found.enqueue_due()
 
     [task] = recorded()
     assert task.priority == 4
@@ -571,7 +571,7 @@ def test_periodic__is_revoked_and_restored(settings: Any) -> None:
     def states() -> list[str]:
         Schedule.objects.update(last_due_at=None)
         make_due(PERIODIC)
-        found.look()
+        found.enqueue_due()
         run_all()
         return [task.state for task in recorded()]
 
@@ -599,7 +599,7 @@ def test_periodic__that_is_unregistered_recurs_no_more(settings: Any) -> None:
     recurring.unregister()
     make_due(PERIODIC)
 
-    found.look()
+    found.enqueue_due()
 
     assert recorded() == []
 

@@ -312,7 +312,7 @@ def test_schedule__drains_run_what_fell_due_since_the_last_one(
     environment = daily(trace_file, entries=3)
     schedule = json.loads(environment["TEST_SCHEDULE"])
     settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "SCHEDULE": schedule}
-    Scheduler().look()
+    Scheduler().enqueue_due()
     make_due()
     aside = start("wagtail_worker", "--drain", "--no-schedule", **environment)
     assert aside.wait() == 0

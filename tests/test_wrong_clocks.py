@@ -238,7 +238,7 @@ def test_timekeeper__says_it_once_and_when_it_changes(
         nonlocal ahead
         ahead = by
         caplog.clear()
-        assert keeper.look() == round(by)
+        assert keeper.measure() == round(by)
         return [f"{record.levelname} {record.message[:40]}" for record in caplog.records]
 
     try:

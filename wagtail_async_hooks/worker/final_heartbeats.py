@@ -72,7 +72,7 @@ class FinalHeartbeats:
                 if self._over.is_set():
                     break
                 try:
-                    self._registration.beat(self._timekeeper.look())
+                    self._registration.beat(self._timekeeper.measure())
                 except Exception as error:
                     self._outage.begin(error)
         self._outage.leave()

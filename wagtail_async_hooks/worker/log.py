@@ -16,14 +16,14 @@ logger = logging.getLogger("wagtail_async_hooks.worker")
 
 
 def connect() -> None:
-    """Log every step from now on."""
+    """Start to log every step of a task."""
     signals.started.connect(_log_start)
     for signal, receiver in _RECEIVERS.items():
         signal.connect(receiver)
 
 
 def disconnect() -> None:
-    """Log no steps any more."""
+    """Stop logging them."""
     signals.started.disconnect(_log_start)
     for signal, receiver in _RECEIVERS.items():
         signal.disconnect(receiver)

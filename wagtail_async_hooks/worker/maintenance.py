@@ -70,8 +70,8 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         if begun - self._last_beat >= HEARTBEAT_INTERVAL:
             tasks.insert(1, partial(self._beat, begun))
         if self._recurring is not None:
-            tasks.append(self._recurring.look)
-        tasks += [self._pruner.look, self.huey.claims.record_set_aside]
+            tasks.append(self._recurring.enqueue_due)
+        tasks += [self._pruner.take_step, self.huey.claims.record_set_aside]
         self._do_each(tasks)
         self.sleep_for_interval(begun, self.interval)
 
@@ -99,7 +99,7 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         worker = self._worker.pk
         if worker in ledger.silent_workers(workers.HEARTBEAT_TIMEOUT / 2):
             self._rescues_from = now + workers.HEARTBEAT_TIMEOUT
-        beat = self._worker.beat(self._timekeeper.look())
+        beat = self._worker.beat(self._timekeeper.measure())
         if beat in (ledger.Beat.GONE, ledger.Beat.TAKEN):
             self._rescues_from = now + workers.HEARTBEAT_TIMEOUT
         self._last_beat = now

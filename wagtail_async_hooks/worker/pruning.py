@@ -1,6 +1,6 @@
-"""Pruning: what has ended leaves the ledger after a while, so that it does not grow for ever.
+"""Pruning: deletion of tasks that ended long ago, so that the ledger does not grow for ever.
 
-One of the workers sees to it, a bounded number of rows at a time.
+One of the workers does it, a bounded number of rows at a time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from wagtail_async_hooks.types import State
 logger = logging.getLogger(__name__)
 
 INTERVAL: Final = 600.0
-"""Seconds from the end of one round to the next one."""
+"""Seconds from the end of one round to the beginning of the next."""
 
 
 class Pruner:
-    """What one worker process does for it.
+    """The pruning by one worker, in steps.
 
     :param worker: primary key of the worker's row, which may change.
     """
@@ -31,8 +31,8 @@ class Pruner:
         self._after = 0
         self._rests_until = float("-inf")
 
-    def look(self) -> None:
-        """Take one step, if it is time and no other worker sees to it: that is the oldest one."""
+    def take_step(self) -> None:
+        """Delete one batch, if it is time and this is the oldest worker, which does it for all."""
         now = time.monotonic()
         ages = ages_of(conf.current().history)
         if now < self._rests_until or not ages:
@@ -65,7 +65,7 @@ def prune(history: conf.HistoryOptions) -> int:
 
 
 def ages_of(history: conf.HistoryOptions) -> Mapping[State, datetime.timedelta]:
-    """Return how long tasks stay that have ended in a state; those of no other state go."""
+    """Return how long ended tasks are kept, by state; those of other states are never deleted."""
     well, badly = history.succeeded, history.failed
     days = {
         State.SUCCEEDED: well,

@@ -1,7 +1,7 @@
-"""What recurs: the entries of ``WAGTAIL_TASKS["SCHEDULE"]``, and functions that are decorated.
+"""The schedule: entries of ``WAGTAIL_TASKS["SCHEDULE"]``, and ``@background.periodic_task()``.
 
-Those are decorated with ``@background.periodic_task()``. Each entry has a row that says when it is
-due; :mod:`~wagtail_async_hooks.worker.scheduler` looks at it.
+Each entry has a row with the time at which it is due next, which
+:mod:`~wagtail_async_hooks.worker.scheduler` checks.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from wagtail_async_hooks.utils.text import cut_key, storable
 
 @dataclass(frozen=True)
 class Entry:
-    """What recurs.
+    """An entry of the schedule.
 
     :param what: the command or function, for people.
-    :param missed: what becomes of what fell due while no worker looked, ``"once"`` or ``"skip"``.
+    :param missed: whether to make up for a run that was missed: ``"once"`` or ``"skip"``.
     :param make: makes the task that runs it.
     """
 
@@ -61,14 +61,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of an entry.
+    """The state of an entry.
 
     :param what: the command or function, for people.
-    :param crontab: blank where a function says when it is due.
-    :param next_due_at: ``None`` if nobody knows.
-    :param last_due_at: the time that was kept last.
-    :param last_skipped_at: the time that was not kept last.
-    :param task: primary key of the task's row that was recorded last.
+    :param crontab: blank where a function decides when it is due.
+    :param next_due_at: ``None`` if it is not known.
+    :param last_due_at: the last time for which a task was enqueued.
+    :param last_skipped_at: the last time for which none was.
+    :param task: primary key of the task that was enqueued last.
     :param state: of that task; this and what follows is ``None`` if its row is gone.
     """
 
@@ -87,7 +87,7 @@ class Status:
 
 
 def entries() -> list[Status]:
-    """Return what is known of all that recurs, by name; times are aware and in UTC."""
+    """Return the state of all entries, by name; times are aware and in UTC."""
     entries = known()
     rows, now = {}, clock.now()
     if entries and conf.current().backend:  # else there need not be any tables
@@ -100,7 +100,7 @@ def entries() -> list[Status]:
 
 
 def known() -> dict[str, Entry]:
-    """Return all that recurs, by name; the settings overrule a decorated function of that name."""
+    """Return all entries by name; the settings override a decorated function of that name."""
     found = {}
     for task in background.periodic_tasks():
         name = name_of(task)
@@ -115,7 +115,7 @@ def known() -> dict[str, Entry]:
 
 
 def describe(given: ScheduleEntry) -> str:
-    """Return what an entry of the settings runs, for people."""
+    """Return the command or function of an entry of the settings, for people."""
     if given.function:
         return given.function
     return " ".join([called(given.command), *map(str, given.args)])
@@ -137,7 +137,7 @@ def find_function(path: str) -> Callable[..., Any]:
 def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
     """Run the function of an entry of the settings.
 
-    A message names the entry and not the function: what is imported is for the settings to say.
+    The message names the entry, not the function, so that it cannot decide what is imported.
 
     :param entry: its name.
     :raises LookupError: if there is no such entry any more.
@@ -149,7 +149,7 @@ def run_function(entry: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def _for_nobody(task: QueuedTask) -> QueuedTask:
-    task.submission.context = Context()  # nobody acts then, as when cron calls a command
+    task.submission.context = Context()  # no user acts then, as when cron calls a command
     return task
 
 
@@ -160,7 +160,7 @@ def _task_of(name: str, given: ScheduleEntry) -> QueuedTask:
     options = given.task_options
     owner = f'WAGTAIL_TASKS["SCHEDULE"]["{name}"]'
     submission = Submission(
-        context=Context(),  # nobody acts then, as when cron calls a command
+        context=Context(),  # no user acts then, as when cron calls a command
         queue=options.queue or "",
         exclusive_key=key_of(options.exclusive, given.kwargs, "exclusive", owner),
     )
@@ -175,7 +175,7 @@ def _task_of(name: str, given: ScheduleEntry) -> QueuedTask:
 
 
 def _what_runs(name: str, given: ScheduleEntry) -> tuple[TaskWrapper, tuple[Any, ...]]:
-    """Return a background task, and what it gets before the arguments of the entry."""
+    """Return a background task, and its arguments that come before those of the entry."""
     if scheduled_publishing.stands_in_for(given.command, *given.args, **given.kwargs):
         return scheduled_publishing.catch_up, ()
     if given.command:

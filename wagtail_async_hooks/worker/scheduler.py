@@ -1,8 +1,8 @@
-"""The scheduler: what recurs becomes a task when it is due, once, however many workers look.
+"""The scheduler: enqueues due entries of the schedule, once, however many workers there are.
 
-Each entry of the schedule has a row. Whoever moves on that row's next time records the task, in
-the same transaction: another worker then changes no row, and a crash loses nothing. The clock is
-the database's, so that a worker whose own is wrong does no harm.
+Each entry has a row. The worker that advances the time in that row enqueues the task in the same
+transaction: another worker then updates no row, and a crash loses nothing. The clock is that of the
+database, so that a worker whose own is wrong does no harm.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from wagtail_async_hooks.worker.schedule import Entry
 logger = logging.getLogger(__name__)
 
 LATE: Final = 300
-"""Seconds after which what is due counts as missed, and is left out if its entry says ``skip``."""
+"""Seconds after which a due run counts as missed, and is left out if its entry says ``skip``."""
 
 TAKE_OVER: Final = 60
-"""Seconds that what another release has planned may be overdue before it is planned anew."""
+"""Seconds by which a time planned by another release may be overdue before it is planned anew."""
 
 SET_BACK: Final = 10_800
-"""Seconds from which on a clock that is behind the last run was set back, rather than adjusted."""
+"""Seconds by which a clock must be behind the last run to count as set back, not adjusted."""
 
 
 class Scheduler:
-    """What one worker process does for the schedule.
+    """The scheduler of one worker.
 
-    A worker that starts plans the rows as its settings say. If they say something else than a row
-    does later on, a worker of another release has planned it and looks after it, while that lives.
+    When it starts, it plans the rows by its settings. If a row differs from them later on, a worker
+    of another release has planned it, and is left to enqueue it while it lives.
     """
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
-    def look(self) -> None:
-        """Record what is due; one query where nothing is, and none where nothing recurs."""
+    def enqueue_due(self) -> None:
+        """Enqueue entries that are due; one query if none is, and none if there are no entries."""
         entries = {entry.key: entry for entry in schedule.known().values()}
         if not entries:
             return
@@ -56,19 +56,19 @@ class Scheduler:
         if not self._seen:
             _forget_all_but(entries)
         _create([entry for key, entry in entries.items() if key not in rows], now)
-        in_the_way = None
+        contention = None
         for key, row in rows.items():
             try:
-                self._look_at(entries[key], row, now)
+                self._handle(entries[key], row, now)
             except OperationalError as error:
                 if not is_contention(error):
                     raise
-                in_the_way = error  # of this entry; it is looked at again
+                contention = error  # of this entry, which is tried again
         self._seen.update(entries)
-        if in_the_way is not None:
-            raise in_the_way
+        if contention is not None:
+            raise contention
 
-    def _look_at(self, entry: Entry, row: Schedule, now: datetime.datetime) -> None:
+    def _handle(self, entry: Entry, row: Schedule, now: datetime.datetime) -> None:
         due = row.next_due_at
         if due is None or _was_set_back(row, now):
             _plan(entry, row, now)
@@ -83,7 +83,7 @@ class Scheduler:
 
 
 def _read(names: Iterable[str]) -> tuple[Mapping[str, Schedule], datetime.datetime]:
-    """Return the rows by name, and the time."""
+    """Return the rows by name, and the database's time."""
     named = Schedule.objects.using(ledger.database()).filter(name__in=list(names))
     rows: Mapping[str, Any] = {row.name: row for row in named.annotate(clock=DatabaseNow())}
     for row in rows.values():
@@ -92,7 +92,7 @@ def _read(names: Iterable[str]) -> tuple[Mapping[str, Schedule], datetime.dateti
 
 
 def _create(entries: Iterable[Entry], now: datetime.datetime) -> None:
-    """Make rows for what is seen for the first time: nothing of it was missed before."""
+    """Insert rows for new entries, which have missed nothing yet."""
     new = [
         Schedule(
             name=entry.key,
@@ -107,13 +107,13 @@ def _create(entries: Iterable[Entry], now: datetime.datetime) -> None:
 
 
 def _forget_all_but(names: Iterable[str]) -> None:
-    """What does not recur any more is not due; if it does so again, it begins anew."""
+    """Clear the times of entries that are gone; if they come back, they begin anew."""
     others = Schedule.objects.using(ledger.database()).exclude(name__in=list(names))
     others.exclude(next_due_at=None).update(next_due_at=None)
 
 
 def _plan(entry: Entry, row: Schedule, now: datetime.datetime) -> None:
-    """Say from now on when an entry is due: its crontab has changed, or the clock was wrong."""
+    """Update a row whose entry has another crontab, or whose time came from a wrong clock."""
     crontab, time_zone = entry.plan
     columns: dict[str, Any] = {
         "crontab": crontab,
@@ -129,13 +129,13 @@ def _plan(entry: Entry, row: Schedule, now: datetime.datetime) -> None:
 
 
 def _was_set_back(row: Schedule, now: datetime.datetime) -> bool:
-    """Tell whether the clock is so far behind the last run that it must have been wrong then."""
+    """Return whether the clock is so far behind the last run that it was wrong then."""
     last = row.last_due_at
     return last is not None and (last - now).total_seconds() > SET_BACK
 
 
 def _change(row: Schedule, columns: Mapping[str, Any]) -> bool:
-    """Change a row; tell whether it was still as it was read."""
+    """Update a row if it is still as it was read; return whether it was."""
     same = Schedule.objects.using(ledger.database()).filter(
         pk=row.pk, next_due_at=row.next_due_at, crontab=row.crontab, time_zone=row.time_zone
     )
@@ -146,7 +146,7 @@ def _change(row: Schedule, columns: Mapping[str, Any]) -> bool:
 
 
 def _run(entry: Entry, row: Schedule, first: datetime.datetime, now: datetime.datetime) -> None:
-    """Record the task of an entry that is due, unless another worker does, or it is left out."""
+    """Enqueue the task of a due entry, unless another worker does, or it is left out."""
     due = _latest(entry, first, now)
     with ledger.brief(ledger.database()):
         if not _change(row, {"next_due_at": entry.times.after(now)}):
@@ -155,7 +155,7 @@ def _run(entry: Entry, row: Schedule, first: datetime.datetime, now: datetime.da
         if due is None or (last is not None and due <= last):
             return
         why_not = _why_left_out(entry, row, due, now)
-        task = None if why_not else _record(entry)
+        task = None if why_not else _enqueue(entry)
         columns: dict[str, Any] = {"last_skipped_at": due}
         if task is not None:
             columns = {"last_due_at": due, "last_task": task}
@@ -183,7 +183,7 @@ def _latest(
 def _why_left_out(
     entry: Entry, row: Schedule, due: datetime.datetime, now: datetime.datetime
 ) -> str:
-    """Say why an entry that is due is not to run; blank if it is."""
+    """Return the reason why a due entry is not to run; blank if it is."""
     late = (now - due).total_seconds()
     if entry.missed == "skip" and late > LATE:
         return f"it is {round(late / 60)} minutes late"
@@ -194,13 +194,13 @@ def _why_left_out(
     return ""
 
 
-def _record(entry: Entry) -> int | None:
-    """Record the task of an entry; return its primary key, or ``None`` if that cannot be done."""
+def _enqueue(entry: Entry) -> int | None:
+    """Enqueue the task of an entry; return its primary key, or ``None`` if it cannot be made."""
     try:
         task = entry.make()
         background.enqueue(task)
     except (DatabaseError, InterfaceError):
-        raise  # the row stays as it is, and is looked at again
+        raise  # the row stays as it is, and the entry is tried again
     except BaseException as error:
         if passes(error):
             raise

@@ -19,21 +19,20 @@ from typing import Final, NoReturn
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
 POLL_INTERVAL: Final = 0.1
-"""Seconds between two looks whether a child has ended."""
+"""Seconds between two checks whether a child has ended."""
 
 QUICK_DEATH: Final = 5.0
-"""A child that lives for less than so many seconds is replaced only after as many."""
+"""Lifetime in seconds below which a child is replaced only after as many seconds."""
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What asks a worker, or all of them, to stop."""
+"""Signals that ask a worker, or all of them, to stop."""
 
 GRACE: Final = 10.0
 """Seconds beyond ``shutdown_timeout`` after which a child that does not end is killed."""
 
 
 GAVE_UP: Final = 75
-"""Exit code of a child that has ended because nothing works and that is not replaced (that of
-BSD's ``EX_TEMPFAIL``)."""
+"""Exit code of a child that gave up, and is not replaced (that of BSD's ``EX_TEMPFAIL``)."""
 
 
 @dataclass
@@ -48,7 +47,7 @@ class Supervisor:
     """The parent of several worker processes. It opens no connections, so that forking is safe.
 
     :param processes: how many children to have.
-    :param work: what a child does; it returns the child's exit code. A child that ends with 0 has
+    :param work: called in a child; returns its exit code. A child that ends with 0 has
         come to its end (a drain, a time limit) and is not replaced, nor is one that gave up.
     :param shutdown_timeout: seconds that children take at most to end.
     """
@@ -104,7 +103,7 @@ class Supervisor:
             os._exit(code)
 
     def _reap(self) -> list[tuple[Child, int]]:
-        """Return the children that have ended since the last look, with their exit codes."""
+        """Return the children that have ended since the last call, with their exit codes."""
         ended = []
         for child in list(self._children):
             pid, status = os.waitpid(child.pid, os.WNOHANG)
@@ -114,7 +113,7 @@ class Supervisor:
         return ended
 
     def _replace(self, child: Child, code: int) -> None:
-        logger.error("Worker process %d died (%s), starting another one.", child.pid, _told(code))
+        logger.error("Worker process %d died (%s), starting another one.", child.pid, _cause(code))
         if time.monotonic() - child.born < QUICK_DEATH:
             self._pause(QUICK_DEATH)
         if not self._signals:
@@ -146,5 +145,5 @@ class Supervisor:
         self._signals += 1
 
 
-def _told(code: int) -> str:
+def _cause(code: int) -> str:
     return f"exit code {code}" if code > 0 else signal.Signals(-code).name

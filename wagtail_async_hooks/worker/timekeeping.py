@@ -1,4 +1,4 @@
-"""A worker compares its clock with the database's, and says so if it is wrong."""
+"""Comparison of a worker's clock with the database's, and a warning where they differ."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ logger = logging.getLogger(__name__)
 
 
 class Timekeeper:
-    """What one worker process does for it."""
+    """Measures the difference of the clocks for one worker."""
 
     def __init__(self) -> None:
-        self._told = 0
+        self._logged = 0
 
-    def look(self) -> int:
+    def measure(self) -> int:
         """Return by how many seconds our clock is ahead of the database's; one query.
 
-        A warning is logged where that is much, and again when it changes much.
+        A warning is logged if it exceeds the tolerance, and again when it changes by as much.
         """
         asked_at = time.monotonic()
         ahead = clock.measured(ledger.clock(), asked_at)
-        if abs(ahead - self._told) > clock.TOLERANCE:
-            self._tell(ahead)
+        if abs(ahead - self._logged) > clock.TOLERANCE:
+            self._log(ahead)
         return ahead
 
-    def _tell(self, ahead: int) -> None:
+    def _log(self, ahead: int) -> None:
         if abs(ahead) <= clock.TOLERANCE:
-            self._told = 0
+            self._logged = 0
             logger.info("The clock of this host agrees with the database's again.")
             return
-        self._told = ahead
+        self._logged = ahead
         logger.warning(
             "The clock of this host is %s. Tasks keep the database's time, but Wagtail and the "
             "site's own code keep this one: set the clock right.",

@@ -66,7 +66,7 @@ class Worker(Consumer):  # type: ignore[misc]  # Huey has no types
         self.patience = Patience(self._outage, patience)
         self.row: WorkerRow = self.patience.insist(
             lambda: identity.register(
-                threads, describe_queues(queues, exclude_queues), self._timekeeper.look()
+                threads, describe_queues(queues, exclude_queues), self._timekeeper.measure()
             )
         )
         self._registration = Registration(self.row, queue)
@@ -113,7 +113,7 @@ class Worker(Consumer):  # type: ignore[misc]  # Huey has no types
         if due:
             self.huey.read_schedule()
             if self._scheduler is not None:
-                self._scheduler.look()
+                self._scheduler.enqueue_due()
 
     def start(self) -> None:
         """Start the threads; :meth:`prepare` comes first."""
