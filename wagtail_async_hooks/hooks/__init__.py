@@ -98,9 +98,9 @@ def register(
 
 
 def _check_names(hook_name: Any, fn: Any) -> None:
-    """Make sure that a name comes first, and then a function.
+    """Check the types of the first arguments of :func:`register`.
 
-    :raises TypeError: if not; the function would never be called, and nothing would say so.
+    :raises TypeError: if one is wrong; otherwise the function would silently never be called.
     """
     if not isinstance(hook_name, str):
         raise TypeError(
@@ -112,11 +112,11 @@ def _check_names(hook_name: Any, fn: Any) -> None:
 
 
 def _take_out(hook_name: str, fn: Function) -> list[Registration]:
-    """Deregister a function that its author has registered for the request: it is not to run twice.
+    """Deregister a function that is registered for the request as well, or it would run twice.
 
-    What is registered later is seen to by :mod:`~wagtail_async_hooks.hooks.takeover`.
+    Later registrations are handled by :mod:`~wagtail_async_hooks.hooks.takeover`.
 
-    :returns: what was registered.
+    :returns: the former registrations.
     """
     try:
         entries = private_registries.of_hook(hook_name)
@@ -183,7 +183,7 @@ def _names() -> set[str]:
 
 
 class TemporaryBackgroundHook(TemporaryHook):  # type: ignore[misc]  # Wagtail has no types
-    """Functions that run in the background for a while; afterwards, nothing knows of them."""
+    """Functions that are registered for the background until the block ends."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What of the arguments of a hook or a signal is carried to the worker, and how."""
+"""One call of a background function: the arguments of a hook or signal, and their serialization."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from wagtail_async_hooks.utils.redaction import is_secret
 
 
 @dataclass(frozen=True, repr=False)
-class Call:
+class HookCall:
     """One call of a background function, with the arguments that Wagtail or Django passed.
 
     :param kind: of the hook or signal.
-    :param draft: whether the function is to see what was saved, rather than what is live.
+    :param draft: whether the function gets the saved draft rather than the live version.
     """
 
     kind: Kind
@@ -31,7 +31,7 @@ class Call:
     draft: bool = False
 
     def __repr__(self) -> str:
-        return f"<Call with {', '.join(self.named)}>"
+        return f"<HookCall with {', '.join(self.named)}>"
 
     @property
     def named(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Call:
 
     @cached_property
     def is_autosave(self) -> bool:
-        """Whether it was no person who saved: such requests ask for JSON, not for a page."""
+        """Whether an autosave has fired the hook: its request accepts JSON, and no page."""
         request = self.request
         return self.kind.repeats and request is not None and not request.accepts("text/html")
 
@@ -61,29 +61,29 @@ class Call:
         yield from self.kwargs.values()
 
     def target(self, *, supersede: bool) -> Target | None:
-        """Return which revision the call is about."""
+        """Return the revision that the call is about; ``None`` without an object."""
         subject = None if self.kind.deleted else self.subject
         if subject is None:
             return None
         return Target.of(subject, draft=self.draft, supersede=supersede)
 
-    def carried(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments as they are to be carried."""
+    def to_serialize(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments to serialize: some are replaced by snapshots or drafts."""
         names = [*self.kind.arguments, *([""] * len(self.args))]
-        args = tuple(self._carry(name, v) for name, v in zip(names, self.args, strict=False))
+        args = tuple(self._prepare(name, v) for name, v in zip(names, self.args, strict=False))
         return args, {
-            name: self._carry(name, value)
+            name: self._prepare(name, value)
             for name, value in self.kwargs.items()
             if name not in self.kind.left_out
         }
 
     def _is_deleted(self, name: str) -> bool:
-        """Return whether objects are gone: always, or if that is what a bulk action does."""
+        """Return whether the objects of an argument are deleted, by whatever fired the hook."""
         if self.kind.deleted:
             return True
         return name == self.kind.objects and self.named.get("action_type") == DELETE
 
-    def _carry(self, name: str, value: Any) -> Any:
+    def _prepare(self, name: str, value: Any) -> Any:
         if isinstance(value, str | bytes) and is_secret(name):
             raise CannotSerialize(
                 f'an argument named "{name}" is taken for a secret, which is not to be kept; keep '
@@ -92,12 +92,12 @@ class Call:
         if isinstance(value, list | tuple) and self._is_deleted(name):
             if value and all(isinstance(item, models.Model) for item in value):
                 return delete_snapshots.deleted_list(self.request or value, value)
-            return [self._carry(name, item) for item in value]
+            return [self._prepare(name, item) for item in value]
         if isinstance(value, models.Model):
-            return self._carry_object(name, value)
+            return self._prepare_object(name, value)
         return _bulk_action(value) if name == "action_instance" else value
 
-    def _carry_object(self, name: str, value: models.Model) -> Any:
+    def _prepare_object(self, name: str, value: models.Model) -> Any:
         if self.kind.deleted:
             return delete_snapshots.snapshot(self.request or value, value)
         if name not in self.kind.copies and not self.draft:
@@ -108,7 +108,7 @@ class Call:
         return Snapshot.of(value) if name in self.kind.copies else Draft(value)
 
     def culprit(self, error: CannotSerialize) -> str:
-        """Say which argument an error is about, by its name in Wagtail's documentation."""
+        """Return text about the argument of an error, with its name in Wagtail's documentation."""
         for prefix in ("['args'][", "['kwargs']["):
             head, bracket, rest = error.path.removeprefix(prefix).partition("]")
             if error.path.startswith(prefix) and bracket:

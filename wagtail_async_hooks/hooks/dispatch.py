@@ -14,7 +14,7 @@ from wagtail_async_hooks.conf import installed
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE, TaskOptions
 from wagtail_async_hooks.exceptions import CannotSerialize, Snooze
 from wagtail_async_hooks.hooks import catalogue, overrides, registry
-from wagtail_async_hooks.hooks.call import Call
+from wagtail_async_hooks.hooks.call import HookCall
 from wagtail_async_hooks.hooks.overrides import Mode
 from wagtail_async_hooks.hooks.registry import BackgroundFunction, KeptSynchronous
 from wagtail_async_hooks.queue import enqueue
@@ -42,9 +42,9 @@ def in_background(
     *,
     draft: bool | None = None,
 ) -> Function:
-    """Return what is to stand in Wagtail's registry for a function that asked for the background.
+    """Return the function to register with Wagtail for one with ``background=True``.
 
-    That is a wrapper, or the function itself where it has to run in the request.
+    That is its dispatcher, or the function itself where it has to run in the request.
     """
     kind = catalogue.kind_of(hook)
     if kind is None:
@@ -53,7 +53,7 @@ def in_background(
         return function
     entry = registry.register(hook, function, kind, options, draft=draft)
     if entry is None:
-        # Wagtail would call a coroutine function, and leave the coroutine at that.
+        # Wagtail would call a coroutine function without awaiting the coroutine.
         return functions.to_the_end(function)
 
     @functools.wraps(function, updated=())  # not the mark of a coroutine function
@@ -65,9 +65,9 @@ def in_background(
 
 
 class Moved:
-    """What stands in a registry for a function of another package that the settings have moved.
+    """The dispatcher of a function of another package that the settings have moved.
 
-    It equals the function, so that whoever registered that can deregister it still.
+    It is equal to the function, so that the other package can still deregister it.
     """
 
     def __init__(self, entry: BackgroundFunction) -> None:
@@ -91,9 +91,11 @@ def dispatch(
     kwargs: dict[str, Any],
     signal: Signal | None = None,
 ) -> Any:
-    """Have the function run in the background; whatever happens, the editor's request goes on.
+    """Enqueue a call of a background function, or run it here where it cannot be enqueued.
 
-    :param signal: what a receiver gets beside its arguments, if it runs here after all.
+    Errors are logged, so that the editor's request goes on.
+
+    :param signal: the signal, which a receiver gets as an argument if it runs here.
     """
     here = kwargs if signal is None else {**kwargs, "signal": signal}
     run = functools.partial(functions.call, entry.function, *args, **here)
@@ -121,13 +123,13 @@ def dispatch(
         enqueue.make_and_record(make, otherwise)
 
 
-def _call_of(entry: BackgroundFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def _call_of(entry: BackgroundFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> HookCall:
     draft = entry.kind.draft if entry.draft is None else entry.draft
-    return Call(entry.kind, args, kwargs, draft and not entry.kind.deleted)
+    return HookCall(entry.kind, args, kwargs, draft and not entry.kind.deleted)
 
 
 def _at_once(entry: BackgroundFunction, run: Callable[[], Any]) -> Any:
-    """Call a function that the site keeps synchronous, and return its answer."""
+    """Call a function that the site keeps synchronous, and return its result."""
     try:
         return run()
     except Snooze as snooze:
@@ -136,13 +138,13 @@ def _at_once(entry: BackgroundFunction, run: Callable[[], Any]) -> Any:
         )
 
 
-def _make_task(entry: BackgroundFunction, call: Call) -> QueuedTask:
+def _make_task(entry: BackgroundFunction, call: HookCall) -> QueuedTask:
     options = entry.options_now()
     if call.is_autosave and options.delay is None and not options.debounce:
-        # Nobody asked for that delay, so what expires does so as much later.
+        # The delay is ours, so the task expires as much later.
         expires = options.expires and options.expires + AUTOSAVE_DELAY
         options = options._replace(delay=AUTOSAVE_DELAY, expires=expires)
-    args, kwargs = call.carried()
+    args, kwargs = call.to_serialize()
     submission = Submission(
         queue=options.queue or DEFAULT_QUEUE,
         options=options,
@@ -157,9 +159,9 @@ def _make_task(entry: BackgroundFunction, call: Call) -> QueuedTask:
 
 
 def _run_here(
-    entry: BackgroundFunction, call: Call, run: Callable[[], Any], error: Exception
+    entry: BackgroundFunction, call: HookCall, run: Callable[[], Any], error: Exception
 ) -> None:
-    """Run a call in the request that cannot be recorded as a task: it is not lost."""
+    """Run a call in the request that cannot be enqueued, so that it is not lost."""
     if isinstance(error, CannotSerialize):
         _refuse(entry, call, error)
     else:
@@ -171,7 +173,7 @@ def _run_here(
     enqueue.run_here(str(entry), run)
 
 
-def _refuse(entry: BackgroundFunction, call: Call, error: CannotSerialize) -> None:
+def _refuse(entry: BackgroundFunction, call: HookCall, error: CannotSerialize) -> None:
     """Log, once for each function, which argument keeps it from running in the background."""
     if (entry.hook, entry.path) in _refused:
         return

@@ -1,4 +1,4 @@
-"""Which functions run in the background in this process, and for which hooks and signals.
+"""The background functions of this process, by hook or signal.
 
 Beside it, :mod:`.private_registries` reads what is registered with Wagtail and Django themselves.
 """
@@ -28,9 +28,9 @@ class BackgroundFunction:
     """One function that runs in the background for one hook or signal.
 
     :param hook: name of the hook or signal.
-    :param kind: what is known about that.
-    :param draft: what the author chose to see; ``None`` leaves it to the kind.
-    :param signal: what calls it, with keyword arguments; ``None`` for a hook.
+    :param kind: the catalogue's entry of the hook or signal.
+    :param draft: whether the author chose drafts or live objects; ``None`` leaves it to the kind.
+    :param signal: the signal that calls it, with keyword arguments; ``None`` for a hook.
     :param moved: whether it is a function of another package, moved by the settings.
     """
 
@@ -72,9 +72,9 @@ class BackgroundFunction:
 
 
 class KeptSynchronous(NamedTuple):
-    """A function that was registered with ``background=True`` and runs in the request anyway.
+    """A function that was registered with ``background=True`` and runs in the request.
 
-    :param is_unsuitable: whether that is because of the hook or signal, not of the function.
+    :param is_unsuitable: whether the reason is the hook or signal, not the function.
     :param is_receiver: whether it is called by a signal.
     """
 
@@ -108,11 +108,11 @@ def register(
     signal: Signal | None = None,
     moved: bool = False,
 ) -> BackgroundFunction | None:
-    """Make a function known as one that runs in the background.
+    """Register a background function.
 
-    :param signal: passed to the function again, if it is a receiver.
-    :param moved: whether the settings have moved it, and not its author.
-    :returns: ``None`` if a worker could not find it; the checks tell why.
+    :param signal: for a receiver: the signal, which the worker passes to it again.
+    :param moved: whether the settings have moved it, rather than its author.
+    :returns: ``None`` if a worker could not find it; a check says why.
     """
     _forget_former(hook, function)
     reason = why_lost(hook, function, signal)
@@ -127,13 +127,13 @@ def register(
 
 
 def latest(entry: BackgroundFunction) -> BackgroundFunction:
-    """Return what is registered now in the place of a function whose module was loaded anew."""
+    """Return the entry in force, which is another one after the module was loaded anew."""
     found = entries.get((entry.hook, entry.path), entry)
     return entry if found.function is entry.function else found
 
 
 def _forget_former(hook: str, function: Function) -> None:
-    """Forget a function that its module, which is loaded anew, registers once more."""
+    """Unregister a function that its module registers again, since it is loaded anew."""
     known = entries.get((hook, dotted_path(function))) if has_name(function) else None
     if known is None or known.function == function:
         return
@@ -155,7 +155,7 @@ def unregister(hook: str, function: Function) -> None:
 
 
 def restore(entry: BackgroundFunction) -> None:
-    """Undo :func:`unregister`, for a function that was registered another way meanwhile."""
+    """Undo :func:`unregister`, for a function that was registered again meanwhile."""
     entries[entry.hook, entry.path] = entry
     if entry.task.task_class not in background.task_classes():
         background._registry.register(entry.task.task_class)
@@ -179,9 +179,9 @@ def has_functions(hook: str) -> bool:
 
 
 def provide_task(hook: str, function: Function, signal: Signal | None = None) -> None:
-    """Let this process run tasks of a function that others may have recorded.
+    """Let this process run tasks of a function that other processes may have enqueued.
 
-    For a worker: it need not have what registers the function, such as the site's addresses.
+    For workers, which may not import what registers the function, such as the site's URLconf.
     """
     path = dotted_path(function)
     if (hook, path) not in entries and (hook, path) not in _provided:
@@ -189,7 +189,7 @@ def provide_task(hook: str, function: Function, signal: Signal | None = None) ->
 
 
 def why_lost(hook: str, function: Function, signal: Signal | None) -> str:
-    """Say why a worker could not tell a function from others, or find it; blank if it can."""
+    """Return why a worker could not find or distinguish a function; blank if it can."""
     known = entries.get((hook, dotted_path(function))) if has_name(function) else None
     if known is not None and known.function != function:
         return "a worker could not tell it from another function of the same name"
@@ -202,7 +202,7 @@ def why_lost(hook: str, function: Function, signal: Signal | None) -> str:
 
 
 def _task(hook: str, path: str, function: Function, signal: Signal | None) -> TaskWrapper:
-    """Return the Huey task of a function, which it may have from an earlier registration."""
+    """Return the Huey task of a function: that of an earlier registration, or a new one."""
     known = entries.get((hook, path))
     if known is not None:
         return known.task
@@ -213,17 +213,17 @@ def _task(hook: str, path: str, function: Function, signal: Signal | None) -> Ta
     decorate = background.task_with(
         name=name, hook=hook, function=path, options=lambda task: _options_of(hook, path)
     )
-    return decorate(_for_nobody(function, called))
+    return decorate(_without_result(function, called))
 
 
 def _options_of(hook: str, path: str) -> TaskOptions:
-    """Return the options in force of a function, which its task asks for when that has failed."""
+    """Return the options in force of a function, for its task when an attempt has failed."""
     entry = entries.get((hook, path))
     return conf.current().options_for(hook, path) if entry is None else entry.options_now()
 
 
-def _for_nobody(function: Function, called: Callable[..., Any]) -> Function:
-    """Return what calls a function and drops its answer, as Wagtail does with most of them."""
+def _without_result(function: Function, called: Callable[..., Any]) -> Function:
+    """Return a function that calls another one and drops its result, as Wagtail mostly does."""
 
     @functools.wraps(function, updated=())  # not the mark of a coroutine function
     def call(*args: Any, **kwargs: Any) -> None:
