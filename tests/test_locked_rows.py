@@ -15,6 +15,7 @@ from django.db.models import Model
 
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger
+from wagtail_async_hooks.ledger import locks
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
@@ -190,7 +191,15 @@ def test_workers__that_are_locked_are_pruned_later() -> None:
     assert second.pk != first.pk
 
 
-def test_brief__leaves_what_surrounds_it_as_it_was() -> None:
+@pytest.mark.parametrize("in_request", [False, True])
+@pytest.mark.parametrize("kind", [connection.vendor, "mariadb"])
+def test_brief__leaves_what_surrounds_it_as_it_was(
+    kind: str, in_request: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "mariadb" and connection.vendor != "mysql":
+        pytest.skip("there are no limits of a statement")
+    monkeypatch.setattr(locks, "kind_of", lambda connection: kind)  # MariaDB knows MySQL's way, too
+
     def limits() -> Any:
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
@@ -200,12 +209,16 @@ def test_brief__leaves_what_surrounds_it_as_it_was() -> None:
             return cursor.fetchone()
 
     before = limits()
-    with ledger.brief("default"):
+    with ledger.brief("default", in_request=in_request):
         assert limits() != before
     assert limits() == before
     with transaction.atomic():
-        with ledger.brief("default"):
-            assert limits() != before
+        with ledger.brief("default", in_request=in_request):
+            within = limits()
+            assert within != before
+            with ledger.brief("default"):
+                assert limits() == within
+            assert limits() == within
         assert limits() == before
     assert limits() == before
 

@@ -26,7 +26,7 @@ from tests.site.editing import form_data
 from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, hooks, signals
 from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend
-from wagtail_async_hooks.ledger import insertion
+from wagtail_async_hooks.ledger import locks
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue.submission import Submission
 
@@ -113,7 +113,7 @@ def site(adverts: None, settings: Any, on: Callable[..., None]) -> None:
     BackgroundTask.objects.all().delete()
     calls.clear()
     django_mail.outbox.clear()
-    insertion._held_up.clear()
+    locks._held_up.clear()
 
 
 @contextmanager

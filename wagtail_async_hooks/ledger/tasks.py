@@ -236,7 +236,7 @@ def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     for row in rows:
         _check_size(row, connection)
     fitting = [BackgroundTask(**fitted(BackgroundTask, row, connection)) for row in rows]
-    with insertion.without_long_waits(connection):
+    with brief(alias, in_request=True):
         for batch in _batches(fitting, _batch_size(fitting, connection)):
             tasks.bulk_create(batch)
             if connection.features.can_return_rows_from_bulk_insert:
@@ -407,7 +407,7 @@ def cancel_scheduled(name: str, coalesce_key: str, reason: str) -> int:
     tasks = BackgroundTask.objects.using(alias).filter(
         name=name, coalesce_key=coalesce_key, state=State.SCHEDULED
     )
-    with insertion.without_long_waits(connections[alias]):  # an editor waits
+    with brief(alias, in_request=True):  # an editor waits
         return tasks.update(**_cancelled(reason))
 
 
@@ -423,7 +423,7 @@ def under_way(names: Collection[str]) -> set[tuple[str, str]]:
 def forget_user(key: Any) -> int:
     """Drop the link to a user who was deleted from all tasks; return from how many."""
     alias = database()
-    with insertion.without_long_waits(connections[alias]):  # somebody waits who deletes the user
+    with brief(alias, in_request=True):  # somebody waits who deletes the user
         Pause.objects.using(alias).filter(user=key).update(user=None)
         Notice.objects.using(alias).filter(user=key).delete()
         return BackgroundTask.objects.using(alias).filter(user=key).update(user=None)
