@@ -171,6 +171,19 @@ def test_second_signal__ends_at_once_and_hands_back(
     assert "handed back" in worker.said()
 
 
+def test_second_signal__in_the_same_moment(
+    start: Start, backend: Backend, trace_file: Path, tmp_path: Path
+) -> None:
+    """The worker's main thread, which checks every 50 ms, learns of both at once."""
+    worker = start("wagtail_worker", "--threads", "1", **backend)
+    tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
+    wait_until(lambda: words(trace_file) == ["began"], "the task has begun")
+    worker.send(signal.SIGTERM)
+    worker.send(signal.SIGHUP)
+    assert worker.wait(10) == 0
+    assert states() == {State.WAITING: 1}
+
+
 def test_signal__what_does_not_end_in_time_is_handed_back(
     start: Start, committed_db: None, trace_file: Path, tmp_path: Path
 ) -> None:

@@ -57,7 +57,7 @@ class Registration:
     def __init__(self, worker: Worker, queue: TaskQueue) -> None:
         self._worker = worker
         self._queue = queue
-        self._heard_at = time.monotonic()
+        self._beat_at = time.monotonic()
         self._astray: list[Claim] = []
 
     @property
@@ -68,7 +68,7 @@ class Registration:
     @property
     def silence(self) -> float:
         """Seconds since the last heartbeat; never less than what others count."""
-        return time.monotonic() - self._heard_at
+        return time.monotonic() - self._beat_at
 
     def is_overdue(self) -> bool:
         """Return whether other workers may be about to take over its tasks."""
@@ -87,9 +87,9 @@ class Registration:
             logger.warning(
                 "This worker had been given up for dead after %.0f s without a heartbeat, and is "
                 "back.",
-                asked_at - self._heard_at,
+                asked_at - self._beat_at,
             )
-        self._heard_at = asked_at
+        self._beat_at = asked_at
         self._look_after(held, at_once=beat is not ledger.Beat.ALIVE)
         return beat
 

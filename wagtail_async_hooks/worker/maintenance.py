@@ -105,7 +105,7 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         self._last_beat = now
         self._pruner.worker = self._worker.pk
         self._claim_bounds.limit_notifications()
-        self._rescuer.hand_back_unheard(self._worker.pk)
+        self._rescuer.hand_back_unanswered(self._worker.pk)
         if now >= self._rescues_from:
             self._rescuer.rescue(ledger.silent_workers())
             self._rescuer.rescue_orphans(workers.HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL)

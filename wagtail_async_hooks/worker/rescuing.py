@@ -31,7 +31,7 @@ class Rescuer:
         self._queue = queue
         self._max_deaths = max_deaths
         self._orphans: dict[Attempt, float] = {}
-        self._unheard: set[Attempt] = set()
+        self._unanswered: set[Attempt] = set()
         self._logged: set[Attempt] = set()
 
     def rescue(self, dead: Sequence[int]) -> None:
@@ -64,17 +64,17 @@ class Rescuer:
         if due:
             self._tell(ledger.rescue_orphans(due, self._max_deaths))
 
-    def hand_back_unheard(self, worker: int) -> None:
+    def hand_back_unanswered(self, worker: int) -> None:
         """Hand back tasks that were claimed by a statement whose answer never arrived.
 
         Only those that two heartbeats in succession find: between them, every claim was answered.
         """
         held = ledger.held_by(worker)
-        unheard = {attempt for attempt in held if not self._queue.claims.holds(*attempt)}
-        for pk, attempt in unheard & self._unheard:
+        unanswered = {attempt for attempt in held if not self._queue.claims.holds(*attempt)}
+        for pk, attempt in unanswered & self._unanswered:
             logger.warning("Task %d was claimed without our hearing of it, handing it back.", pk)
             ledger.hand_back(pk, attempt)
-        self._unheard = unheard
+        self._unanswered = unanswered
 
     def _tell(self, rescued: Rescued) -> None:
         self._queue.storage.announce((task.pk, task.priority) for task, waits in rescued if waits)
