@@ -128,10 +128,14 @@ class Claim(TaskInfo):
     scanned_at: float = 0.0
     is_expired: bool | None = None
 
+    _info: TaskInfo | None = field(default=None, init=False, compare=False)
+
     @property
     def info(self) -> TaskInfo:
         """What others may know of it: without the message and the keys."""
-        return TaskInfo(
+        if self._info is not None:
+            return self._info
+        info = TaskInfo(
             self.pk,
             self.task_id,
             self.name,
@@ -141,6 +145,8 @@ class Claim(TaskInfo):
             self.priority,
             self.attempt,
         )
+        object.__setattr__(self, "_info", info)  # receivers of several signals get it
+        return info
 
     goes_on: bool = False
 

@@ -17,6 +17,7 @@ from django.db import (
     router,
     transaction,
 )
+from django.db.backends.base.base import BaseDatabaseWrapper
 from huey import signals as huey_signals
 from huey.constants import EmptyData
 from huey.exceptions import CancelExecution
@@ -32,6 +33,7 @@ from wagtail_async_hooks.types import Claim, Outcome, State
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.catching import as_exception, is_exception, original, stops
 from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.utils.database.opened import is_any_in_atomic_block
 from wagtail_async_hooks.utils.errors import class_of, text_of, traceback_of
 from wagtail_async_hooks.utils.redaction import without_secrets
 from wagtail_async_hooks.utils.text import one_line, storable, visible
@@ -183,7 +185,6 @@ class FunctionCall:
 
     def __init__(self, attempt: Attempt | None) -> None:
         self._attempt = attempt
-        self._alias = router.db_for_write(_model())
         self._savepoint: transaction.Atomic | None = None
         self._running = current_task.running()
         self._guard: connection_guard.Guard
@@ -219,9 +220,9 @@ class FunctionCall:
     def __enter__(self) -> FunctionCall:
         if self._running is not None:
             self._running.is_called = True
-        if transaction.get_connection(self._alias).in_atomic_block:
+        if is_any_in_atomic_block() and _connection().in_atomic_block:
             # Immediate mode within an editor's transaction, or a test: an error must not break it.
-            self._savepoint = transaction.atomic(using=self._alias)
+            self._savepoint = transaction.atomic(using=_alias())
             self._savepoint.__enter__()
         is_for_itself = self._attempt is not None and self._savepoint is None
         self._guard = connection_guard.Guard(sessions=is_for_itself)
@@ -269,7 +270,7 @@ class FunctionCall:
         attempt.has_returned = True
         task = attempt.task
         if task.on_complete or task.on_error or task.chord_config:
-            attempt.transaction = transaction.atomic(using=self._alias)
+            attempt.transaction = transaction.atomic(using=_alias())
             attempt.transaction.__enter__()
 
     def _leave(self, savepoint: transaction.Atomic, kind: Any, exception: Any, trace: Any) -> None:
@@ -279,7 +280,7 @@ class FunctionCall:
         """
         if self._attempt is None:
             savepoint.__exit__(kind, exception, trace)
-        elif transaction.get_connection(self._alias).is_usable():
+        elif _connection().is_usable():
             savepoint.__exit__(None, None, None)
         else:
             savepoint.__exit__(kind or DatabaseError, exception, trace)
@@ -288,6 +289,15 @@ class FunctionCall:
 @functools.cache
 def _model() -> Any:
     return apps.get_model("wagtail_async_hooks", "BackgroundTask")
+
+
+def _alias() -> str:
+    """Return the alias of the database that holds the ledger."""
+    return router.db_for_write(_model())
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[_alias()]
 
 
 def _a_connection_is_lost() -> bool:

@@ -23,7 +23,7 @@ class Holding:
     def discard(self, claim: Claim) -> None:
         """Forget a claim whose end is recorded."""
         held = self._claims.get(claim.pk)
-        if held is not None and _names(held) == _names(claim):
+        if held is claim or (held is not None and _names(held) == _names(claim)):
             self._claims.pop(claim.pk, None)
 
     def has(self, pk: int, attempt: int) -> bool:

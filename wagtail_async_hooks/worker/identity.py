@@ -56,14 +56,11 @@ class Registration:
 
     def __init__(self, worker: Worker, queue: TaskQueue) -> None:
         self._worker = worker
+        self.pk = int(worker.pk)
+        """The worker's primary key."""
         self._queue = queue
         self._beat_at = time.monotonic()
         self._astray: list[Claim] = []
-
-    @property
-    def pk(self) -> int:
-        """The worker's primary key."""
-        return int(self._worker.pk)
 
     @property
     def silence(self) -> float:
@@ -72,7 +69,8 @@ class Registration:
 
     def is_overdue(self) -> bool:
         """Return whether other workers may be about to take over its tasks."""
-        return self.silence > workers.HEARTBEAT_TIMEOUT * MARGIN
+        # Not by the property above: this is asked before each task.
+        return time.monotonic() - self._heard_at > workers.HEARTBEAT_TIMEOUT * MARGIN
 
     def beat(self, clock_ahead: int = 0) -> ledger.Beat:
         """Record a heartbeat; restore the row, and the hold on running tasks, where they are lost.
@@ -96,6 +94,7 @@ class Registration:
     def _register_anew(self, held: list[Claim]) -> None:
         former = self.pk
         ledger.register_anew(self._worker)
+        self.pk = int(self._worker.pk)
         logger.warning(
             "The row of this worker is gone from the database, as after a restore; it is recorded "
             "anew, as worker %d.",

@@ -88,7 +88,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
 
     def loop(self, now: Any = None) -> None:
         """Record how the last task ended, claim the next one and run it, or wait for one."""
-        self._end_if_forked()
+        forks.end_if_forked(self._since, _name_of_caller)
         worker = self._worker
         if worker is not None and worker.is_overdue():
             self._wait_for_heartbeat()
@@ -123,20 +123,16 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
 
     def _run(self, task: Task) -> None:
         """Run a task as Django serves a request: with connections neither old nor broken."""
-        self._end_if_forked()
+        forks.end_if_forked(self._since, _name_of_caller)
         connection_guard.tidy()
         try:
             self.huey.attempt(task)
         finally:
             connection_guard.tidy()
 
-    def _end_if_forked(self) -> None:
-        """End a copy of this process that something called around a task has forked."""
-        forks.end_if_forked(self._since, lambda: "what is called around a task")
-
     def shutdown(self) -> None:
         """Record how the last task ended, even if the database does not work for a while."""
-        self._end_if_forked()
+        forks.end_if_forked(self._since, _name_of_caller)
         super().shutdown()
         try:
             persist(self.huey.settle, self._outage, workers.HEARTBEAT_TIMEOUT)
@@ -146,3 +142,8 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
             )
         self._outage.leave()
         connections.close_all()
+
+
+def _name_of_caller() -> str:
+    """Return who has forked this process, if a thread's loop goes on in the copy."""
+    return "what is called around a task"

@@ -29,6 +29,14 @@ def opened() -> list[BaseDatabaseWrapper]:
     return wrappers
 
 
+def is_any_in_atomic_block() -> bool:
+    """Return whether this thread is in one of Django's atomic blocks, of whichever database."""
+    for wrapper in opened():  # noqa: SIM110  (any() would make a generator)
+        if wrapper.in_atomic_block:
+            return True
+    return False
+
+
 def forget() -> None:
     """Ask Django's handler anew: it may have others by now than those that were opened here."""
     _here.wrappers = None
