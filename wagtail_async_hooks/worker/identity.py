@@ -70,7 +70,7 @@ class Registration:
     def is_overdue(self) -> bool:
         """Return whether other workers may be about to take over its tasks."""
         # Not by the property above: this is asked before each task.
-        return time.monotonic() - self._heard_at > workers.HEARTBEAT_TIMEOUT * MARGIN
+        return time.monotonic() - self._beat_at > workers.HEARTBEAT_TIMEOUT * MARGIN
 
     def beat(self, clock_ahead: int = 0) -> ledger.Beat:
         """Record a heartbeat; restore the row, and the hold on running tasks, where they are lost.
