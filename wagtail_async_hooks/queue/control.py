@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Max, Model, QuerySet
 
-from wagtail_async_hooks import signals
+from wagtail_async_hooks import ledger, signals
 from wagtail_async_hooks.queue.claims import CANCELLED
 from wagtail_async_hooks.queue.row import columns_of_subject
 from wagtail_async_hooks.queue.task_queue import background
@@ -79,11 +79,11 @@ def cancel(tasks: Iterable[int] | QuerySet[BackgroundTask], reason: str = CANCEL
     """
     number = 0
     for keys in _batches(tasks, UNFINISHED):
-        cancelled, requested = background.storage.ledger.cancel(keys, reason)
+        cancelled, requested = ledger.cancel(keys, reason)
         for task in cancelled:
             signals.announce(signals.cancelled, task.sender, task=task, duration=0.0, error=reason)
         number += len(cancelled) + requested
-        for key in background.storage.ledger.not_cancelled(keys):
+        for key in ledger.not_cancelled(keys):
             logger.warning(
                 "Task %d cannot be cancelled at this moment, since a transaction, mostly its own, "
                 "has locked its row: try again once that has ended.",
@@ -102,7 +102,6 @@ def retry(
         e-mail: they were begun, and have a ``side_effect``.
     :returns: how many wait again; any other has not ended in one of these ways, or is left out.
     """
-    ledger = background.storage.ledger
     number = 0
     for keys in _batches(tasks, ledger.RETRIABLE):
         ended = background.storage.tasks.filter(pk__in=keys, state__in=ledger.RETRIABLE)
@@ -128,7 +127,7 @@ def discard(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
     """
     number = 0
     for keys in _batches(tasks, set(State) - {State.RUNNING}):
-        gone, unfinished = background.storage.ledger.discard(keys)
+        gone, unfinished = ledger.discard(keys)
         for task in unfinished:
             signals.announce(
                 signals.cancelled, task.sender, task=task, duration=0.0, error=DISCARDED
@@ -144,7 +143,7 @@ def _batches(
 
     :param states: of a queryset's tasks, only those which are in one of these.
     """
-    size = background.storage.ledger.BATCH
+    size = ledger.BATCH
     if not isinstance(tasks, QuerySet):
         keys = list(tasks)
         yield from (keys[n : n + size] for n in range(0, len(keys), size))

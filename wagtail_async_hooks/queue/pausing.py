@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wagtail_async_hooks import ledger
 from wagtail_async_hooks.conf.validators import queue_name
-from wagtail_async_hooks.queue.task_queue import background
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import Pause
@@ -31,7 +31,7 @@ def pause(
     """
     kind, name = _target("pause", queue, hook, function)
     key = None if user is None else user.pk
-    added: bool = background.storage.ledger.add_pause(kind, name, key, reason)
+    added: bool = ledger.add_pause(kind, name, key, reason)
     return added
 
 
@@ -45,13 +45,13 @@ def resume(*, queue: str = "", hook: str = "", function: str = "") -> bool:
     :raises ValueError: if a name is none.
     """
     kind, name = _target("resume", queue, hook, function)
-    removed: bool = background.storage.ledger.remove_pause(kind, name)
+    removed: bool = ledger.remove_pause(kind, name)
     return removed
 
 
 def paused() -> list[Pause]:
     """Return what is paused, in the order in which it was: what, by whom, when and why."""
-    found: list[Pause] = background.storage.ledger.pauses()
+    found: list[Pause] = ledger.pauses()
     return found
 
 

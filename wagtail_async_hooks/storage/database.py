@@ -83,7 +83,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     @cached_property
     def ledger(self) -> ModuleType:
-        """The module that changes tasks' states."""
+        """The package that changes tasks' states, for modules that are loaded before the models."""
         from wagtail_async_hooks import ledger
 
         return ledger

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Max
 from huey.api import TaskWrapper
 
+from wagtail_async_hooks import ledger
 from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.testing import running
@@ -73,7 +74,7 @@ class BackgroundTasks:
         :param moment: a time that is still to come; a naive one is in the current time zone.
         :raises ValueError: if it is over.
         """
-        given, now = moment, background.storage.ledger.clock() + self._travelled
+        given, now = moment, ledger.clock() + self._travelled
         moment = in_current_zone(moment)
         if moment < now:
             raise ValueError(f"travel_to({given!r}): it is {now} already, and time goes forward.")

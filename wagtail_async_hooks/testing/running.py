@@ -15,7 +15,7 @@ from django.test.utils import override_settings
 from huey.api import Task
 from huey.signals import SIGNAL_ERROR
 
-from wagtail_async_hooks import conf, signals
+from wagtail_async_hooks import conf, ledger, signals
 from wagtail_async_hooks.exceptions import BackgroundError, ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import retries
@@ -107,7 +107,6 @@ def in_the_database() -> AbstractContextManager[Any]:
 
 def _waiting(scheduled: bool) -> Iterator[Task]:
     """Claim what waits, one after the other."""
-    ledger = background.storage.ledger
     ledger.promote_due()
     while True:
         task = background.next()
@@ -123,7 +122,7 @@ def _skip_to_the_next() -> bool:
     due = later.order_by("run_at").values_list("run_at", flat=True).first()
     if due is None:
         return False
-    advance(max(0.0, (due - background.storage.ledger.clock()).total_seconds()))
+    advance(max(0.0, (due - ledger.clock()).total_seconds()))
     return True
 
 
@@ -167,7 +166,7 @@ def _noted() -> Iterator[_Noted]:
 
 def _commits() -> AbstractContextManager[Any]:
     """Call afterwards what a task leaves to ``on_commit()``: a worker has no transaction around."""
-    alias = background.storage.ledger.database()
+    alias = ledger.database()
     if not transaction.get_connection(alias).in_atomic_block:
         return nullcontext()
     return TestCase.captureOnCommitCallbacks(using=alias, execute=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wagtail_async_hooks import ledger
 from wagtail_async_hooks.exceptions import BackgroundError, MessageRefused, UnknownTask
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt
@@ -33,11 +34,11 @@ def find(task_id: str) -> tuple[BackgroundTask, Call] | None:
 
     Of a task that was merged into another one, that other one's row.
     """
-    row = background.storage.ledger.newest(task_id)
+    row = ledger.newest(task_id)
     call = None if row is None else call_of(row)
     if row is None or call is None:
         return None
-    return background.storage.ledger.unmerged(row), call
+    return ledger.unmerged(row), call
 
 
 def call_of(row: BackgroundTask) -> Call | None:
@@ -81,7 +82,7 @@ def of_row(row: BackgroundTask, call: Call, task_id: str = "") -> Any:
 
 def earlier_attempts(pk: int, call: Call) -> dict[str, Any]:
     """Return what is known of a result from the attempts before the last one."""
-    attempts = list(background.storage.ledger.attempts(pk))
+    attempts = list(ledger.attempts(pk))
     if not attempts:
         return {}
     return {

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
+from wagtail_async_hooks import ledger
 from wagtail_async_hooks.exceptions import MessageRefused
 from wagtail_async_hooks.management import formatting
 from wagtail_async_hooks.management.base import BaseSubcommand
@@ -36,7 +37,7 @@ class Subcommand(BaseSubcommand):
 
 def details(row: BackgroundTask) -> dict[str, Any]:
     """Return a task's data for JSON, with its long columns."""
-    attempts = background.storage.ledger.attempts(row.pk)
+    attempts = ledger.attempts(row.pk)
     return {
         **formatting.task_data(row),
         "arguments": display.arguments(row),
