@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, call_command, get_commands, load_command_class
 from django.core.management.base import CommandError, OutputWrapper
-from huey.api import Task, TaskWrapper
+from huey.api import TaskWrapper
 
 from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.exceptions import CannotSerialize
@@ -19,6 +19,7 @@ from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, api_of
 from wagtail_async_hooks.integrations.tasks_backend.backend import WagtailTasksBackend
 from wagtail_async_hooks.management.base import unknown
 from wagtail_async_hooks.monitoring import registered
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.utils import functions, signatures
 from wagtail_async_hooks.utils.redaction import is_secret
@@ -194,13 +195,13 @@ def _with_context(found: Any, args: list[Any]) -> list[Any]:
 # Enqueueing ---------------------------------------------------------------------------------
 
 
-def _enqueue(task: Task, options: EnqueueOptions) -> str:
+def _enqueue(task: QueuedTask, options: EnqueueOptions) -> str:
     if options.priority is not None:
         task.priority = options.priority
     if options.queue is not None:
         if expected := queue_name(options.queue):
             raise CommandError(f"--queue should be {expected}, but is {options.queue!r}.")
-        task.queue = options.queue
+        task.submission.queue = options.queue
     try:
         background.enqueue(task)
     except CannotSerialize as error:
