@@ -19,6 +19,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import pkgutil
 import re
 import sys
 import textwrap
@@ -587,6 +588,39 @@ def test_internals__packages_are_in_the_order_of_imports() -> None:
     rows = table("docs/internals.md", "Package", "What it does")
     layers = [name for layer in contract["layers"] for name in layer.split(" | ")]
     assert [code(row["Package"]) for row in rows] == layers
+
+
+def test_internals__paths_exist() -> None:
+    text = text_of(DOCS / "internals.md")
+    named = set(re.findall(r"(?<![\w/.-])(?:\w+/)+(?:\w+\.\w+)?(?![\w/])", text))
+    named |= set(re.findall(r"`(\w+\.(?:py|md|toml))`", text))
+    assert len(named) > 100
+    roots = (REPOSITORY, REPOSITORY / "wagtail_async_hooks")
+    assert sorted(n for n in named if not any((root / n).exists() for root in roots)) == []
+
+
+def test_internals__names_are_those_of_the_code() -> None:
+    told = codes(prose_of(DOCS / "internals.md"))
+    calls = (re.fullmatch(r"([A-Za-z_]\w*(?:\.\w+)+)(?:\(.*\))?", code) for code in told)
+    names = {match[1] for match in calls if match and not match[1].endswith((".py", ".md"))}
+    assert len(names) > 10
+    assert sorted(name for name in names if not _is_known(name)) == []
+
+
+def _is_known(name: str) -> bool:
+    """Return whether a dotted name leads somewhere: within the package, or anywhere."""
+    if name[0].isupper():
+        modules = (REPOSITORY / "wagtail_async_hooks").rglob("*.py")
+        kind = re.compile(rf"^class {name.partition('.')[0]}\b", re.MULTILINE)
+        found = [m for m in modules if kind.search(m.read_text(encoding="utf-8"))]
+        name = ".".join([*found[0].relative_to(REPOSITORY).with_suffix("").parts, name])
+    for path in (f"wagtail_async_hooks.{name}", name):
+        try:
+            pkgutil.resolve_name(path)
+        except (ImportError, AttributeError):
+            continue
+        return True
+    return False
 
 
 def test_internals__migrations_are_all_there() -> None:
