@@ -206,7 +206,8 @@ def tidy() -> None:
                 wrapper.alias,
             )
             _replace(wrapper, lambda: "a task")
-        if wrapper.errors_occurred or wrapper.close_at is not None or _is_to_be_checked(wrapper):
+        is_checked = wrapper.health_check_enabled  # type: ignore[attr-defined]  # its stubs lack it
+        if wrapper.errors_occurred or wrapper.close_at is not None or is_checked:
             wrapper.close_if_unusable_or_obsolete()
         if wrapper.queries_log:
             wrapper.queries_log.clear()
@@ -267,11 +268,6 @@ def _is_clean(wrapper: BaseDatabaseWrapper) -> bool:
         status = getattr(driver, "server_status", 0)
         return not status & 1 and bool(driver.get_autocommit()) is wrapper.autocommit
     return True
-
-
-def _is_to_be_checked(wrapper: BaseDatabaseWrapper) -> bool:
-    """Return whether ``CONN_HEALTH_CHECKS`` is on for a connection."""
-    return bool(wrapper.health_check_enabled)  # type: ignore[attr-defined]  # its stubs lack it
 
 
 def _is_open(wrapper: BaseDatabaseWrapper) -> bool:

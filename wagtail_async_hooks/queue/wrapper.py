@@ -118,9 +118,7 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
 
             def resolve_and_call() -> Any:
                 try:
-                    added = _added_here()
-                    given = {k: v for k, v in kwargs.items() if k not in added}
-                    resolved = codecs.resolve(args), codecs.resolve(given)
+                    resolved = codecs.resolve(args), codecs.resolve(_given(kwargs))
                 except TargetGone as gone:
                     raise CancelExecution(str(gone), retry=False) from gone
                 _cancel_if_superseded()
@@ -155,10 +153,11 @@ def _called(call: Callable[[], Any]) -> Any:
         raise
 
 
-def _added_here() -> Set[str]:
-    """Return the names of keyword arguments with which nobody has called the task that runs."""
-    running = current_task.running()
-    return frozenset() if running is None else running.task.added_arguments()
+def _given(named: dict[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments with which somebody has called the task that runs."""
+    running = current_task.running() if named else None
+    added: Set[str] = frozenset() if running is None else running.task.added_arguments()
+    return {name: value for name, value in named.items() if name not in added} if added else named
 
 
 def _cancel_if_superseded() -> None:

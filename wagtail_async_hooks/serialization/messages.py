@@ -85,7 +85,8 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
         message = decode(document["d"], lazily=True)
         if not isinstance(message, Message):
             raise MessageRefused("what was stored as a message is none, but some other value.")
-        return message, decode(document.get("c", {})), frozenset(document.get("a", ()))
+        context = document.get("c") or {}
+        return message, decode(context) if context else {}, frozenset(document.get("a", ()))
 
 
 def _parse(text: str) -> Any:
