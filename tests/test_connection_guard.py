@@ -396,6 +396,7 @@ def test_session__that_was_changed_is_replaced(groups: None, number: int) -> Non
     "statement",
     [
         "SET LOCAL search_path TO nowhere",
+        "SET STATEMENT lock_wait_timeout = 1 FOR INSERT INTO x VALUES (1)",
         "SET TRANSACTION READ ONLY",
         "set constraints all immediate",
         "SELECT 1",

@@ -34,7 +34,7 @@ _ENDS: Final = re.compile(r"\s*(COMMIT|ROLLBACK(?!\s+TO)|END)\b", re.IGNORECASE)
 
 _CHANGES: Final = re.compile(
     r"""\s*(?:
-        SET\s+(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)
+        SET\s+(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b|STATEMENT\b)
         | RESET\b | DISCARD\b | LISTEN\b | LOAD\b | PREPARE\b | USE\b | HANDLER\b | XA\b
         | LOCK\s+TABLES?\b | FLUSH\b | BACKUP\b | ATTACH\b | DETACH\b
         | CREATE\s+(?:OR\s+REPLACE\s+)?(?:GLOBAL\s+|LOCAL\s+)?TEMP(?:ORARY)?\b
