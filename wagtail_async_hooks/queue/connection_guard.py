@@ -21,6 +21,11 @@ from django.db.backends.signals import connection_created
 
 from wagtail_async_hooks.exceptions import TransactionLeftOpen
 from wagtail_async_hooks.serialization.context import apart
+from wagtail_async_hooks.utils.database.driver_state import (
+    is_clean,
+    is_in_transaction,
+    knows_transactions,
+)
 from wagtail_async_hooks.utils.database.opened import drop, forget, opened
 
 logger = logging.getLogger(__name__)
@@ -115,9 +120,9 @@ class Guard:
         """The function is about to be called."""
         for wrapper in opened():
             # In a worker's thread, what is not in an atomic block is clean at this moment.
-            is_clean = self._sessions or _is_clean(wrapper)
+            was_clean = self._sessions or is_clean(wrapper)
             is_plain = not (wrapper.execute_wrappers or wrapper.force_debug_cursor)
-            if wrapper.in_atomic_block or not (is_clean and is_plain):
+            if wrapper.in_atomic_block or not (was_clean and is_plain):
                 self._before[wrapper] = _State(
                     tuple(wrapper.savepoint_ids),
                     len(wrapper.atomic_blocks),
@@ -125,7 +130,7 @@ class Guard:
                     tuple(wrapper.execute_wrappers),
                     wrapper.force_debug_cursor,
                     wrapper.allow_thread_sharing,
-                    is_clean,
+                    was_clean,
                 )
             if self._sessions:
                 wrapper.execute_wrappers.append(self._watch)
@@ -149,7 +154,7 @@ class Guard:
                     _leave(wrapper, before)
                     lost.append(wrapper.alias)
             elif before.is_clean and not self._is_clean(wrapper, before):
-                if _is_open(wrapper) or wrapper in self._begun:
+                if is_in_transaction(wrapper) or wrapper in self._begun:
                     lost.append(wrapper.alias)
                 _replace(wrapper, name)
         for alias in lost:
@@ -162,7 +167,7 @@ class Guard:
         return lost
 
     def _is_clean(self, wrapper: BaseDatabaseWrapper, before: _State) -> bool:
-        if not _is_clean(wrapper) or wrapper in self._begun:
+        if not is_clean(wrapper) or wrapper in self._begun:
             return False
         return not self._sessions or not (
             wrapper in self._changed or (wrapper.allow_thread_sharing and not before.is_shared)
@@ -186,7 +191,7 @@ class Guard:
             text = _COMMENT.sub("", text, count=1)
         if _CHANGES.match(text):
             self._changed.add(wrapper)
-        elif not _driver_knows(wrapper):
+        elif not knows_transactions(wrapper):
             if _BEGINS.match(text):
                 self._begun.add(wrapper)
             elif _ENDS.match(text):
@@ -199,7 +204,7 @@ def tidy() -> None:
     What a function left is put back already. Others are called around it, such as receivers.
     """
     for wrapper in opened():
-        if not _is_clean(wrapper):
+        if not is_clean(wrapper):
             logger.warning(
                 "The connection to the database %r is replaced: something that is called before "
                 "or after a task, such as a receiver, left a transaction open.",
@@ -245,64 +250,6 @@ connection_created.connect(_connected, dispatch_uid=__name__)
 
 
 # One connection -------------------------------------------------------------------------------
-
-
-def _is_clean(wrapper: BaseDatabaseWrapper) -> bool:
-    """Return whether a connection is as Django opens it, as far as that costs nothing to know."""
-    driver = wrapper.connection
-    if driver is None:
-        return not wrapper.in_atomic_block
-    if wrapper.in_atomic_block or wrapper.run_on_commit:
-        return False
-    if wrapper.autocommit is not wrapper.settings_dict["AUTOCOMMIT"]:
-        return False
-    vendor = wrapper.vendor
-    if vendor == "sqlite":
-        is_ours = driver.isolation_level is None and driver.row_factory is None
-        return is_ours and not driver.in_transaction
-    if vendor == "postgresql":
-        pgconn = getattr(driver, "pgconn", None)
-        status = driver.info.transaction_status if pgconn is None else pgconn.transaction_status
-        return status in (0, 4) and driver.autocommit is wrapper.autocommit  # idle, or lost
-    if vendor == "mysql":
-        status = getattr(driver, "server_status", 0)
-        return not status & 1 and bool(driver.get_autocommit()) is wrapper.autocommit
-    return True
-
-
-def _is_open(wrapper: BaseDatabaseWrapper) -> bool:
-    """Return whether a transaction is open."""
-    driver = wrapper.connection
-    if driver is None or wrapper.in_atomic_block:
-        return bool(wrapper.in_atomic_block)
-    if wrapper.vendor == "sqlite":
-        return bool(driver.in_transaction)
-    if wrapper.vendor == "postgresql":
-        return int(driver.info.transaction_status) in (1, 2, 3)
-    if _driver_knows(wrapper) and driver.server_status & 1:
-        return True
-    return _is_open_on_mysql(driver)
-
-
-def _is_open_on_mysql(driver: Any) -> bool:
-    """Ask the server whether a transaction is open, of a connection that is not clean.
-
-    Where autocommit is off, PyMySQL learns of one that begins by itself only from some answers.
-    """
-    if bool(driver.get_autocommit()):
-        return False
-    try:
-        with driver.cursor() as cursor:
-            cursor.execute("SELECT @@in_transaction")
-            [answer] = cursor.fetchone()
-    except Exception:  # MySQL has no such variable
-        return True
-    return bool(answer)
-
-
-def _driver_knows(wrapper: BaseDatabaseWrapper) -> bool:
-    """Return whether the driver says if a transaction is open; mysqlclient does not."""
-    return wrapper.vendor != "mysql" or hasattr(wrapper.connection, "server_status")
 
 
 def _text_of(statement: Any, wrapper: BaseDatabaseWrapper) -> str:

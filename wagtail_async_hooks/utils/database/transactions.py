@@ -17,16 +17,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
 from wagtail_async_hooks.utils.catching import as_exception, passes
+from wagtail_async_hooks.utils.database.driver_state import (
+    ABORTED,
+    OPEN,
+    UNKNOWN,
+    status_on_postgresql,
+)
 from wagtail_async_hooks.utils.database.errors import is_lost, undid_transaction
 from wagtail_async_hooks.utils.database.opened import opened
 
 SAVEPOINT: Final = "background_task"
 """Name of the savepoint of a statement of ours; those of other names are :class:`guarded`'s."""
-
-# Of PostgreSQL's transactions, as both of its drivers know them without asking the server.
-_OPEN: Final = 2
-_ABORTED: Final = 3
-_UNKNOWN: Final = 4
 
 # The slots of the class: that of an error may have attributes of its own which are anything.
 _CAUSE: Final = BaseException.__dict__["__cause__"]
@@ -49,7 +50,7 @@ def is_open(connection: BaseDatabaseWrapper) -> bool:
         return False
     if not connection.autocommit:
         return True
-    return connection.vendor == "postgresql" and _status(connection) in (_OPEN, _ABORTED)
+    return connection.vendor == "postgresql" and status_on_postgresql(connection) in (OPEN, ABORTED)
 
 
 def is_aborted(connection: BaseDatabaseWrapper) -> bool:
@@ -58,7 +59,9 @@ def is_aborted(connection: BaseDatabaseWrapper) -> bool:
         return True
     if connection.vendor == "sqlite":
         return _is_begun(connection) and not connection.connection.in_transaction
-    return _status(connection) in (_ABORTED, _UNKNOWN)
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return False
+    return status_on_postgresql(connection) in (ABORTED, UNKNOWN)
 
 
 def is_undone_by(connection: BaseDatabaseWrapper, error: BaseException | None) -> bool:
@@ -106,13 +109,6 @@ def roll_back_to_savepoint(connection: BaseDatabaseWrapper) -> None:
 def _is_begun(connection: BaseDatabaseWrapper) -> bool:
     """Return whether Django has begun a transaction itself, rather than left it to the driver."""
     return connection.in_atomic_block and connection.commit_on_exit
-
-
-def _status(connection: BaseDatabaseWrapper) -> int | None:
-    if connection.vendor != "postgresql" or connection.connection is None:
-        return None
-    driver: Any = connection.connection
-    return int((getattr(driver, "pgconn", None) or driver.info).transaction_status)
 
 
 class guarded:  # noqa: N801  (it is used as a function)
