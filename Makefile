@@ -1,11 +1,23 @@
-# Two commands for everybody: `make demo` and `make test`. The others are their parts.
+# Commands for everybody: `make demo`, `make test`, and `make test-all`. The others are their parts.
+
+# An end of what is supported, e.g. `make test END=oldest`, which has an environment of its own.
+END ?=
+ifeq ($(END),oldest)
+PYTHON = python3.11
+VENV = .venv-oldest
+PACKAGES = Django~=5.2.0 wagtail~=7.4.0
+else ifeq ($(END),newest)
+PYTHON = python3.13
+VENV = .venv-newest
+PACKAGES = Django~=6.1.0 wagtail~=8.0.0
+else ifneq ($(END),)
+$(error END is oldest, newest, or blank)
+endif
 
 PYTHON ?= python3
 VENV ?= .venv
 # What to install beside the project, e.g. PACKAGES="Django~=5.2.0 wagtail~=7.4.0".
 PACKAGES ?=
-# On which databases `make test` runs the slow tests too (all, if blank), e.g. SLOW_ON=sqlite.
-SLOW_ON ?=
 # What `make bench` measures (all, if blank), whether in few and small rounds, and where to keep what
 # was measured, as JSON (nowhere, if blank).
 MEASURES ?=
@@ -15,17 +27,29 @@ OUTPUT ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 BENCHABLE = $(VENV)/benchable
+NOX = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
+JOBS = lint sqlite postgres mysql
 
-.PHONY: demo test test-quick lint soak bench clean
+.PHONY: demo test test-all test-quick lint soak bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: lint
-	$(BIN)/python scripts/test.py $(if $(SLOW_ON),--slow-on $(SLOW_ON))
+test: $(INSTALLED)
+	$(NOX) --parallel 4 -s $(JOBS)
+
+# Everything, on all databases, with coverage.
+test-all: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(NOX) --parallel 4 -s $(JOBS) -- -m "" --cov --cov-report=
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-quick: $(INSTALLED)
-	$(BIN)/python scripts/test.py --quick
+	$(NOX) -s sqlite -- -m "not slow"
+
+lint: $(INSTALLED)
+	$(NOX) -s lint
 
 # Real faults on real servers, for some twenty minutes; writes the table of docs/reliability.md.
 soak: $(INSTALLED)
@@ -35,13 +59,6 @@ soak: $(INSTALLED)
 # docs/performance.md, if neither is given.
 bench: $(BENCHABLE)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(OUTPUT),--output $(OUTPUT)) $(MEASURES)
-
-lint: $(INSTALLED)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python tests/site/manage.py makemigrations --check --dry-run
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -53,4 +70,4 @@ $(BENCHABLE): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache

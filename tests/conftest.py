@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -18,10 +19,45 @@ from django.test import RequestFactory
 from django.test.utils import setup_databases, teardown_databases
 from django.urls import get_resolver
 
-from tests import side_by_side
-from tests.processes import Process
+from tests import limits, selection, side_by_side
+from tests.processes import Process, end_all
 
 pytest_plugins = ["wagtail_async_hooks.pytest_plugin"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the slow tests begin, so that nothing waits for one of them in the end.
+
+    Those that share a fixture of their module run in one process, where pytest-xdist runs several.
+    """
+    selection.mark(items)
+    items.sort(key=lambda item: "slow" not in item.keywords)
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(limits.TEST))
+        shared = [f"{name}={value}" for name, value in fixtures_of_module(item)]
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(" ".join([item.path.stem, *shared])))
+
+
+def pytest_sessionfinish() -> None:
+    """End what a test has started and not ended, however that happened."""
+    end_all()
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector all that was imported: some tests collect, and look for what is left."""
+    gc.collect()
+    gc.freeze()
+
+
+def fixtures_of_module(item: pytest.Item) -> Iterator[tuple[str, Any]]:
+    """Yield each fixture of an item that its module shares, with its parameter if it has one."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    for name, definitions in item._fixtureinfo.name2fixturedefs.items():
+        if any(definition.scope == "module" for definition in definitions):
+            yield name, parameters.get(name, "")
+
 
 REDIS_DATABASE = int(os.environ.get("SITE_REDIS_DATABASE", "8"))
 """Number of the Redis database that belongs to the tests."""

@@ -45,6 +45,7 @@ def can_fork(command: Sequence[str], environment: Mapping[str, str]) -> bool:
         and (command[1] == "-m" or not command[1].startswith("-"))
         and environment.get("DJANGO_SETTINGS_MODULE") == SETTINGS
         and environment.get("SITE_DATABASE") == ENVIRONMENT.get("SITE_DATABASE")
+        and environment.get("SITE_DATA") == ENVIRONMENT.get("SITE_DATA")
     )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests import limits, side_by_side
+
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
+DATABASE: Final = "mysite/db.sqlite3"
 
 APPS: Final = (
     *("wagtail.contrib.forms", "wagtail.contrib.redirects", "wagtail.embeds", "wagtail.sites"),
@@ -130,7 +135,7 @@ class Newcomer:
             env={**environment, "PYTHONPATH": str(REPOSITORY)},
             text=True,
             capture_output=True,
-            timeout=120,
+            timeout=limits.PATIENCE,
             check=False,
         )
         return ended.returncode, ended.stdout + ended.stderr
@@ -140,8 +145,27 @@ class Newcomer:
         self.write()
         return self.run("check", *arguments)[1]
 
-    def publish(self) -> str:
-        """Make the tables, publish a page in Wagtail's editor, and return what was said."""
+    def make_tables(self) -> None:
+        """Make all tables, by a copy of those that one site has made."""
+        self._copy_tables(f"newcomer of {len(self.apps)} apps", self.apps)
+
+    def make_tables_of_wagtail(self) -> None:
+        """Make the tables of Wagtail alone."""
+        self._copy_tables("newcomer without the app", ("home",))
+
+    def _copy_tables(self, name: str, apps: tuple[str, ...]) -> None:
+        def make(path: Path) -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                site = Newcomer(Path(folder), apps=apps)
+                site.write()
+                status, said = site.run("migrate", "-v0", "--skip-checks")
+                assert status == 0, said
+                shutil.copy(site.folder / DATABASE, path)
+
         self.write()
-        assert self.run("migrate", "-v0", "--skip-checks")[0] == 0
+        shutil.copy(side_by_side.made_once(name, make), self.folder / DATABASE)
+
+    def publish(self) -> str:
+        """Publish a page in Wagtail's editor, and return what was said."""
+        self.make_tables()
         return self.run("shell", "-v0", "-c", PUBLISH)[1]

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from django.db import connection
 
@@ -36,6 +37,15 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
             return value
         time.sleep(0.01)
     raise AssertionError(f"In {patience:g} s it did not come true that {what}.")
+
+
+_all: Final[weakref.WeakSet[Process]] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """End what still runs; a test or a fixture that has started it should have."""
+    for process in list(_all):
+        process.stop()
 
 
 class Process:
@@ -65,6 +75,7 @@ class Process:
                     start_new_session=True,
                 )
         self.pid = self._process.pid
+        _all.add(self)
 
     def __enter__(self) -> Self:
         return self

@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from django.conf import settings
 from django.db import connection, connections
 
-WORKER: Final = os.environ.get("PYTEST_XDIST_WORKER", "")
+WORKER: Final = os.environ.pop("PYTEST_XDIST_WORKER", "")  # a pytest that a test runs has none
 """Name of this process of pytest-xdist; blank without it, and in the one that leads them."""
 
-MADE: Final = "database-is-made"
-"""Name of the file that says that there is a database to copy."""
+MADE: Final = "made"
+"""Name of the folder, in that of all, for what is made once in a run."""
+
+_shared: Final = Path(os.environ.get("SITE_DATA", ".demo")).resolve()
+"""The folder of all."""
 
 if WORKER:
     _number = int(WORKER.removeprefix("gw"))
-    _shared = Path(os.environ.get("SITE_DATA", ".demo")).resolve()
     os.environ |= {
         "SITE_DATA": str(_shared / WORKER),
-        "TEST_SHARED_DATA": str(_shared),
         "SITE_REDIS_DATABASE": str(int(os.environ.get("SITE_REDIS_DATABASE", "8")) + _number),
     }
     if os.environ.get("SITE_DATABASE", "sqlite") == "sqlite":
@@ -38,26 +39,37 @@ if WORKER:
 
 @pytest.hookimpl
 def pytest_configure() -> None:
-    """Forget what an earlier run has left, before the processes begin that share the folder."""
+    """Forget what an earlier run has made, before the processes begin that share the folder."""
     if not WORKER:
-        (settings.SITE_DATA / MADE).unlink(missing_ok=True)
+        shutil.rmtree(_shared / MADE, ignore_errors=True)
 
 
 @pytest.hookimpl
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Delete the database that was copied, once all those processes have ended."""
-    if not WORKER and not config.getvalue("reuse_db") and (settings.SITE_DATA / MADE).exists():
+    if not WORKER and not config.getvalue("reuse_db") and (_shared / MADE / "database").exists():
         name = connection.creation._get_test_db_name()
         connection.creation._destroy_test_db(name, verbosity=0)
 
 
 @contextmanager
-def alone() -> Iterator[Path]:
-    """Let one process at a time pass; return the folder that all share."""
-    shared = Path(os.environ["TEST_SHARED_DATA"])
-    with (shared / "lock").open("w") as lock:
+def alone(name: str) -> Iterator[Path]:
+    """Let one process at a time make something; yield the path for it, or for a note of it."""
+    path = _shared / MADE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield shared
+        yield path
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the path of a file that the first process makes that needs it."""
+    with alone(name) as path:
+        if not path.exists():
+            part = path.with_suffix(".part")
+            make(part)
+            part.rename(path)
+    return path
 
 
 @contextmanager
@@ -67,12 +79,12 @@ def own_database(keep: bool) -> Iterator[None]:
     :param keep: use copies that there are already, and leave them there.
     """
     creation: Any = connection.creation
-    with alone() as shared:
-        if (shared / MADE).exists():
+    with alone("database") as note:
+        if note.exists():
             connection.settings_dict["NAME"] = creation._get_test_db_name()
         else:
             _set_up("default", keep)
-            (shared / MADE).touch()
+            note.touch()
         connection.close()
         if connection.vendor == "mysql":
             _copy_mysql(creation, keep)

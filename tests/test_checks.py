@@ -964,8 +964,9 @@ MISTAKES = [
 @pytest.mark.slow
 def test_check__ten_mistakes_give_ten_messages(tmp_path: Path) -> None:
     output = tmp_path / "output.txt"
-    check = Process.manage("check", output=output, DJANGO_SETTINGS_MODULE="tests.mistakes")
-    assert check.wait() == 1
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.mistakes"}
+    with Process.manage("check", output=output, **settings) as check:
+        assert check.wait() == 1
 
     pattern = r"\(wagtail_async_hooks\.(\w+)\) (.*)\n\tHINT: (.*)"
     told = sorted((n, f"{said} → {hint}") for n, said, hint in re.findall(pattern, check.said()))

@@ -94,10 +94,10 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     demo = Demo(tmp_path_factory.mktemp("demo"))
-    demo.process.wait_for("The site is up")
-    demo.log_in("moderator")
-    yield demo
-    demo.process.stop()
+    with demo.process:
+        demo.process.wait_for("The site is up")
+        demo.log_in("moderator")
+        yield demo
 
 
 def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo, committed_db: None) -> None:
@@ -164,11 +164,9 @@ def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
     with pytest.raises(requests.ConnectionError):
         requests.get(demo.url, timeout=5)
     again = Demo(demo.folder)
-    try:
+    with again.process:
         again.process.wait_for("The site is up")
         assert again.row("SELECT 1 FROM wagtailcore_page WHERE slug = 'tide-tables'")
-    finally:
-        again.process.stop()
 
 
 def test_port__in_use_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -182,7 +180,8 @@ def test_port__in_use_is_said_in_one_sentence(tmp_path: Path) -> None:
             PORT=port,
             SITE_DATA=str(tmp_path),
         )
-        assert process.wait() == 1
+        with process:
+            assert process.wait() == 1
     assert process.said() == (
         f"Port {port} is in use; choose another one, for example: PORT=8123 make demo\n"
     )

@@ -301,7 +301,7 @@ def script(name: str) -> ModuleType:
 
 
 def test_readme__variables_are_read_somewhere() -> None:
-    sources = ["Makefile", "scripts/demo.py", "scripts/test.py", "tests/site/settings.py"]
+    sources = ["Makefile", "scripts/demo.py", "noxfile.py", "tests/site/settings.py"]
     text = "".join((REPOSITORY / source).read_text(encoding="utf-8") for source in sources)
     rows = table("README.md", "Variable", "Meaning", "Default")
     names = {name for row in rows for name in codes(row["Variable"])} | {

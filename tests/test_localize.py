@@ -340,4 +340,5 @@ def test_backend__within_wagtail_localize(tmp_path: Path) -> None:
         SITE_DATA=str(tmp_path),
         SITE_TEST_DATABASE_NAME=str(tmp_path / "test.sqlite3"),
     )
-    assert process.wait(240) == 0, process.said()
+    with process:
+        assert process.wait() == 0, process.said()

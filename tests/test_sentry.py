@@ -34,7 +34,8 @@ def work(committed_db: None, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             SITE_BACKEND="database",
             ADDRESS=ADDRESS,  # Sentry sends the arguments of the process
         )
-        assert process.wait() == 0, process.said()
+        with process:
+            assert process.wait() == 0, process.said()
         told: dict[str, Any] = json.loads(process.said().splitlines()[-1])
         return told
 

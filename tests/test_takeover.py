@@ -837,4 +837,5 @@ def test_packages__of_others_build_ping_and_purge_in_a_worker(tmp_path: Path) ->
         SITE_DATA=str(tmp_path),
         SITE_TEST_DATABASE_NAME=str(tmp_path / "test.sqlite3"),
     )
-    assert process.wait(240) == 0, process.said()
+    with process:
+        assert process.wait() == 0, process.said()

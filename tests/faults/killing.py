@@ -28,7 +28,7 @@ def worker_killed(harness: Harness) -> Result:
         time.sleep(harness.random.uniform(0, WORK_SECONDS))
         harness.kill(worker)
     heir = harness.start_worker()
-    harness.wait_until_done(RESCUE_LIMIT)
+    harness.wait_until_done(harness.limit(RESCUE_LIMIT))
     result = harness.result(numbers)
     assert result.run_twice <= THREADS * harness.size.kills
     harness.stop_calmly(heir)
@@ -48,7 +48,7 @@ def worker_killed_beside_another(harness: Harness) -> Result:
 
     wait_until(both_work, "both workers have ended tasks")
     harness.kill(victim)
-    harness.wait_until_done(RESCUE_LIMIT)
+    harness.wait_until_done(harness.limit(RESCUE_LIMIT))
     result = harness.result(numbers)
     assert result.run_twice <= THREADS
     assert rows().filter(deaths__gt=0).count() <= THREADS

@@ -108,7 +108,7 @@ def claim_unheard_of(harness: Harness) -> Result:
     """Have a worker claim a task without hearing of it; that worker itself goes on living."""
     worker = harness.start("tests.faults.forgetful_worker", "--threads", "2")
     numbers = harness.submit(THREADS)
-    harness.wait_until_done(RESCUE_LIMIT)
+    harness.wait_until_done(harness.limit(RESCUE_LIMIT))
     harness.stop_calmly(worker)
     return harness.result(numbers)
 

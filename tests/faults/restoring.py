@@ -22,7 +22,7 @@ def ledger_restored(harness: Harness) -> Result:
     harness.wait_for_ends(THREADS * 2)
     wait_until(lambda: _restore(waiting), "the dump is restored")
     assert harness.unfinished()
-    harness.wait_until_done(RESCUE_LIMIT * 2)
+    harness.wait_until_done(harness.limit(RESCUE_LIMIT * 2))
     harness.submit(1)  # it goes on working
     harness.wait_until_done()
     harness.stop_calmly(worker)

@@ -74,11 +74,8 @@ def observations(
             _act(scenario, at)
         # The demo's own hooks have fired as well, and would only take time.
         BackgroundTask.objects.exclude(function__startswith=observing.__name__).delete()
-        worker = Process.manage("wagtail_worker", "--drain", output=folder / "worker.txt")
-        try:
+        with Process.manage("wagtail_worker", "--drain", output=folder / "worker.txt") as worker:
             worker.wait()
-        finally:
-            worker.stop()
         return _read(records, worker.said())
 
 

@@ -1,0 +1,112 @@
+"""What `make test` and `make test-all` run side by side: the linters, and each database's tests.
+
+All sessions use what is installed where nox is; make installs it, also for the ends of what is
+supported. The tests of a database run in several processes, which `tests/side_by_side.py` keeps
+apart. What follows `--` is for pytest, e.g. `nox -s postgres -- tests/test_queue.py -m ""`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import nox
+
+SERVERS: Final = {"postgres": 5432, "mysql": 3306, "redis": 6379}
+
+PROCESSES: Final = {"sqlite": (8, 3), "postgres": (11, 3), "mysql": (14, 2)}
+"""The number of the Redis database of a database's first process, and how many processes it has:
+together more than there are cores, as slow tests wait most of the time."""
+
+nox.options.allow_parallel = True
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Style, types, the order of imports, and migrations that are missing."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["python", "tests/site/manage.py", "makemigrations", "--check", "--dry-run"]
+        session.run(*command, env={"SITE_DATA": folder})
+
+
+@nox.session(python=False)
+def sqlite(session: nox.Session) -> None:
+    """All tests but the long ones."""
+    run_pytest(session, "not long")
+
+
+@nox.session(python=False)
+def postgres(session: nox.Session) -> None:
+    """The tests that depend on the database, but the long ones."""
+    require(session, "postgres")
+    run_pytest(session, "database and not long")
+
+
+@nox.session(python=False)
+def mysql(session: nox.Session) -> None:
+    """The tests that depend on the database, but the long ones; MariaDB, or MySQL."""
+    require(session, "mysql")
+    run_pytest(session, "database and not long")
+
+
+def run_pytest(session: nox.Session, expression: str) -> None:
+    """Run tests on the database that the session is named for.
+
+    :param expression: of the markers of the tests, unless one is given after `--`.
+    """
+    database = session.name
+    first, processes = PROCESSES[database]
+    variables = {
+        "COVERAGE_FILE": str(Path(f".coverage.{database}").resolve()),
+        "PYTHONDONTWRITEBYTECODE": "",  # else each of many processes would compile everything
+        "SITE_DATABASE": database,
+        "SITE_FAST_PASSWORDS": "1",
+    }
+    if database in SERVERS:
+        host, port = address(database)
+        variables |= {"SITE_DATABASE_HOST": host, "SITE_DATABASE_PORT": str(port)}
+    if answers("redis"):
+        host, port = address("redis")
+        variables["SITE_REDIS_URL"] = f"redis://{host}:{port}"
+        variables["SITE_REDIS_DATABASE"] = str(first)
+    elif database == "sqlite":
+        require(session, "redis")
+    with tempfile.TemporaryDirectory(prefix="wagtail_async_hooks-") as folder:
+        command = ["python", "-m", "pytest", "-q", "-n", str(processes), "--dist", "loadgroup"]
+        chosen = ["-m", expression, *session.posargs]
+        session.run(*command, *chosen, env={**variables, "SITE_DATA": folder})
+
+
+def require(session: nox.Session, server: str) -> None:
+    """Go on if a server answers; in CI it has to, elsewhere what needs it is left out."""
+    if not answers(server):
+        message = f"{server} does not answer at {':'.join(map(str, address(server)))}"
+        if os.environ.get("CI"):
+            session.error(message)
+        if server == "redis":
+            session.warn(f"{message}: its tests are left out.")
+        else:
+            session.skip(message)
+
+
+def answers(server: str) -> bool:
+    """Return whether something listens where a server is expected."""
+    try:
+        socket.create_connection(address(server), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def address(server: str) -> tuple[str, int]:
+    """Return where a server is expected: from the environment, or else at its usual port."""
+    name = server.upper()
+    host = os.environ.get(f"{name}_HOST", "127.0.0.1")
+    return host, int(os.environ.get(f"{name}_PORT", SERVERS[server]))

@@ -1,0 +1,85 @@
+"""Which tests `make test` leaves out, and which of the others it runs on database servers too.
+
+`make test-all` runs all of them on all databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+FOLDER: Final = Path(__file__).parent
+
+DEPEND_ON_THE_DATABASE: Final = (
+    "arguments/test_deleted.py",
+    "arguments/test_instances.py",
+    "bulk_actions/test_objects.py",
+    "bulk_actions/test_processes.py",
+    "bulk_actions/test_running.py",
+    "faults",
+    "indexing",
+    "ledger",
+    "management",
+    "storage",
+    "tasks_backend",
+    "test_base_exceptions.py",
+    "test_coalescing.py",
+    "test_connection_guard.py",
+    "test_control.py",
+    "test_database_errors.py",
+    "test_debounce.py",
+    "test_effort.py",
+    "test_exclusive.py",
+    "test_fitting.py",
+    "test_forks.py",
+    "test_giving_up.py",
+    "test_hostile_messages.py",
+    "test_huey_api.py",
+    "test_instants.py",
+    "test_keys.py",
+    "test_listing.py",
+    "test_locked_rows.py",
+    "test_models.py",
+    "test_outages.py",
+    "test_overview.py",
+    "test_pausing.py",
+    "test_pools.py",
+    "test_pruning.py",
+    "test_queue.py",
+    "test_queues.py",
+    "test_recording.py",
+    "test_refusals.py",
+    "test_reporting.py",
+    "test_restored.py",
+    "test_retrying.py",
+    "test_scheduled_publishing.py",
+    "test_scheduler.py",
+    "test_starvation.py",
+    "test_state_machine.py",
+    "test_supervisor.py",
+    "test_worker.py",
+    "test_wrong_clocks.py",
+)
+"""What writes to the ledger, waits for locks, or has several processes: SQL, transactions, time."""
+
+LONG: Final = ("test_benchmarks.py::test_measures__run",)
+"""What takes long for what it shows."""
+
+LONG_ON_SERVERS: Final = ()
+"""What takes long, and hardly depends on which database it is."""
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Give the tests their markers."""
+    for path in DEPEND_ON_THE_DATABASE:
+        assert (FOLDER / path).exists(), f"There is no tests/{path}; see {__name__}."
+    depend = tuple(f"tests/{path}" for path in DEPEND_ON_THE_DATABASE)
+    long = tuple(f"tests/{name}" for name in LONG)
+    for item in items:
+        if item.nodeid.startswith(depend):
+            item.add_marker(pytest.mark.database)
+        if item.nodeid.startswith(long):
+            item.add_marker(pytest.mark.long)
