@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,20 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.kept_synchronous[:] = kept
     dispatch._refused.clear()
     dispatch._refused.update(refused)
+
+
+@pytest.fixture(scope="session")
+def read_source() -> Callable[..., Any]:
+    """What the system checks parse a function with, which does so once."""
+    from wagtail_async_hooks.checks.source import Source
+
+    return cache(Source.of)
+
+
+@pytest.fixture
+def sources_read_once(read_source: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the system checks parse each function once, rather than in each test."""
+    monkeypatch.setattr("wagtail_async_hooks.checks.source.Source.of", read_source)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from wagtail_async_hooks.utils.functions import label
 shipped = Signal()
 OURS = "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "sources_read_once")
 
 
 def announce(request: Any, page: Any) -> None:
