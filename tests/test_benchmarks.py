@@ -64,7 +64,7 @@ def test_publish__costs_one_query_for_each_task(
     known = BackgroundTask.objects.count()
     ours = publish()
     tasks = BackgroundTask.objects.count() - known
-    monkeypatch.setattr(enqueue, "make_and_record", lambda *arguments: None)
+    monkeypatch.setattr(enqueue, "make_and_enqueue", lambda *arguments: None)
     publish()
 
     # Wagtail's two index tasks, twice; four hooks of after_publish_page, one of after_edit_page.

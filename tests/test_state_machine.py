@@ -114,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
         others = [one for one in [task, *alike] if one is not newest]
         for one in others:
             one.state = State.MERGED
-        assert (claim.pk, claim.put_off) == (newest.pk, put_off)
+        assert (claim.pk, claim.is_deferred) == (newest.pk, put_off)
         assert {one.pk for one in claim.merged} == {one.pk for one in others}
         if put_off:
             return

@@ -103,8 +103,8 @@ class Claim(TaskInfo):
     :param snoozes: how many attempts ended with the function asking to be called again later.
     :param is_debounced: it waited for the end of a burst, and others may be in the middle of that.
     :param merged: the tasks that this one runs for as well.
-    :param put_off: nothing runs here: what was claimed is merged into this one, which waits for the
-        end of a burst, or runs elsewhere.
+    :param is_deferred: nothing runs here: what was claimed is merged into this task, which waits
+        for the end of a burst, or runs elsewhere.
     :param slot: its number among the running tasks of its queue, if that has a limit.
     :param scanned_at: monotonic time of the last full index scan of this thread, if that was slow;
         later claims resume after the row that was claimed last.
@@ -123,7 +123,7 @@ class Claim(TaskInfo):
     snoozes: int = 0
     is_debounced: bool = False
     merged: tuple[TaskInfo, ...] = ()
-    put_off: bool = False
+    is_deferred: bool = False
     slot: int | None = None
     scanned_at: float = 0.0
     is_expired: bool | None = None
@@ -157,7 +157,7 @@ class Claim(TaskInfo):
 
     @property
     def counted(self) -> int:
-        """Which attempt this is of those that count: not those that the function has put off."""
+        """Which attempt this is of those that count: not those that the function has snoozed."""
         return self.attempt - self.snoozes
 
 
@@ -189,7 +189,7 @@ EVERYTHING: Final = Bounds()
 
 @dataclass(slots=True, repr=False)
 class Outcome:
-    """What became of one attempt at a claimed task.
+    """How one attempt at a claimed task ended.
 
     :param state: a final state, or ``waiting``/``scheduled`` for a task that will run again.
     :param duration: of the attempt, in seconds.
@@ -201,7 +201,7 @@ class Outcome:
     :param messages: what the function had to tell the editor.
     :param was_called: whether the function was called, for those that were merged into it as well.
     :param progress: what it reported last, if that is not in the row yet.
-    :param put_off: whether the function asked to be called again later.
+    :param is_snoozed: whether the function asked to be called again later.
     :param refusals: how often the database has refused to record it.
     :param losses: how often a connection was lost on it, though the database could be reached.
     """
@@ -220,7 +220,7 @@ class Outcome:
     messages: list[dict[str, Any]] = field(default_factory=list)
     was_called: bool = True
     progress: Progress | None = None
-    put_off: bool = False
+    is_snoozed: bool = False
     refusals: int = 0
     losses: int = 0
 

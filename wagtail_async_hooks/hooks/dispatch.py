@@ -118,9 +118,9 @@ def dispatch(
     make = functools.partial(_make_task, entry, call)
     if background.immediate:
         with current_task.within(call.request):
-            enqueue.make_and_record(make, otherwise)
+            enqueue.make_and_enqueue(make, otherwise)
     else:
-        enqueue.make_and_record(make, otherwise)
+        enqueue.make_and_enqueue(make, otherwise)
 
 
 def _call_of(entry: BackgroundFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> HookCall:

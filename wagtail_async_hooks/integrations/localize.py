@@ -19,7 +19,7 @@ from wagtail_localize.tasks import BaseJobBackend
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import CannotSerialize, UnknownTask
-from wagtail_async_hooks.queue import enqueue as recording
+from wagtail_async_hooks.queue import enqueue
 from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization import codecs
@@ -70,7 +70,7 @@ class BackgroundJobBackend(BaseJobBackend):  # type: ignore[misc]  # wagtail-loc
         else:
             call = _carried(inspect.signature(func).bind(*args, **kwargs))
             task = _make_task(func, call, self.options)
-            recording.record(task, functools.partial(_run_at_once, func, call, run))
+            enqueue.enqueue(task, functools.partial(_run_at_once, func, call, run))
 
 
 def _why_refused(function: Function) -> str:

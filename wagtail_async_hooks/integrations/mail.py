@@ -152,7 +152,7 @@ class BackgroundEmailBackend(mail_routes.Queueing, BaseEmailBackend):
         if stamped is None:
             send()
         else:
-            enqueue.record(_task(stamped, self.alias), otherwise=send)
+            enqueue.enqueue(_task(stamped, self.alias), otherwise=send)
         return counted
 
 

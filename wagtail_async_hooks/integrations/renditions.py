@@ -104,7 +104,7 @@ def _task_for(image: models.Model) -> QueuedTask:
 
 
 def _record(task: QueuedTask, instance: models.Model) -> None:
-    enqueue.record(task, partial(_not_recorded, _label(instance)))
+    enqueue.enqueue(task, partial(_not_recorded, _label(instance)))
 
 
 def _not_recorded(label: str, error: Exception) -> None:

@@ -269,7 +269,7 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome) -> dict[str, Any
         columns["message"] = outcome.message
     if outcome.progress is not None:
         columns |= progress_columns(outcome.progress)
-    if outcome.put_off:
+    if outcome.is_snoozed:
         columns["snoozes"] = claim.snoozes + 1
     if outcome.messages and outcome.state.is_final:
         columns["messages"] = outcome.messages

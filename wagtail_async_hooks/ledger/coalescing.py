@@ -140,7 +140,7 @@ def _merge(
         if burst is None:
             into = _take_over(tasks, newest, claim, worker)
         else:
-            into = _put_off(tasks, newest, claim, burst)
+            into = _defer(tasks, newest, claim, burst)
     for first in range(0, len(alike), BATCH):
         keys = [task.pk for task in alike[first : first + BATCH] if task.pk != into.pk]
         tasks.filter(pk__in=keys).update(**_merged_into(into))
@@ -187,9 +187,7 @@ def _take_over(
     return replace(claim, **columns)
 
 
-def _put_off(
-    tasks: QuerySet[BackgroundTask], newest: TaskInfo, claim: Claim, burst: _Burst
-) -> Claim:
+def _defer(tasks: QuerySet[BackgroundTask], newest: TaskInfo, claim: Claim, burst: _Burst) -> Claim:
     """Let one task run later in the place of another that was claimed, and of the whole burst."""
     tasks.filter(pk=newest.pk).update(run_at=burst.run_at, latest_at=burst.latest_at)
     return _instead(claim, newest)
@@ -198,7 +196,7 @@ def _put_off(
 def _instead(claim: Claim, task: TaskInfo) -> Claim:
     """Return what a claim has come to, of which nothing runs here."""
     columns = {field.name: getattr(task, field.name) for field in fields(TaskInfo)}
-    return replace(claim, **columns, deaths=0, put_off=True)
+    return replace(claim, **columns, deaths=0, is_deferred=True)
 
 
 def separate(alias: str, claim: Claim) -> None:

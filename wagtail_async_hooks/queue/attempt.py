@@ -1,4 +1,4 @@
-"""One attempt at a claimed task: from what Huey says of it to what the ledger records."""
+"""One attempt at a claimed task: from Huey's signals about it to the outcome for the ledger."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from wagtail_async_hooks.utils.text import one_line, storable, visible
 
 OUTAGE_TRIES: Final = 3
 """How often a task is run that an outage of the database cut off, or whose follow-ups (pipelines,
-chords) could not be recorded."""
+chords) could not be enqueued."""
 
 _STATES: Final = {
     huey_signals.SIGNAL_COMPLETE: State.SUCCEEDED,
@@ -170,8 +170,8 @@ class Attempt(Running):
         if error is None:
             return
         kind = type(error)  # isinstance() would ask the object as well
-        if retries.is_put_off(error) and self.runs_again:
-            outcome.put_off, outcome.error = True, ""
+        if retries.is_snooze(error) and self.runs_again:
+            outcome.is_snoozed, outcome.error = True, ""
         elif (reason := retries.discarded_for(error)) is not None:
             describe(reason, outcome)
         else:

@@ -40,13 +40,13 @@ CANCELLED: Final = "it was cancelled"
 
 
 class _ThreadState(threading.local):
-    """How this thread's last attempt ended, until that is recorded."""
+    """The outcome of this thread's last attempt, until it is recorded."""
 
     pending: Outcome | None = None
 
 
 class Claims:
-    """What this process has claimed, and has not yet recorded the end of.
+    """The claims of this process, each until its outcome is recorded.
 
     :param queue: whose storage and bounds they keep to.
     :param messages: of the same queue.
@@ -63,7 +63,7 @@ class Claims:
 
     @property
     def pending(self) -> Outcome | None:
-        """How this thread's last attempt ended, until that is recorded."""
+        """The outcome of this thread's last attempt, until it is recorded."""
         return self._thread.pending
 
     @pending.setter
@@ -108,7 +108,7 @@ class Claims:
         self._has_given_up = bool(number)
 
     def holds(self, pk: int, attempt: int) -> bool:
-        """Return whether this process makes an attempt at a task, or has yet to record its end."""
+        """Return whether this process makes an attempt, or has yet to record its outcome."""
         return self.holding.has(pk, attempt)
 
     def _claim(self, worker: int | None) -> Claim | None:
@@ -133,7 +133,7 @@ class Claims:
         return claim
 
     def let_go(self, claim: Claim) -> None:
-        """The attempt at a task has ended."""
+        """Allow the next suspect, once the attempt at one has ended: workers have died of it."""
         if claim.deaths and self._suspect.locked():
             self._suspect.release()
 
@@ -178,12 +178,12 @@ class Claims:
         kept, claimed = self._queue.storage.ledger.step(
             outcome, worker, claim=claim, suspects=suspects, bounds=self._queue.bounds
         )
-        if claimed is not None and not claimed.put_off:
+        if claimed is not None and not claimed.is_deferred:
             claimed = self._hold(claimed, outcome)
         if outcome is not None:
             self.recorded(outcome, kept)
         if claimed is not None:
-            if claimed.put_off and claimed.exclusive_key:
+            if claimed.is_deferred and claimed.exclusive_key:
                 self._notify_next(self._queue.storage.announce_next, claimed.exclusive_key)
             for merged in claimed.merged:
                 signals.announce(signals.merged, merged.sender, task=merged.info, into=claimed.info)
@@ -228,7 +228,7 @@ class Claims:
 
     def _open(self, claim: Claim) -> QueuedTask | None:
         """Return the claimed task, or see to it that a message which cannot be run is kept."""
-        if claim.put_off:
+        if claim.is_deferred:
             return None
         if claim.cancel_requested:
             self._pass_over(Outcome(claim, State.CANCELLED, error=CANCELLED, was_called=False))
@@ -245,7 +245,7 @@ class Claims:
         return task
 
     def _pass_over(self, outcome: Outcome) -> None:
-        """Have it recorded what becomes of a claimed task that is not run."""
+        """Have the outcome of a claimed task recorded that is not run."""
         self._thread.pending = outcome
         self.let_go(outcome.claim)
 

@@ -98,7 +98,7 @@ def announce(outcome: Outcome, kept: bool) -> None:
     if outcome.state is State.SUCCEEDED:
         signals.announce(signals.succeeded, claim.sender, **arguments)
         return
-    if outcome.put_off:
+    if outcome.is_snoozed:
         signals.announce(signals.snoozed, claim.sender, **arguments, run_at=outcome.run_at)
         return
     signal = {

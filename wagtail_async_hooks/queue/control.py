@@ -1,4 +1,4 @@
-"""What people do to tasks that are recorded: find, cancel and discard them, and run them again."""
+"""What people do to enqueued tasks: find, cancel and discard them, and run them again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def select(
     :param function: the dotted path of a function, or ``"manage.py …"`` with the name of a command.
     :param state: one state, or several of which each will do.
     :param queue: name of a queue.
-    :param older_than: how long ago they were recorded, at least.
+    :param older_than: how long ago they were enqueued, at least.
     :param subject: the object that they are about.
     :param user: who triggered them, or the primary key.
     :raises ValueError: if there is no such state.
@@ -149,7 +149,7 @@ def _batches(
         yield from (keys[n : n + size] for n in range(0, len(keys), size))
         return
     wanted = tasks.filter(state__in=states)
-    last = wanted.aggregate(last=Max("pk"))["last"]  # what is recorded from now on is not meant
+    last = wanted.aggregate(last=Max("pk"))["last"]  # what is enqueued from now on is not meant
     done = 0
     while last is not None:
         rest = wanted.filter(pk__gt=done, pk__lte=last).order_by("pk")

@@ -140,7 +140,7 @@ class DecoratingHuey(Huey):  # type: ignore[misc]  # Huey has no types
             ``"skip"``.
         :raises ValueError: if the crontab, the time zone or ``missed`` cannot be used.
         :raises TypeError: if an option is given that merges tasks: a run that has not ended keeps
-            the next one from being recorded, so there is nothing to merge.
+            the next one from being enqueued, so there is nothing to merge.
         """
         for name in keys.OPTIONS:
             if name != "exclusive" and name in options:

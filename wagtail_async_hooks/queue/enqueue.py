@@ -1,4 +1,4 @@
-"""Recording a task in the middle of somebody else's work, without a risk for that."""
+"""Enqueue a task in the middle of somebody else's work, without a risk for that."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from django.apps import apps
 from django.db import router, transaction
-from huey.api import Task
 
 from wagtail_async_hooks.conf import installed
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.queue import connection_guard
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.utils import coroutines
 from wagtail_async_hooks.utils.catching import as_exception, passes
@@ -25,33 +25,32 @@ logger = logging.getLogger(__name__)
 Otherwise = Callable[[Exception], None]
 
 
-def record(task: Task, otherwise: Otherwise) -> None:
-    """Record a task, in the caller's transaction; whatever happens, that is as it was before.
+def enqueue(task: QueuedTask, otherwise: Otherwise) -> None:
+    """Enqueue a task, in the caller's transaction; whatever happens, that is as it was before.
 
-    :param task: what to record.
-    :param otherwise: see :func:`make_and_record`.
+    :param otherwise: see :func:`make_and_enqueue`.
     :raises Exception: see there.
     """
-    make_and_record(lambda: task, otherwise)
+    make_and_enqueue(lambda: task, otherwise)
 
 
-def make_and_record(make: Callable[[], Task], otherwise: Otherwise) -> None:
-    """Make a task and record it, in the caller's transaction; that is as it was before.
+def make_and_enqueue(make: Callable[[], QueuedTask], otherwise: Otherwise) -> None:
+    """Make a task and enqueue it, in the caller's transaction; that is as it was before.
 
     Within a coroutine this is done in another thread, outside of any transaction.
 
     Where the ledger is in another database than the pages and cannot share their transaction, the
-    task is recorded right after that has committed.
+    task is enqueued right after that has committed.
 
-    :param make: returns what to record.
-    :param otherwise: called with the error where it cannot be made, or not be recorded.
+    :param make: returns the task.
+    :param otherwise: called with the error where it cannot be made, or not be enqueued.
     :raises Exception: if the caller's transaction is lost: it was broken before, the database has
         rolled it back (a deadlock of MySQL and MariaDB), or the connection is gone. The transaction
         is marked for a rollback, and nothing is called.
     """
     if coroutines.refuses_statements():
         # The function is called by a signal or a hook, whose sender is not to fail for it.
-        coroutines.call_beside(partial(make_and_record, make, otherwise))
+        coroutines.call_beside(partial(make_and_enqueue, make, otherwise))
         return
     if installed.is_missing():
         otherwise(ConfigurationError(f"{installed.MISSING}. {installed.HINT}"))
@@ -62,11 +61,11 @@ def make_and_record(make: Callable[[], Task], otherwise: Otherwise) -> None:
             _enqueue(make())
         return
     with guarded(otherwise):
-        _after_commit(partial(_record, make(), otherwise), pages)
+        _after_commit(partial(_enqueue_alone, make(), otherwise), pages)
 
 
-def _record(task: Task, otherwise: Otherwise) -> None:
-    """Record a task after the commit of the pages' database: what is theirs is safe."""
+def _enqueue_alone(task: QueuedTask, otherwise: Otherwise) -> None:
+    """Enqueue a task after the commit of the pages' database: what is theirs is safe."""
     try:
         with guarded():
             _enqueue(task)
@@ -84,17 +83,17 @@ def _after_commit(action: Callable[[], None], pages: str) -> None:
         action()
 
 
-def _enqueue(task: Task) -> None:
+def _enqueue(task: QueuedTask) -> None:
     result = background.enqueue(task)
     if background.immediate:
         result.get_raw_result()  # nobody asks for it: do not let it pile up
 
 
 def run_here(told: str, run: Callable[[], Any]) -> None:
-    """Run in the request what could not be recorded; an error is logged, and undoes nothing else.
+    """Run in the request what could not be enqueued; an error is logged, and undoes nothing else.
 
     :param told: what it is, for the log.
-    :raises Exception: if the transaction of the caller is lost, see :func:`make_and_record`.
+    :raises Exception: if the transaction of the caller is lost, see :func:`make_and_enqueue`.
     """
     if coroutines.refuses_statements():
         coroutines.call_beside(partial(run_here, told, run))

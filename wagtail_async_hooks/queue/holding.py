@@ -1,4 +1,4 @@
-"""What this process has claimed and not yet recorded the end of, whatever the ledger says of it."""
+"""Claims of this process whose outcome is not recorded yet, whatever the ledger says of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Holding:
         self._claims[claim.pk] = claim
 
     def discard(self, claim: Claim) -> None:
-        """Forget a claim whose end is recorded."""
+        """Forget a claim whose outcome is recorded."""
         held = self._claims.get(claim.pk)
         if held is claim or (held is not None and _names(held) == _names(claim)):
             self._claims.pop(claim.pk, None)

@@ -105,7 +105,7 @@ def plain(outcome: Outcome, error: Exception) -> Outcome:
         error_type=_ascii(f"{type(error).__module__}.{type(error).__qualname__}", 200),
         message=None,
         run_at=None,
-        put_off=False,
+        is_snoozed=False,
     )
 
 
@@ -146,7 +146,7 @@ def _answers(database: str) -> bool:
 
 
 class SetAside:
-    """Outcomes that nothing could be recorded of, for all threads of a process."""
+    """Outcomes that could not be recorded at all, for all threads of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -26,7 +26,7 @@ from wagtail_async_hooks.utils.text import one_line
 logger = logging.getLogger(__name__)
 
 JITTER: Final = 0.1
-"""By up to which part of itself a delay is lengthened, unless ``retry_jitter`` says otherwise: what
+"""Maximum random extension of a delay, as a fraction of it, unless ``retry_jitter`` is given: what
 failed together, since a server was away, does not come back to it in the same instant."""
 
 LEAST_DELAY: Final = 1.0
@@ -52,7 +52,7 @@ _MARK: Final = "wagtail_async_hooks_reason"
 because error reporters compare exact classes and would report a subclass as an error."""
 
 
-def put_off(snooze: Snooze) -> RetryTask:
+def retry_for(snooze: Snooze) -> RetryTask:
     """Return what tells Huey that the function asked to be called again later."""
     return _marked(RetryTask(str(snooze), delay=snooze.seconds), snooze)
 
@@ -62,8 +62,8 @@ def discarded(error: BaseException) -> CancelExecution:
     return _marked(CancelExecution(text_of(error), retry=False), error)
 
 
-def is_put_off(error: BaseException | None) -> bool:
-    """Return whether an error was made by :func:`put_off`."""
+def is_snooze(error: BaseException | None) -> bool:
+    """Return whether an error was made by :func:`retry_for`."""
     return type(error) is RetryTask and type(vars(error).get(_MARK)) is Snooze
 
 
@@ -81,10 +81,10 @@ def _marked(error: Any, reason: BaseException) -> Any:
 
 
 def judge(running: Running, error: BaseException) -> None:
-    """Make of what a task's function has raised what Huey is to do; else it is raised as it is.
+    """Turn an error of a function into an instruction for Huey; return if it is to be raised.
 
     :raises CancelExecution: for an error that ends the task, see :func:`discarded`.
-    :raises RetryTask: for ``Snooze``, see :func:`put_off`. Immediate mode would call the function
+    :raises RetryTask: for ``Snooze``, see :func:`retry_for`. Immediate mode would call the function
         without end; there, it is an error in the log and the task is cancelled.
     """
     if issubclass(type(error), _WISHES):
@@ -112,7 +112,7 @@ def _is_named(error: BaseException, named: ErrorClasses) -> bool:
 
 def _answer(running: Running, snooze: Snooze) -> BaseException:
     if running.claim is not None:
-        later: BaseException = put_off(snooze)
+        later: BaseException = retry_for(snooze)
         return later
     logger.error(
         "%s is not called again: %s, which immediate mode cannot do.",

@@ -61,7 +61,7 @@ def name_of(task: QueuedTask) -> str:
 # When ---------------------------------------------------------------------------------------
 #
 # Huey makes a time of each delay by the clock of the process that asks for it, which may be wrong.
-# So what is recorded is how long that time is away from now, and the database's clock says what
+# So the row gets how long that time is away from now, and the database's clock says what
 # that comes to. Only a time that the caller has named means itself.
 
 

@@ -123,7 +123,7 @@ class TaskQueue(DecoratingHuey):
     def enqueue(self, task: Task | group | chord) -> Any:
         """Enqueue a task, in the caller's transaction; see Huey for the result.
 
-        :raises CannotSerialize: if an argument cannot be carried; nothing was enqueued.
+        :raises CannotSerialize: if an argument cannot be serialized; nothing was enqueued.
         :raises CalledInCoroutine: if Django allows no statements here; nothing was enqueued.
         """
         if not self.immediate and coroutines.refuses_statements():
@@ -164,7 +164,7 @@ class TaskQueue(DecoratingHuey):
 
         :param tasks: such as ``my_task.s(1, 2)``; groups and chords as well.
         :returns: the result of each, as of :meth:`enqueue`.
-        :raises CannotSerialize: if an argument cannot be carried; nothing was enqueued.
+        :raises CannotSerialize: if an argument cannot be serialized; nothing was enqueued.
         :raises TypeError: if something is no task; nothing was enqueued.
         """
         given = list(tasks)  # to its end first: what that does is not for one INSERT
@@ -298,7 +298,7 @@ class TaskQueue(DecoratingHuey):
             due = now if task.eta is None else max(now, task.eta)
             value = fresh().run(self._executed, attempt, due)
         except BaseException as error:
-            # What Huey does not handle: mostly, what follows from the task cannot be recorded.
+            # What Huey does not handle: mostly, what follows from the task cannot be enqueued.
             forks.end_if_forked(since, attempt.name, error)
             if catching.stops(error):
                 attempt.stopped_by = error
@@ -391,7 +391,7 @@ def _named(task: Task | group | chord) -> str:
 def _moment_of_attempt(task: QueuedTask) -> datetime.datetime:
     """Return what Huey is to take for the time: the database's, by which the task was claimed.
 
-    The times in its message are those of the process that recorded it, whose clock may be wrong;
+    The times in its message are those of the process that enqueued it, whose clock may be wrong;
     whether it is due, and has expired, the claim has told.
     """
     assert task.claim is not None

@@ -119,7 +119,7 @@ class Results(Protocol[R_co]):
 
 
 class AnyTask(Protocol[P, R_co]):
-    """What ``background.task()`` makes of a function: to call it is to record a task.
+    """What ``background.task()`` makes of a function: to call it is to enqueue a task.
 
     One option at least of a single call, such as ``priority=50``, keeps checkers from looking at
     the other arguments.
@@ -156,7 +156,7 @@ class AnyTask(Protocol[P, R_co]):
     @overload
     def __call__(self, *args: Any, id: str | None, **kwargs: Any) -> Result[R_co]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Record a task that calls the function with these arguments."""
+        """Enqueue a task that calls the function with these arguments."""
 
     @overload
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
@@ -175,7 +175,7 @@ class AnyTask(Protocol[P, R_co]):
     @overload
     def s(self, *args: Any, id: str | None, **kwargs: Any) -> Any: ...
     def s(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a task that is not recorded yet: for pipelines, groups and ``enqueue_many()``."""
+        """Return a task that is not enqueued yet: for pipelines, groups and ``enqueue_many()``."""
 
     def schedule(
         self,
@@ -191,10 +191,10 @@ class AnyTask(Protocol[P, R_co]):
         timeout: float | None = None,
         id: str | None = None,
     ) -> Result[R_co]:
-        """Record a task for a later time."""
+        """Enqueue a task for a later time."""
 
     def map(self, it: Iterable[Any]) -> Results[R_co]:
-        """Record a task for each item."""
+        """Enqueue a task for each item."""
 
     def revoke(
         self, revoke_until: datetime.datetime | None = None, revoke_once: bool = False

@@ -2,7 +2,7 @@
 
 It is a complete storage in its own right, also for messages that are not ours. What
 :class:`~wagtail_async_hooks.queue.task_queue.TaskQueue` enqueues is an :class:`Envelope`, which
-carries the row to record beside the message. ``name`` keeps the values and counters of several
+holds the row to insert beside the message. ``name`` keeps the values and counters of several
 storages in one database apart.
 """
 
@@ -41,7 +41,7 @@ SPACE: Final = 64
 """Characters of a storage's name that are kept with its values."""
 
 Row = Mapping[str, Any]
-"""What is to be recorded of a task: what is not blank, by the attributes of the ledger's model."""
+"""Non-default column values of a task to enqueue, keyed by attname."""
 
 
 class Envelope(bytes):
@@ -63,7 +63,7 @@ class Envelope(bytes):
 
 
 class _Gathered(threading.local):
-    """The rows that a thread is to record all at once; ``None`` if each is recorded by itself."""
+    """The rows that a thread is to insert all at once; ``None`` to insert each by itself."""
 
     rows: list[Row] | None = None
 
@@ -138,9 +138,9 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        """Record all that this thread enqueues meanwhile at once, when the block ends.
+        """Insert all that this thread enqueues meanwhile at once, when the block ends.
 
-        If it ends with an error, nothing is recorded. A block within another one is a part of it.
+        If it ends with an error, nothing is enqueued. A block within another one is a part of it.
         """
         if self._gathered.rows is not None:
             yield
@@ -153,13 +153,13 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
         self._insert_many(rows)
 
     def _insert(self, row: Row) -> None:
-        self._recorded([(self.ledger.insert(row), row)])
+        self._enqueued([(self.ledger.insert(row), row)])
 
     def _insert_many(self, rows: list[Row]) -> None:
-        self._recorded(list(zip(self.ledger.insert_many(rows), rows, strict=True)))
+        self._enqueued(list(zip(self.ledger.insert_many(rows), rows, strict=True)))
 
-    def _recorded(self, rows: list[tuple[int, Row]]) -> None:
-        """Tell of tasks that were recorded.
+    def _enqueued(self, rows: list[tuple[int, Row]]) -> None:
+        """Announce tasks that were enqueued.
 
         :param rows: primary key and row of each.
         """
@@ -173,7 +173,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
         """Remove the next message; whoever calls this answers for it from now on."""
         with transaction.atomic(using=self.ledger.database()):
             _, claim = self.ledger.step(None, worker=None)
-            while claim is not None and claim.put_off:
+            while claim is not None and claim.is_deferred:
                 _, claim = self.ledger.step(None, worker=None)
             if claim is None:
                 return None
@@ -262,7 +262,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
         return self.values.filter(key=_text(key)).delete()[0] > 0
 
     def has_data_for_key(self, key: str | bytes) -> bool:
-        """Tell whether there is a value, or a task of that id has ended and left its result."""
+        """Return whether there is a value, or a task of that id has ended and left its result."""
         name = _text(key)
         return self.values.filter(key=name).exists() or self.ledger.ended(name) is not None
 
@@ -315,7 +315,7 @@ def _row(data: bytes, **columns: Any) -> Row:
 
 
 def _info(pk: int, row: Row) -> TaskInfo:
-    """Return what signals tell about a row that was just recorded."""
+    """Return what signals tell about a row that was just inserted."""
     return TaskInfo(
         pk=pk,
         task_id=row.get("task_id", ""),

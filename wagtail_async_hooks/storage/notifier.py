@@ -2,7 +2,7 @@
 
 The truth stays in the ledger, and so does the order. What goes through the other storage is the
 primary key of a row, for people who look into it; nothing is lost when it is emptied, and who can
-write to it can at most have a worker look. When it cannot be reached, tasks are still recorded, and
+write to it can at most have a worker look. When it cannot be reached, tasks are still enqueued, and
 workers find them in the ledger.
 """
 
@@ -80,9 +80,9 @@ class NotifierStorage(DatabaseStorage):
             if (made := self.__dict__.pop(name, None)) is not None:
                 made.close()
 
-    def _recorded(self, rows: list[tuple[int, Row]]) -> None:
+    def _enqueued(self, rows: list[tuple[int, Row]]) -> None:
         """Notify of tasks once the caller's transaction has committed."""
-        super()._recorded(rows)
+        super()._enqueued(rows)
         waiting = [
             (pk, row.get("priority", 0)) for pk, row in rows if row["state"] == State.WAITING
         ]

@@ -109,7 +109,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
             response = self._refused(objects)
             if response is not None:
                 return response
-            enqueue.record(task, otherwise=problems.append)
+            enqueue.enqueue(task, otherwise=problems.append)
         for problem in problems:
             logger.error(
                 "The bulk action %s could not be recorded as a task, so it runs in the request.",

@@ -15,7 +15,7 @@ from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.integrations.tasks_backend.running import run
-from wagtail_async_hooks.queue import enqueue as recording
+from wagtail_async_hooks.queue import enqueue
 from wagtail_async_hooks.queue.keys import give_keys
 from wagtail_async_hooks.queue.submission import Submission
 from wagtail_async_hooks.queue.task_queue import background
@@ -95,7 +95,7 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
         result = call.result(task_id, "READY")
         ran: list[Any] = []
         make = partial(self._make, call, task_id)
-        recording.make_and_record(make, partial(self._otherwise, call, ran.append))
+        enqueue.make_and_enqueue(make, partial(self._otherwise, call, ran.append))
         if ran:
             return ran[0]
         call.package.signals.task_enqueued.send(type(self), task_result=result)
@@ -149,6 +149,4 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
             call.path,
             exc_info=error,
         )
-        recording.run_here(
-            call.path, lambda: note(self._run_here(call.task, call.args, call.kwargs))
-        )
+        enqueue.run_here(call.path, lambda: note(self._run_here(call.task, call.args, call.kwargs)))

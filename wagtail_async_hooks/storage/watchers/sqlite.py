@@ -156,7 +156,7 @@ class InotifyWatcher(SQLiteWatcher):
         logger.info(_DEAF, self._files[0], why)
 
     def _watch(self, connection: sqlite3.Connection) -> bool:
-        """Watch the files that are there, and tell whether one was not watched before."""
+        """Watch the files that are there, and return whether one was not watched before."""
         from inotify_simple import flags
 
         before = set(self._watched)
