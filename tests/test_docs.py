@@ -420,21 +420,21 @@ def test_wagtail_localize__version() -> None:
 
 
 def test_catalogue__is_that_of_the_code() -> None:
-    rows = table("docs/hooks.md", "Hook", "Arguments", "Objects carried as")
+    rows = table("docs/hooks.md", "Hook", "Arguments", "Objects passed as")
     documented = {
         code(row["Hook"]): (
             tuple(code(row["Arguments"]).split(", ")),
-            row["Objects carried as"],
+            row["Objects passed as"],
         )
         for row in rows
     }
     assert documented == {
-        hook: (kind.arguments, _carried_as(kind))
+        hook: (kind.arguments, _passed_as(kind))
         for hook, kind in catalogue.BACKGROUND_SAFE.items()
     }
 
 
-def _carried_as(kind: catalogue.Kind) -> str:
+def _passed_as(kind: catalogue.Kind) -> str:
     if kind.deleted:
         return "copy"
     if kind.objects:
@@ -491,7 +491,7 @@ def test_checks__are_those_of_the_code() -> None:
 
 def test_checks__the_package_says_which_module_has_which() -> None:
     rows = re.findall(r"^``(\w+)`` +((?:[EIW]\d{3} ?)+)$", checks.__doc__ or "", re.MULTILINE)
-    written = {}
+    written: dict[str, list[str]] = {}
     for module in Path(*checks.__path__).glob("*.py"):
         ids = re.findall(r"wagtail_async_hooks\.([EIW]\d{3})", module.read_text(encoding="utf-8"))
         written |= {module.stem: sorted(ids)} if ids else {}  # each stands once
@@ -828,11 +828,13 @@ def test_examples__run(page: Path, blocks: list[Block]) -> None:
 @pytest.mark.django_db
 def test_tasks__what_has_failed_can_wait_and_run_again() -> None:
     tasks.fail("no luck")
-    background.execute(background.next())
     failed = BackgroundTask.objects.filter(state=State.FAILED)
-    assert failed.update(state=State.WAITING) == 1
-    background.execute(background.next())
-    assert failed.get().attempt == 2
+    for attempt in (1, 2):
+        task = background.next()
+        assert task is not None
+        background.execute(task)
+        assert failed.get().attempt == attempt
+        assert attempt == 2 or failed.update(state=State.WAITING) == 1
 
 
 @pytest.mark.usefixtures("registries")
