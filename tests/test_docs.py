@@ -429,8 +429,7 @@ def test_catalogue__is_that_of_the_code() -> None:
         for row in rows
     }
     assert documented == {
-        hook: (kind.arguments, _passed_as(kind))
-        for hook, kind in catalogue.BACKGROUND_SAFE.items()
+        hook: (kind.arguments, _passed_as(kind)) for hook, kind in catalogue.BACKGROUND_SAFE.items()
     }
 
 
