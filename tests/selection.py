@@ -23,6 +23,7 @@ DEPEND_ON_THE_DATABASE: Final = (
     "indexing",
     "ledger",
     "management",
+    "schema",
     "storage",
     "tasks_backend",
     "test_base_exceptions.py",
