@@ -57,7 +57,7 @@ from wagtail_async_hooks.serialization import arguments, codecs, editor_messages
 from wagtail_async_hooks.storage.factory import make_notifier
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils import redaction
-from wagtail_async_hooks.utils import text as texts
+from wagtail_async_hooks.utils.text import MAX_TEXT, MAX_TRACEBACK
 from wagtail_async_hooks.worker import schedule
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -442,8 +442,8 @@ def test_security__limits_are_those_of_the_code() -> None:
     told = [re.findall(r"\d+", row["At most"].replace(",", "")) for row in rows]
     assert [list(map(int, numbers)) for numbers in told] == [
         [messages.MAX_SIZE // 10**6, messages.MAX_DEPTH],
-        [texts.MAX_TEXT],
-        [texts.MAX_TRACEBACK],
+        [MAX_TEXT],
+        [MAX_TRACEBACK],
         [editor_messages.MAX_MESSAGES],
     ]
 

@@ -14,8 +14,13 @@ from huey.api import crontab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wagtail_async_hooks.utils import crontab as recurrence
-from wagtail_async_hooks.utils.crontab import AskedTimes, Crontab, CrontabTimes, times_of
+from wagtail_async_hooks.utils.crontab import (
+    AskedTimes,
+    Crontab,
+    CrontabTimes,
+    parse_zone,
+    times_of,
+)
 
 DAY = datetime.timedelta(days=1)
 MINUTE = datetime.timedelta(minutes=1)
@@ -333,4 +338,4 @@ def test_times_of__mistakes(due: Any, time_zone: str, message: str) -> None:
 @pytest.mark.parametrize("wrong", ["Europe", "/etc/passwd", "", None, "../UTC", "Nowhere/At all"])
 def test_parse_zone__mistakes(wrong: Any) -> None:
     with pytest.raises(ValueError, match="the name of a time zone such as "):
-        recurrence.parse_zone(wrong)
+        parse_zone(wrong)

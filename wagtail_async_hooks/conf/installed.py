@@ -1,4 +1,4 @@
-"""Whether the app is among INSTALLED_APPS, and what is said where it is not.
+"""Whether the app is among INSTALLED_APPS, and the error and check if it is not.
 
 Its own system checks do not run then, so that one is registered when the package is first used.
 """
@@ -24,7 +24,7 @@ HINT: Final = f'Add "{APP}" to INSTALLED_APPS, then run "manage.py migrate {APP}
 
 
 def is_missing() -> bool:
-    """Return whether Django is ready, and has not been told of the app."""
+    """Return whether Django is ready, and does not have the app."""
     return apps.apps_ready and APP not in apps.app_configs
 
 

@@ -1,7 +1,7 @@
 """From Django's settings to a :class:`~wagtail_async_hooks.conf.schema.Settings`, and mistakes.
 
-By hand, so that each mistake is one sentence that names the setting and what it should be, with all
-mistakes told at once by a system check. pydantic would need each of these sentences as well, and
+By hand, so that each mistake is one sentence that names the setting and what it should be, and a
+system check reports all mistakes at once. pydantic would need each of these sentences as well, and
 takes 0.14 s to import in every process of a site.
 """
 
@@ -156,7 +156,7 @@ def _hooks(name: str, value: Any, problems: list[str]) -> dict[str, TaskOptions]
 
 
 def _own_hooks(hooks: Any) -> dict[str, tuple[str, ...]]:
-    """Return the hooks that have the key ``arguments``; what is wrong is told by _hooks()."""
+    """Return the hooks that have the key ``arguments``; mistakes are reported by _hooks()."""
     found = {}
     for hook, given in hooks.items() if isinstance(hooks, Mapping) else ():
         if isinstance(given, Mapping) and _are_names(given.get(_ARGUMENTS)):
@@ -165,7 +165,7 @@ def _own_hooks(hooks: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _background(hooks: Any) -> dict[str, bool]:
-    """Return the functions that have the key ``background``; what is wrong is told by _hooks()."""
+    """Return the functions that have the key ``background``; mistakes are reported by _hooks()."""
     found = {}
     for name, given in hooks.items() if isinstance(hooks, Mapping) else ():
         if _is_path(name) and isinstance(given, Mapping) and type(given.get(BACKGROUND)) is bool:
@@ -353,8 +353,8 @@ def _history(name: str, value: Any, problems: list[str]) -> HistoryOptions:
 
 def _days(name: str, value: Any) -> float | None:
     if value is not None and (type(value) not in (int, float) or not 0 <= value <= MAX_DAYS):
-        told = f"a number of days from 0 to {MAX_DAYS}, or None for ever"
-        raise ValueError(_expected(name, told, value))
+        expected = f"a number of days from 0 to {MAX_DAYS}, or None for ever"
+        raise ValueError(_expected(name, expected, value))
     return None if value is None else float(value)
 
 

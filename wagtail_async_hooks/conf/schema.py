@@ -160,7 +160,7 @@ class Settings(NamedTuple):
 
     sync_hooks: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
-    """One sentence for each mistake; what is wrong counts as not given."""
+    """One sentence for each mistake; invalid settings count as not set."""
 
     def runs_synchronously(self, hook: str, function: str) -> bool:
         """Return whether the site forces this hook, or this function, to run in the request."""

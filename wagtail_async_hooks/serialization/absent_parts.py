@@ -1,4 +1,4 @@
-"""Parts of a request that are not carried: an error in Python, empty in templates."""
+"""Parts of a request that a worker does not have: an error in Python, empty in templates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ABSENT: Final = ("POST", "FILES", "COOKIES", "session", "body")
 
 
 class Absent:
-    """Descriptor of an attribute that is not carried; a value that the hook itself sets counts.
+    """Descriptor of an attribute that is not serialized; a value that the hook itself sets counts.
 
     :param advice: what to do instead, for the error.
     """
@@ -40,7 +40,7 @@ def not_carried(name: str, advice: str) -> NotCarried:
 
 
 class Empty(dict[str, Any]):
-    """What templates get for a part that is not carried: nothing, as of an anonymous visitor.
+    """What templates get for a part that is not serialized: nothing, as of an anonymous visitor.
 
     A dict, since templates call the methods of one. What is put into it is lost.
     """

@@ -58,14 +58,14 @@ def register(
     name: str = "",
     subclasses: bool = False,
 ) -> None:
-    """Say how values of a type of your own are carried; call it in an app's ``ready()``.
+    """Register how values of a type are serialized; call it in an app's ``ready()``.
 
-    :param type: the class whose values are carried.
-    :param encode: makes of a value something that can be carried in turn.
+    :param type: the class whose values are serialized.
+    :param encode: makes of a value something that can be serialized in turn.
     :param decode: makes the value again, when the task runs.
     :param name: of the codec in messages, with a dot in it; the class's dotted path by default.
         Give it before you move the class, so that messages which wait still find it.
-    :param subclasses: carry values of subclasses as well.
+    :param subclasses: serialize values of subclasses as well.
     :raises ValueError: if the name has no dot: those without one are the package's own.
     """
     kind = name or f"{type.__module__}.{type.__qualname__}"

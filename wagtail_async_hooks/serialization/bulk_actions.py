@@ -18,7 +18,7 @@ class BulkActionInfo:
     :param action_type: e.g. ``"publish"``.
     :param model: label of the model of its objects.
     :param view: dotted path of the view's class.
-    :param cleaned_data: of its form, what of it could be carried and is no secret.
+    :param cleaned_data: of its form: values that can be serialized and are no secrets.
     """
 
     action_type: str
@@ -46,6 +46,6 @@ class BulkActionInfo:
 
 
 def is_secret_field(form: Any, name: str) -> bool:
-    """Tell whether a field of a form is named like a secret, or hides what is typed."""
+    """Return whether a field of a form is named like a secret, or hides what is typed."""
     field = getattr(form, "fields", {}).get(name)
     return is_secret(name) or isinstance(getattr(field, "widget", None), PasswordInput)

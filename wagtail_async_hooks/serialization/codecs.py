@@ -44,7 +44,7 @@ _LONG: Final = 2**63
 # Compared by identity: the payload need not be hashable.
 @dataclass(frozen=True, eq=False, repr=False)
 class Reference:
-    """A value that a lazy codec carries, until it is resolved.
+    """The value of a lazy codec, until it is resolved.
 
     :param kind: name of the codec.
     :param payload: what the codec made of the value, decoded but for nested references.
@@ -58,15 +58,15 @@ class Reference:
 
 
 class Codec(NamedTuple):
-    """How values of one type are carried.
+    """How values of one type are serialized.
 
     :param kind: the name in messages; it must never change its meaning.
     :param type: values of this type, and of subclasses if ``subclasses`` is set.
     :param encode: makes of a value something JSON-like, which may contain other known types.
     :param decode: makes the value again.
     :param lazy: decode only when the task runs.
-    :param subclasses: carry values of subclasses as well.
-    :param many: name of the codec that carries a whole list of such values.
+    :param subclasses: serialize values of subclasses as well.
+    :param many: name of the codec of a whole list of such values.
     """
 
     kind: str
@@ -126,7 +126,7 @@ def encode(value: Any) -> Any:
 
 
 def is_serializable(value: Any) -> bool:
-    """Tell whether a value can be carried as it is."""
+    """Return whether a value can be serialized as it is."""
     try:
         encode(value)
     except (CannotSerialize, RecursionError):  # what contains itself has no end
@@ -217,7 +217,7 @@ def _encode_dict(value: dict[Any, Any]) -> Any:
 
 
 def _encode_pairs(value: dict[Any, Any]) -> Any:
-    """Return what is carried of a dict whose keys an object of JSON cannot have."""
+    """Return the payload of a dict whose keys an object of JSON cannot have."""
     pairs = []
     for key, item in value.items():
         try:
@@ -293,7 +293,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def _is_plain(text: str) -> bool:
-    """Tell whether a text survives JSON; two surrogates beside each other would become one."""
+    """Return whether a text survives JSON; two surrogates beside each other would become one."""
     return text.isascii() or _SURROGATES.search(text) is None
 
 

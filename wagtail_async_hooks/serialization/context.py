@@ -22,14 +22,14 @@ from wagtail_async_hooks.serialization.revisions import Target
 
 
 class Context(NamedTuple):
-    """What a function finds around it; ``None`` where that is as everywhere on the site.
+    """Language, time zone, user and so on; ``None`` means the site's default.
 
     :param language: the active one.
     :param time_zone: the active one.
-    :param user: primary key of the user to whom Wagtail's log ascribes what is done.
-    :param log: the id by which Wagtail's log groups what is done.
+    :param user: primary key of the user whom Wagtail's log names.
+    :param log: the id by which Wagtail's log groups its entries.
     :param target: the object and revision that the call is about.
-    :param script_prefix: what is before the path in the URLs of the site.
+    :param script_prefix: prefix of the path in the URLs of the site.
     :param urlconf: the module of the site's URLs, if that depends on the request.
     """
 
@@ -48,12 +48,12 @@ class Context(NamedTuple):
         :param target: what the call is about.
         """
         language, zone = translation.get_language(), timezone.get_current_timezone()
-        can_be_carried = isinstance(zone, zoneinfo.ZoneInfo | datetime.timezone)
+        is_serializable = isinstance(zone, zoneinfo.ZoneInfo | datetime.timezone)
         acting = get_active_log_context()
         prefix, urlconf = get_script_prefix(), get_urlconf()
         return cls(
             None if language == settings.LANGUAGE_CODE else language,
-            zone if can_be_carried and zone != timezone.get_default_timezone() else None,
+            zone if is_serializable and zone != timezone.get_default_timezone() else None,
             getattr(acting.user, "pk", None),
             acting.uuid,
             target,
@@ -70,8 +70,8 @@ class Context(NamedTuple):
         return self._replace(target=target)
 
     def payload(self) -> dict[str, Any]:
-        """Return what is carried of it."""
-        carried = {
+        """Return the payload of the context, without defaults."""
+        payload = {
             "language": self.language,
             "time_zone": self.time_zone,
             "user": self.user,
@@ -80,33 +80,33 @@ class Context(NamedTuple):
             "script_prefix": self.script_prefix,
             "urlconf": self.urlconf,
         }
-        return {name: value for name, value in carried.items() if value is not None}
+        return {name: value for name, value in payload.items() if value is not None}
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Context:
-        """Return the context that was carried."""
+        """Return the context of a payload."""
         if not payload:
-            return _AS_EVERYWHERE
+            return _SITE_DEFAULTS
         target = payload.get("target")
         return cls(**{**payload, "target": target and Target(**target)})
 
     def enter(self) -> None:
         """Surround what this thread does from now on, in a context that ends with it."""
-        if self is _AS_EVERYWHERE:
+        if self is _SITE_DEFAULTS:
             return
         if self.language is not None:
             translation.activate(self.language)
         if self.time_zone is not None:
             timezone.activate(self.time_zone)
         if self.user is not None or self.log is not None:
-            activate(_CarriedLogContext(self.user, self.log))
+            activate(_LazyLogContext(self.user, self.log))
         if self.script_prefix is not None:
             set_script_prefix(self.script_prefix)
         if self.urlconf is not None:
             set_urlconf(self.urlconf)
 
 
-_AS_EVERYWHERE: Final = Context()
+_SITE_DEFAULTS: Final = Context()
 
 
 def _site_prefix() -> str:
@@ -116,7 +116,7 @@ def _site_prefix() -> str:
 
 
 class _Thread(threading.local):
-    """What is known of this thread: a context in which all is as everywhere on the site."""
+    """This thread's context in which all is the site's default, once it was found."""
 
     plain: contextvars.Context | None = None
 
@@ -125,9 +125,9 @@ _here: Final = _Thread()
 
 
 def fresh() -> contextvars.Context:
-    """Return a context for an attempt at a task, in which all is as everywhere on the site.
+    """Return a context for an attempt at a task, in which all is the site's default.
 
-    Whatever the thread has in its own context is there as well, but for what a task is recorded
+    Whatever the thread has in its own context is there as well, but for what a task is enqueued
     with: a test may run tasks amid its own language.
     """
     context = contextvars.copy_context()
@@ -171,7 +171,7 @@ def _make_plain() -> None:
         set_urlconf(None)
 
 
-class _CarriedLogContext(LogContext):  # type: ignore[misc]  # Wagtail has no types
+class _LazyLogContext(LogContext):  # type: ignore[misc]  # Wagtail has no types
     """Wagtail's log context in a worker; the user is loaded when something is logged."""
 
     def __init__(self, user: Any, log: uuid.UUID | None) -> None:

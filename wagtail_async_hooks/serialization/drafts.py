@@ -21,7 +21,7 @@ class Draft:
     """An object that is to be rebuilt from the revision it was saved as.
 
     :param instance: what was saved; a model without drafts, or an object that has no revision
-        yet, is carried as any other.
+        yet, is serialized as any other.
     """
 
     instance: models.Model

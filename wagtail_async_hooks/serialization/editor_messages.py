@@ -53,7 +53,7 @@ class EditorMessages(BaseStorage):
 
 
 def _stored(message: Message) -> dict[str, Any]:
-    """Return what is kept of a message."""
+    """Return a message as it is kept on the task's row."""
     text = str(message.message)
     return {
         "level": message.level,

@@ -1,8 +1,8 @@
 """Django's e-mails: all that is set on one, its alternatives and its attachments.
 
-Only Django's own two classes are carried, since a name in a message is looked up and never
-imported. A part that was made by Python's :mod:`email` package is carried as it is written, if it
-reads back the same.
+Only Django's own two classes are serialized, since a name in a message is looked up and never
+imported. A part that was made by Python's :mod:`email` package is serialized as it is written, if
+it reads back the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What columns hold: values of Python's that can be carried, and how fields get them back."""
+"""Values of columns that can be serialized, and how fields get them back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from wagtail_async_hooks.serialization.codecs import is_serializable
 Field: TypeAlias = "models.Field[Any, Any]"
 
 
-def carried(field: Field, instance: models.Model) -> Any:
-    """Return what an object has in a column, as the database would give it where that is possible.
+def serializable(field: Field, instance: models.Model) -> Any:
+    """Return an object's value in a column, as the database would give it where that is possible.
 
     Code may have put there what only saving makes a date or a number of.
     """
@@ -29,7 +29,7 @@ def carried(field: Field, instance: models.Model) -> Any:
 
 
 def restored(field: Field, value: Any) -> Any:
-    """Return what a column gets of what was carried."""
+    """Return the value of a column from one that was serialized."""
     return None if value is None else _python(field, value)
 
 
@@ -42,7 +42,7 @@ def _python(field: Field, value: Any) -> Any:
 
 def key_of(instance: models.Model) -> Any:
     """Return the primary key of an object."""
-    return _key([carried(field, instance) for field in instance._meta.pk_fields])
+    return _key([serializable(field, instance) for field in instance._meta.pk_fields])
 
 
 def restored_key(model: type[models.Model], key: Any) -> Any:

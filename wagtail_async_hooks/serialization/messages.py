@@ -141,7 +141,7 @@ class _PreparedSigner(Signer):
 
 
 def _is_too_deep(text: str, document: Any) -> bool:
-    """Tell whether a document is nested too deeply; most are not, as counting brackets shows."""
+    """Return whether a document is nested too deeply; most are not, as counting brackets shows."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     level = [document]

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 CHUNK: Final = 500
 """How many objects of a list are read from the database at once."""
 
-TOLD: Final = 10
+MAX_NAMED: Final = 10
 """How many of the objects that are gone are named in the log."""
 
 
@@ -48,7 +48,7 @@ def encode_model(instance: models.Model) -> dict[str, Any]:
 
 
 def refuse_session(model: type[models.Model]) -> None:
-    """Refuse to carry a session.
+    """Refuse to serialize a session.
 
     :raises CannotSerialize: if a model is one of sessions.
     """
@@ -82,7 +82,7 @@ def decode_model(payload: dict[str, Any]) -> models.Model:
 class ModelSequence(Sequence[models.Model]):
     """Objects that were passed as a list, read from the database in chunks, in their order.
 
-    Objects that are gone meanwhile are left out, and told of in :attr:`gone` and in the log.
+    Objects that are gone meanwhile are left out, and listed in :attr:`gone` and in the log.
 
     :param runs: model label, database alias and primary keys, for each run of the same model.
     """
@@ -119,9 +119,9 @@ class ModelSequence(Sequence[models.Model]):
 
     def _report(self, gone: list[tuple[str, Any]]) -> None:
         if gone and self._gone is None:
-            told = ", ".join(f"{label} {key}" for label, key in gone[:TOLD])
-            rest = f" and {len(gone) - TOLD} more" if len(gone) > TOLD else ""
-            logger.info("%d of %d objects are gone: %s%s.", len(gone), len(self.keys), told, rest)
+            names = ", ".join(f"{label} {key}" for label, key in gone[:MAX_NAMED])
+            rest = f" and {len(gone) - MAX_NAMED} more" if len(gone) > MAX_NAMED else ""
+            logger.info("%d of %d objects are gone: %s%s.", len(gone), len(self.keys), names, rest)
         self._gone = gone
 
     def __len__(self) -> int:
@@ -131,8 +131,8 @@ class ModelSequence(Sequence[models.Model]):
         return self._load()[index]
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{len(keys)} × {label}" for label, _, keys in self.runs)
-        return f"<{type(self).__name__}: {told}>"
+        runs = ", ".join(f"{len(keys)} × {label}" for label, _, keys in self.runs)
+        return f"<{type(self).__name__}: {runs}>"
 
     def _load(self) -> list[models.Model]:
         if self._loaded is None:

@@ -53,7 +53,7 @@ class CarriedRequest(HttpRequest):
         self._payload = payload
 
     def __getitem__(self, name: str) -> Empty:
-        """Return what templates get for a part that is not carried.
+        """Return what templates get for a part that is not serialized.
 
         Django's templates ask for an item before they ask for an attribute, Jinja's afterwards. No
         request of Django's has items, so no code in Python asks for any.
@@ -88,11 +88,11 @@ class CarriedRequest(HttpRequest):
         return str(self._payload["scheme"])
 
 
-_CARRIED_META: Final[tuple[str, ...]] = ("REMOTE_ADDR", "SERVER_NAME", "HTTP_TRACEPARENT")
+_META: Final[tuple[str, ...]] = ("REMOTE_ADDR", "SERVER_NAME", "HTTP_TRACEPARENT")
 
 
 def encode_request(request: HttpRequest) -> dict[str, Any]:
-    """Return what is carried of a request."""
+    """Return the payload of a request."""
     if isinstance(request, CarriedRequest):
         return request._payload
     return {
@@ -114,8 +114,8 @@ def _query(parameters: QueryDict) -> str:
 
 
 def _meta(request: HttpRequest) -> dict[str, str]:
-    """Return what is carried of a request's metadata, with the host and port that count."""
-    meta = {key: str(request.META[key]) for key in _CARRIED_META if key in request.META}
+    """Return the payload of a request's metadata, with the host and port that count."""
+    meta = {key: str(request.META[key]) for key in _META if key in request.META}
     if "QUERY_STRING" in request.META:
         meta["QUERY_STRING"] = _harmless(str(request.META["QUERY_STRING"]))
     with suppress(KeyError):  # a request made by hand has no port
@@ -132,7 +132,7 @@ def _harmless(query: str) -> str:
 
 
 def _host(request: HttpRequest) -> str:
-    """Return the host; what is refused as a host as well, so that it is refused again.
+    """Return the host, also one that Django refuses, so that the worker refuses it again.
 
     :raises KeyError: if there is none, or none but the server's name, and that is refused.
     """

@@ -50,7 +50,7 @@ class Target(NamedTuple):
         )
 
     def payload(self) -> dict[str, Any]:
-        """Return what is carried of it."""
+        """Return the payload of the target."""
         return {
             name: value
             for name in self._fields

@@ -27,7 +27,7 @@ _EMPTY: Final[dict[type[columns.Field], Any]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Snapshot:
-    """An object that is carried whole, since it is deleted: it arrives unsaved, with its key.
+    """An object that is serialized whole, since it is deleted: it arrives unsaved, with its key.
 
     :param model: its class.
     :param key: its primary key at the time of the copy.
@@ -94,8 +94,8 @@ def _columns(instance: models.Model) -> dict[str, Any]:
 
 
 def _harmless(field: columns.Field, instance: models.Model) -> Any:
-    """Return what an object has in a column, or what is empty instead of a secret."""
-    value = columns.carried(field, instance)
+    """Return an object's value in a column, or an empty one instead of a secret."""
+    value = columns.serializable(field, instance)
     if not value or not is_secret(field.name):
         return value
     return next((empty for kind, empty in _EMPTY.items() if isinstance(field, kind)), value)

@@ -68,7 +68,7 @@ class Crontab:
     """Five fields, as Huey understands them; two are alike if their texts are.
 
     :param text: the fields with one space between them.
-    :param is_day: tells whether day, month and weekday are right.
+    :param is_day: returns whether day, month and weekday match.
     """
 
     text: str
@@ -138,7 +138,7 @@ class Times(Protocol):
         """Where the clock hangs."""
 
     def is_due(self, moment: datetime.datetime) -> bool:
-        """Tell whether a minute is due, which is naive and in UTC as Huey's times are."""
+        """Return whether a minute is due, which is naive and in UTC as Huey's times are."""
 
     def after(self, moment: datetime.datetime) -> datetime.datetime:
         """Return when to look next, later than a moment."""

@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 
 
 def has_name(function: Function) -> bool:
-    """Tell whether a function has a module and a name."""
+    """Return whether a function has a module and a name."""
     return all(getattr(function, name, None) for name in ("__module__", "__qualname__"))
 
 

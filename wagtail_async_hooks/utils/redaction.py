@@ -26,7 +26,7 @@ _SECRET: Final = re.compile(
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether what has this name is taken for a secret, such as ``reset_token``."""
+    """Return whether a value of this name is treated as a secret, such as ``reset_token``."""
     return _SECRET.search(name) is not None
 
 

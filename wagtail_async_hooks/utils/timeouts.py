@@ -46,7 +46,7 @@ class _Limit:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._is_over = False
-        self._is_left_to_others = False
+        self._is_suspended = False
         self._timeout: tuple[asyncio.AbstractEventLoop, asyncio.Timeout] | None = None
         self._revoked_at = float("-inf")
         self._over = threading.Event()
@@ -58,19 +58,19 @@ class _Limit:
             threading.Thread(target=self._watch, name="timeout", daemon=True).start()
 
     @contextmanager
-    def left_to_others(self) -> Iterator[float | None]:
-        """While somebody else sees to it; yields how many seconds are left, if that is limited.
+    def suspended(self) -> Iterator[float | None]:
+        """Suspend the watchdog while asyncio enforces the deadline; yield the seconds left, if any.
 
         :raises Interrupted: if that was about to be.
         """
         try:
             with self._lock:
-                self._is_left_to_others = True
+                self._is_suspended = True
             _let_arrive()
             limited = self.seconds is not None
             yield max(0.0, self._deadline - time.monotonic()) if limited else None
         finally:
-            self._is_left_to_others = False
+            self._is_suspended = False
             self._timeout = None
 
     def cancels(self, timeout: asyncio.Timeout) -> None:
@@ -144,7 +144,7 @@ class _Limit:
 
     def _interrupt(self) -> bool:
         with self._lock:
-            if not (self._is_over or self._is_left_to_others):
+            if not (self._is_over or self._is_suspended):
                 self.was_hit = True
                 _raise_in(self._thread)
             return not self._is_over
@@ -259,7 +259,7 @@ async def awaited(answer: Awaitable[Any]) -> Any:
 async def _awaited(answer: Awaitable[Any], limit: _Limit | None) -> Any:
     if limit is None:
         return await answer
-    with limit.left_to_others() as seconds:
+    with limit.suspended() as seconds:
         try:
             async with asyncio.timeout(seconds) as timer:
                 limit.cancels(timer)

@@ -12,10 +12,10 @@ import time
 from typing import Final
 
 TOLERANCE: Final = 5
-"""Seconds by which a clock may differ from the database's before anybody is told."""
+"""Seconds by which a clock may differ from the database's before a warning is logged."""
 
 MOST: Final = 2**31 - 1
-"""So many seconds are told at most: some 68 years."""
+"""The largest difference that is reported, in seconds: some 68 years."""
 
 
 class _Measured:

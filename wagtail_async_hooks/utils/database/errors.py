@@ -113,7 +113,7 @@ _REFUSES: Final = "The database refuses what it is asked"
 
 
 def judge(error: BaseException) -> Verdict:
-    """Return what an error means; what is no error of a database is one of the data."""
+    """Return what an error means; an error that is not a database's is one of the data."""
     codes = set(_codes(error))
     if not is_of_database(error):
         return Verdict.REFUSAL
