@@ -594,6 +594,17 @@ def test_internals__names_are_those_of_the_code() -> None:
     assert sorted(name for name in names if not _is_known(name)) == []
 
 
+def test_internals__words_of_the_code_are_in_it() -> None:
+    told = codes(prose_of(DOCS / "internals.md"))
+    words = {
+        match[1] for code in told if (match := re.fullmatch(r"([A-Z]\w+|\w+(?=\(\)))\W*", code))
+    }
+    modules = (REPOSITORY / "wagtail_async_hooks").rglob("*.py")
+    known = set(re.findall(r"\w+", "".join(m.read_text(encoding="utf-8") for m in modules)))
+    assert len(words) > 10
+    assert sorted(words - known) == []
+
+
 def _is_known(name: str) -> bool:
     """Return whether a dotted name leads somewhere: within the package, or anywhere."""
     if name[0].isupper():
