@@ -11,10 +11,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 import huey
-
-os.environ["HUEY_SLOW_TESTS"] = "1"  # read when they are imported
 
 
 def load(name: str) -> ModuleType:
@@ -23,4 +22,5 @@ def load(name: str) -> ModuleType:
         package = ModuleType("huey.tests")
         package.__path__ = [str(Path(huey.__file__).parent / "tests")]
         sys.modules["huey.tests"] = package
-    return import_module(f"huey.tests.{name}")
+    with mock.patch.dict(os.environ, HUEY_SLOW_TESTS="1"):  # they read it when they are imported
+        return import_module(f"huey.tests.{name}")
