@@ -19,6 +19,7 @@ from django.db import connections, transaction
 from django.http import HttpRequest
 from huey import signals as huey_signals
 
+from tests import limits
 from tests.processes import Process, wait_until
 from tests.work import hostile_tasks, tasks
 from tests.work.hostile_tasks import RAISED, OwnBaseException
@@ -531,7 +532,7 @@ def test_immediate__what_stops_the_server_goes_on_to_stop_it(name: str, code: in
         [sys.executable, "-c", IN_A_PROCESS.format(name=name)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=limits.TEST,
         check=False,
     )
 

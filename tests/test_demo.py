@@ -15,6 +15,7 @@ import pytest
 import requests
 from django.db import connection
 
+from tests import limits
 from tests.faults.servers import free_port
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage
@@ -57,18 +58,20 @@ class Demo:
         self, path: str, data: dict[str, str], files: dict[str, Any] | None = None
     ) -> requests.Response:
         """Post a form as a browser would, after its page was loaded; follow no redirect."""
-        self.session.get(self.url + path, timeout=30).raise_for_status()
+        self.session.get(self.url + path, timeout=limits.PATIENCE).raise_for_status()
         token = self.session.cookies["csrftoken"]
         data = {**data, "csrfmiddlewaretoken": token}
         response = self.session.post(
-            self.url + path, data, files=files, allow_redirects=False, timeout=30
+            self.url + path, data, files=files, allow_redirects=False, timeout=limits.PATIENCE
         )
         assert response.status_code == 302, f"{path}: {response.status_code}"
         return response
 
     def search(self, text: str) -> str:
         """Return what Wagtail's search of pages answers."""
-        response = self.session.get(f"{self.url}/admin/pages/search/results/?q={text}", timeout=30)
+        response = self.session.get(
+            f"{self.url}/admin/pages/search/results/?q={text}", timeout=limits.PATIENCE
+        )
         response.raise_for_status()
         return response.text
 

@@ -16,6 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 
+from tests import limits
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks.exceptions import TimedOut
@@ -199,7 +200,11 @@ def test_limited__while_something_traces_it() -> None:
     In a process of its own, since it could not be ended otherwise.
     """
     run = subprocess.run(
-        [sys.executable, "-c", _TRACED], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _TRACED],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=limits.TEST,
     )
     assert run.stdout.split() == ["done", "late", "awaited"]
 

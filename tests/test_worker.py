@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 
+from tests import limits
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import ledger
@@ -97,7 +98,7 @@ def test_running_worker__picks_up_what_is_enqueued_later(
         tasks.trace(str(trace_file), number)
         wait_until(lambda n=number: str(n) in words(trace_file), f"task {number} has run")
     result = tasks.trace(str(trace_file), "last")
-    assert result.get(blocking=True, timeout=20) == worker.pid
+    assert result.get(blocking=True, timeout=limits.PATIENCE) == worker.pid
     assert "[task" in worker.said()
 
 
@@ -108,7 +109,7 @@ def test_scheduled_task__runs_when_it_is_due(
     worker.wait_for("Background hooks")
     result = tasks.trace.schedule((str(trace_file), "later"), delay=1)
     assert BackgroundTask.objects.get().state == State.SCHEDULED
-    assert result.get(blocking=True, timeout=20) == worker.pid
+    assert result.get(blocking=True, timeout=limits.PATIENCE) == worker.pid
 
 
 def test_drain__leaves_what_is_not_due(start: Start, backend: Backend, trace_file: Path) -> None:
