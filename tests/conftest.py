@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
@@ -24,6 +25,12 @@ from tests import limits, selection, side_by_side
 from tests.processes import Process, end_all
 
 pytest_plugins = ["wagtail_async_hooks.pytest_plugin"]
+
+# An example may take as long as the machine needs; what hangs runs into the limit of its test.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -174,7 +174,7 @@ def test_worker__only_stopping_hands_back(start: Start, trace_file: Path, tmp_pa
     wait_until(lambda: "began" in trace_file.read_text(), "it has begun")
     worker.send(signal.SIGINT)
 
-    assert worker.wait(15) == 0
+    assert worker.wait() == 0
     assert (row().state, row().worker_id) == (State.WAITING, None)
 
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 from huey.api import Result
 from wagtail.models import Page
 
+from tests.limits import PATIENCE
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.work.tasks import leave_trace
@@ -608,14 +609,14 @@ def another_connection(action: Callable[[], None]) -> Iterator[None]:
             with transaction.atomic():
                 action()
                 done.set()
-                leave.wait(30)
+                leave.wait(PATIENCE)
         finally:
             done.set()
             connections.close_all()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    done.wait(30)
+    done.wait(PATIENCE)
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from django.db import (
 )
 from django.db.transaction import TransactionManagementError
 
+from tests.limits import PATIENCE
 from wagtail_async_hooks.utils.database.errors import (
     AWAY,
     Verdict,
@@ -249,7 +250,7 @@ def deadlock() -> Exception:
                     cursor.execute("INSERT INTO judged VALUES (%s, 'x')", [number])
                 cursor.execute("UPDATE judged SET name = 'b' WHERE id = 2")
                 theirs_has.set()
-                ours_has.wait(20)
+                ours_has.wait(PATIENCE)
                 cursor.execute("UPDATE judged SET name = 'b' WHERE id = 1")
             other.rollback()
         finally:
@@ -260,7 +261,7 @@ def deadlock() -> Exception:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE judged SET name = 'a' WHERE id = 1")
         thread.start()
-        theirs_has.wait(20)
+        theirs_has.wait(PATIENCE)
         ours_has.set()
         found = raised_by("UPDATE judged SET name = 'a' WHERE id = 2")
         assert undid_transaction(found, connection)

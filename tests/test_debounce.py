@@ -16,6 +16,7 @@ from django.db import connection, connections, transaction
 from django.db.models import F
 from wagtail.models import Page
 
+from tests.limits import PATIENCE
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.work.tasks import leave_trace
@@ -388,7 +389,7 @@ def test_claim__waits_for_who_is_merging_the_burst(
         with transaction.atomic():
             BackgroundTask.objects.select_for_update().get(pk=newest)
             locked.set()
-            commit.wait(30)
+            commit.wait(PATIENCE)
             BackgroundTask.objects.filter(pk=newest).update(state=becomes)
         connections.close_all()
 
@@ -398,13 +399,13 @@ def test_claim__waits_for_who_is_merging_the_burst(
 
     threads = [threading.Thread(target=merge), threading.Thread(target=work)]
     threads[0].start()
-    assert locked.wait(30)
+    assert locked.wait(PATIENCE)
     threads[1].start()
     wait_until(lambda: rows()[0].state != State.WAITING, "the first is claimed")
     threading.Event().wait(0.2)  # whether it waits for the newest by then or not
     commit.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
 
     assert states() == expected
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from tests.limits import PATIENCE
 from tests.processes import wait_until
 from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.exceptions import GivenUp
@@ -72,7 +73,7 @@ def run_in_thread() -> threading.Thread:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE)
     return thread
 
 
@@ -103,7 +104,7 @@ def test_give_up__what_others_may_run_beside_goes_on() -> None:
     time.sleep(0.1)
     assert thread.is_alive()
     ended.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert BackgroundTask.objects.get().state == State.SUCCEEDED
 
 
@@ -127,9 +128,9 @@ def test_revoke__is_told_from_a_timeout() -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE)
     wait_until(lambda: not (timeouts.revoke() and thread.is_alive()), "it is interrupted")
-    thread.join(30)
+    thread.join(PATIENCE)
     assert len(found) == 1
 
 

@@ -13,6 +13,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Model
 
+from tests.limits import PATIENCE
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.ledger import locks
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.usefixtures("committed_db"),
 ]
 
-SOON = 5.0
+SOON = PATIENCE / 2
 """Seconds that nothing here takes, unless it waits for the lock."""
 
 
@@ -42,17 +43,17 @@ def locked(model: type[Model], **which: Any) -> Iterator[None]:
         with transaction.atomic():
             model._default_manager.select_for_update().get(**which)
             held.set()
-            leave.wait(60)
+            leave.wait(2 * PATIENCE)
         connections.close_all()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(30)
+    assert held.wait(PATIENCE)
     try:
         yield
     finally:
         leave.set()
-        thread.join(30)
+        thread.join(PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +61,9 @@ def _not_for_ever(committed_db: None) -> Iterator[None]:
     """What waits for the lock all the same ends, with an error."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET lock_timeout = '20s'")
+            cursor.execute(f"SET lock_timeout = '{PATIENCE:.0f}s'")
         else:
-            cursor.execute("SET SESSION innodb_lock_wait_timeout = 20")
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [int(PATIENCE)])
     begun = time.monotonic()
     yield
     assert time.monotonic() - begun < SOON * 2

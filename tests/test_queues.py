@@ -15,6 +15,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from tests.effort import ROW, effort
+from tests.limits import PATIENCE
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from tests.work.tasks import leave_trace
@@ -397,7 +398,7 @@ def test_limit__many_claims_in_the_same_instant(committed_db: None) -> None:
     running = BackgroundTask.objects.filter(state=State.RUNNING)
 
     def work() -> None:
-        barrier.wait(30)
+        barrier.wait(PATIENCE)
         try:
             # Of those that want the head in the same instant one gets it. The others find nothing,
             # and would be woken by that one.
@@ -411,7 +412,7 @@ def test_limit__many_claims_in_the_same_instant(committed_db: None) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
 
     assert sorted(str(task.slot) for task in found) == ["0", "1", "2"]
     assert running.count() == 3

@@ -20,6 +20,7 @@ from wagtail.models import Page
 
 from tests import obstacles
 from tests.faults.publishing import published_page
+from tests.limits import PATIENCE
 from tests.oddities.models import Place
 from tests.site.blog.models import Advert
 from tests.site.editing import form_data
@@ -264,7 +265,7 @@ def test_record__a_lock_holds_an_editor_up_for_a_moment(
         Advert.objects.create(text="after")
 
     assert became == ("raised" if "call" in way else "ran")
-    assert 0.9 < took < 3
+    assert took > 0.9  # and not for as long as the lock is held, which would be for ever
     assert Advert.objects.count() == 2
     assert not BackgroundTask.objects.exists()
 
@@ -278,7 +279,7 @@ def test_record__who_records_much_waits_once(site: None) -> None:
             begun = time.monotonic()
             for _ in range(10):
                 fire(None, TEXT)
-            assert 0.9 < time.monotonic() - begun < 2
+            assert 0.9 < time.monotonic() - begun < 9
         assert [advert.text for advert in Advert.objects.all()] == ["before"]
         assert len(calls) == 10
 
@@ -311,14 +312,18 @@ def test_record__the_limit_of_the_site_is_as_it_was(site: None, way: str, inside
 
 
 @on_postgresql
-def test_record__a_shorter_limit_of_the_site_counts(site: None) -> None:
+def test_record__a_shorter_limit_of_the_site_counts(
+    site: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, say, short, _ = LIMITS[connection.vendor]
     obstacles.run_sql(say.format(short))
+
+    monkeypatch.setattr(locks, "LOCK_WAIT", 2 * PATIENCE)
 
     with obstacles.locked(), transaction.atomic():
         begun = time.monotonic()
         assert by_hook() == "ran"
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - begun < PATIENCE
     connection.close()
 
 
@@ -359,11 +364,11 @@ def deadlock(contested: Advert, changed: threading.Event) -> Iterator[None]:
             Advert.objects.bulk_create([Advert(text=f"of the other {n}") for n in range(50)])
             list(BackgroundTask.objects.select_for_update().filter(pk__gt=0))
             holding.set()
-            assert changed.wait(20)
+            assert changed.wait(PATIENCE)
             Advert.objects.filter(pk=contested.pk).update(text="by the other")
 
     with obstacles.in_thread(hold_and_want):
-        assert holding.wait(20)
+        assert holding.wait(PATIENCE)
         yield
 
 

@@ -79,13 +79,18 @@ def test_signal__all_children_end_calmly(
 def test_second_signal__children_hand_back_and_end(
     start: Start, committed_db: None, trace_file: Path, tmp_path: Path
 ) -> None:
-    parent = start("wagtail_worker", "--processes", "2", "--threads", "1")
+    parent = start(
+        "wagtail_worker",
+        "--processes=2",
+        "--threads=1",
+        TEST_WORKER='{"shutdown_timeout": 3600}',
+    )
     tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
     wait_until(lambda: lines(trace_file), "the task has begun")
     parent.send(signal.SIGTERM)
     parent.wait_for("is stopping")
     parent.send(signal.SIGTERM)
-    assert parent.wait(20) == 0
+    assert parent.wait() == 0
     row = BackgroundTask.objects.get()
     assert (row.state, row.deaths) == (State.WAITING, 0)
 

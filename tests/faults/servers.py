@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from tests.limits import PATIENCE
 from tests.processes import wait_until
 
 HOST = "127.0.0.1"
@@ -130,7 +131,7 @@ class Server(ABC):
         """Shut it down as an administrator would, and return once it has ended."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
-            self._process.wait(60)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def kill(self) -> None:

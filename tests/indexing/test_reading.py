@@ -7,6 +7,7 @@ import threading
 import pytest
 from django.db import connection, connections, transaction
 
+from tests.limits import PATIENCE
 from tests.site.blog.models import Author
 from wagtail_async_hooks.integrations.indexing.reading import hold, keys_of
 
@@ -46,13 +47,13 @@ def test_hold__passes_over_what_somebody_changes(committed_db: None) -> None:
         with transaction.atomic():
             Author.objects.filter(pk=first.pk).update(name="Cleo")
             changed.set()
-            end.wait(60)
+            end.wait(PATIENCE)
         connections.close_all()
 
     thread = threading.Thread(target=change)
     thread.start()
     try:
-        assert changed.wait(60)
+        assert changed.wait(PATIENCE)
         with transaction.atomic():
             assert hold(Author, [first.pk, second.pk], "default", wait=False) == [second.pk]
         end.set()

@@ -173,7 +173,7 @@ def test_copy__a_worker_runs_what_only_web_processes_register(
     assert [row.hook for row in rows().values()] == ["after_copy_page"]
 
     worker = start("wagtail_worker", "--drain", DJANGO_SETTINGS_MODULE=SETTINGS)
-    assert worker.wait(60) == 0, worker.said()
+    assert worker.wait() == 0, worker.said()
 
     assert [row.state for row in rows().values()] == [State.SUCCEEDED]
 
@@ -187,14 +187,14 @@ def test_command__that_makes_no_request(site: BlogPage, start: Callable[..., Pro
         "Advert.objects.filter(text='Tea').first().delete()\n"
     )
     process = start("shell", "-c", script, DJANGO_SETTINGS_MODULE=SETTINGS)
-    assert process.wait(60) == 0, process.said()
+    assert process.wait() == 0, process.said()
 
     assert list(rows()) == ["tests.neighbour.caching.gone"]
 
 
 def test_hooks_command__says_what_was_moved(site: BlogPage, start: Callable[..., Process]) -> None:
     process = start("wagtail_tasks", "hooks", DJANGO_SETTINGS_MODULE=SETTINGS)
-    assert process.wait(60) == 0, process.said()
+    assert process.wait() == 0, process.said()
 
     for path in MOVED:
         assert f"  {path}\n  moved by WAGTAIL_TASKS" in process.said()

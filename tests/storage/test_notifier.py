@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from huey.storage import MemoryStorage
 
+from tests.limits import PATIENCE
 from tests.processes import wait_until
 from tests.work import tasks
 from wagtail_async_hooks import background
@@ -274,7 +275,7 @@ def test_close__ends_a_wait(fragile: Fragile) -> None:
     thread = threading.Thread(target=waiter.wait, args=(0, 30.0))
     thread.start()
     waiter.close()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tests.work
+from tests.limits import PATIENCE
 from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find
@@ -28,7 +29,7 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "from django_tasks import task\n"
         "from tests.tasks_backend.test_lookup import begun, opened\n"
         "begun.set()\n"
-        "opened.wait(60)\n"
+        "opened.wait(180)\n"
         "@task()\n"
         "def late(): ...\n"
     )
@@ -47,7 +48,7 @@ def test_find__awaits_another_threads_import(late: None) -> None:
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(find_late)
-        assert begun.wait(60)
+        assert begun.wait(PATIENCE)
         second = threads.submit(find_late)
         wait([second], timeout=0.2)  # what does not wait for the import fails at once
         opened.set()

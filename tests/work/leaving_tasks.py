@@ -19,6 +19,7 @@ from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_u
 from django.utils import timezone, translation
 from wagtail.log_actions import LogContext, get_active_log_context
 
+from tests.limits import PATIENCE
 from tests.work.children import wait_for_ever
 from tests.work.tasks import leave_trace
 from wagtail_async_hooks import background
@@ -378,7 +379,7 @@ def terminate(path: str, method: str) -> int | None:
     while "child" not in open(path).read():  # noqa: SIM115  (it is closed at once)
         time.sleep(0.01)
     child.terminate()
-    child.join(20)
+    child.join(PATIENCE)
     code = child.exitcode
     if code is None:
         child.kill()
