@@ -64,7 +64,7 @@ def test_page__has_the_markers_and_the_numbers(soak: ModuleType) -> None:
     text = PAGE.read_text()
     assert text.index(soak.BEGIN) < text.index(soak.END)
     assert f"every {maintenance.HEARTBEAT_INTERVAL:g} seconds, by the database's clock" in text
-    assert f"after {workers.HEARTBEAT_TIMEOUT:g} seconds of silence" in text
+    assert f"after {workers.HEARTBEAT_TIMEOUT:g} seconds without a heartbeat" in text
     assert f"when {rescuing.MAX_DEATHS} workers have died" in text
     assert maintenance.HEARTBEAT_INTERVAL * 2 + workers.HEARTBEAT_TIMEOUT <= 30
     assert threads.IDLE_INTERVAL == OUTAGE_INTERVAL == 1
