@@ -23,6 +23,7 @@ from wagtail_async_hooks.exceptions import TimedOut
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils import timeouts
+from wagtail_async_hooks.utils.database.opened import is_any_in_atomic_block
 from wagtail_async_hooks.utils.timeouts import limited
 
 # Python ignores, and pytest tells of, an interruption of what tidies up after an object. The next
@@ -287,6 +288,7 @@ def test_limited__an_interrupted_commit_leaves_no_transaction_open(
         limited(function, SOON, "it")
     assert not connection.in_atomic_block
     assert BackgroundTask.objects.count() == 0
+    assert not is_any_in_atomic_block()  # the connection that was dropped is forgotten
 
 
 @pytest.mark.django_db

@@ -24,6 +24,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from wagtail_async_hooks.exceptions import GivenUp, TimedOut
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.catching import Interrupted
+from wagtail_async_hooks.utils.database.opened import drop
 
 logger = logging.getLogger(__name__)
 
@@ -241,6 +242,7 @@ def _drop_connections(kept: set[str]) -> None:
                 connection.close()
             if connection.in_atomic_block:  # it was interrupted while that was about to end
                 del connections[connection.alias]
+                drop(connection)
 
 
 async def awaited(answer: Awaitable[Any]) -> Any:
