@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -71,7 +72,12 @@ def run_pytest(session: nox.Session, expression: str) -> None:
     }
     if database in SERVERS:
         host, port = address(database)
-        variables |= {"SITE_DATABASE_HOST": host, "SITE_DATABASE_PORT": str(port)}
+        checkout = zlib.crc32(str(Path.cwd()).encode())  # others may use the server as well
+        variables |= {
+            "SITE_DATABASE_HOST": host,
+            "SITE_DATABASE_PORT": str(port),
+            "SITE_TEST_DATABASE_NAME": f"test_wagtail_async_hooks_{checkout:08x}",
+        }
     if answers("redis"):
         host, port = address("redis")
         variables["SITE_REDIS_URL"] = f"redis://{host}:{port}"
