@@ -26,7 +26,6 @@ DEPEND_ON_THE_DATABASE: Final = (
     "schema",
     "storage",
     "tasks_backend",
-    "test_base_exceptions.py",
     "test_coalescing.py",
     "test_connection_guard.py",
     "test_control.py",
@@ -36,9 +35,6 @@ DEPEND_ON_THE_DATABASE: Final = (
     "test_exclusive.py",
     "test_fitting.py",
     "test_forks.py",
-    "test_giving_up.py",
-    "test_hostile_messages.py",
-    "test_huey_api.py",
     "test_instants.py",
     "test_keys.py",
     "test_listing.py",
@@ -64,13 +60,12 @@ DEPEND_ON_THE_DATABASE: Final = (
     "test_worker.py",
     "test_wrong_clocks.py",
 )
-"""What writes to the ledger, waits for locks, or has several processes: SQL, transactions, time."""
+"""What writes to the ledger, waits for locks, or has several processes: SQL, transactions, time.
+
+Those of them that need a Redis do not depend on the database besides."""
 
 LONG: Final = ("test_benchmarks.py::test_measures__run",)
 """What takes long for what it shows."""
-
-LONG_ON_SERVERS: Final = ()
-"""What takes long, and hardly depends on which database it is."""
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
@@ -80,7 +75,12 @@ def mark(items: Iterable[pytest.Item]) -> None:
     depend = tuple(f"tests/{path}" for path in DEPEND_ON_THE_DATABASE)
     long = tuple(f"tests/{name}" for name in LONG)
     for item in items:
-        if item.nodeid.startswith(depend):
+        if item.nodeid.startswith(depend) and not _needs_redis(item):
             item.add_marker(pytest.mark.database)
         if item.nodeid.startswith(long):
             item.add_marker(pytest.mark.long)
+
+
+def _needs_redis(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "redis" in parameters.values() or "redis" in getattr(item, "fixturenames", ())
