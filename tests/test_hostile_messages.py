@@ -266,7 +266,8 @@ def _memory(status: Path, name: str) -> int | None:
 def worker(folder: Path, backend: str, blocker: Any) -> Iterator[Victim]:
     """Run a worker."""
     options = empty_redis() if backend == "redis" else {}
-    chosen = {"BACKEND": backend, "BACKEND_OPTIONS": options}
+    patient = {**options, "socket_timeout": PATIENCE} if options else {}  # some messages are huge
+    chosen = {"BACKEND": backend, "BACKEND_OPTIONS": patient}
     environment = {"SITE_BACKEND": backend, "SITE_BACKEND_OPTIONS": json.dumps(options)}
     with real_commits(blocker), override_settings(WAGTAIL_TASKS=chosen):
         victim = Victim(folder, **environment)
