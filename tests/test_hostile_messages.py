@@ -21,6 +21,7 @@ import pytest
 from django.core.signing import Signer
 from django.db import connection, transaction
 from django.test import override_settings
+from redis import Redis
 
 from tests.conftest import empty_redis, real_commits
 from tests.processes import PATIENCE, Process, wait_until
@@ -291,9 +292,15 @@ def victim(
 
 
 @pytest.fixture
-def notifier(victim: Victim) -> Any:
-    """The Redis that notifies the worker."""
-    return background.storage.notifier
+def notifier(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The Redis that notifies the worker, with the patience of tests for what is huge."""
+    found = background.storage.notifier
+    options = {**found.conn.connection_pool.connection_kwargs, "socket_timeout": PATIENCE}
+    with Redis(
+        **{name: options[name] for name in ("host", "port", "db", "socket_timeout")}
+    ) as patient:
+        monkeypatch.setattr(found, "conn", patient)
+        yield found
 
 
 with_a_bell = pytest.mark.parametrize("victim", ["redis"], indirect=True)
