@@ -33,20 +33,23 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tests")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the slow tests begin, so that nothing waits for one of them in the end.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the tests, and let the slow ones begin, so that nothing waits for one in the end.
 
-    Those that share a fixture of their module run in one process, where pytest-xdist runs several.
+    Those that share a fixture of their module run in one process, where pytest-xdist runs several:
+    it reads the groups in a hook like this, which is why they are given before all others. The
+    order is given after all others, as pytest-django has one of its own.
     """
     selection.mark(items)
-    items.sort(key=lambda item: "slow" not in item.keywords)
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(limits.TEST))
         shared = [f"{name}={value}" for name, value in fixtures_of_module(item)]
         if shared:
             item.add_marker(pytest.mark.xdist_group(" ".join([item.path.stem, *shared])))
+    yield
+    items.sort(key=lambda item: "slow" not in item.keywords)
 
 
 def pytest_sessionfinish() -> None:
