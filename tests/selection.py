@@ -64,8 +64,12 @@ DEPEND_ON_THE_DATABASE: Final = (
 
 Those of them that need a Redis do not depend on the database besides."""
 
-LONG: Final = ("test_benchmarks.py::test_measures__run",)
-"""What takes long for what it shows."""
+LONG: Final = (
+    "test_benchmarks.py::test_measures__run",
+    "test_localize.py::test_backend__within_wagtail_localize",
+    "test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
+)
+"""What takes long for what it shows: sites of their own, which migrate a database, and benchmarks."""
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
