@@ -85,7 +85,7 @@ def run_pytest(session: nox.Session, expression: str) -> None:
     elif database == "sqlite":
         require(session, "redis")
     with tempfile.TemporaryDirectory(prefix="wagtail_async_hooks-") as folder:
-        command = ["python", "-m", "pytest", "-q", "-n", str(processes), "--dist", "loadgroup"]
+        command = ["python", "-m", "pytest", "-q", "-n", str(processes)]
         chosen = ["-m", expression, *session.posargs]
         session.run(*command, *chosen, env={**variables, "SITE_DATA": folder})
 

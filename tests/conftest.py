@@ -35,19 +35,15 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Mark the tests, and let the slow ones begin, so that nothing waits for one in the end.
+    """Mark the tests before others choose by markers; let the slow ones begin, after all others.
 
-    Those that share a fixture of their module run in one process, where pytest-xdist runs several:
-    it reads the groups in a hook like this, which is why they are given before all others. The
-    order is given after all others, as pytest-django has one of its own.
+    So nothing waits for a slow one in the end. pytest-django has an order of its own.
     """
     selection.mark(items)
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(limits.TEST))
-        shared = [f"{name}={value}" for name, value in fixtures_of_module(item)]
-        if shared:
-            item.add_marker(pytest.mark.xdist_group(" ".join([item.path.stem, *shared])))
+        assert is_alone(item) or item.path in selection.TOGETHER, f"Add {item.path} to TOGETHER."
     yield
     items.sort(key=lambda item: "slow" not in item.keywords)
 
@@ -63,12 +59,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def fixtures_of_module(item: pytest.Item) -> Iterator[tuple[str, Any]]:
-    """Yield each fixture of an item that its module shares, with its parameter if it has one."""
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    for name, definitions in item._fixtureinfo.name2fixturedefs.items():
-        if any(definition.scope == "module" for definition in definitions):
-            yield name, parameters.get(name, "")
+def is_alone(item: pytest.Item) -> bool:
+    """Return whether a test shares no fixture with others of its module."""
+    found = item._fixtureinfo.name2fixturedefs.values()
+    return all(each.scope != "module" for definitions in found for each in definitions)
 
 
 REDIS_DATABASE = int(os.environ.get("SITE_REDIS_DATABASE", "8"))

@@ -1,4 +1,4 @@
-"""Which tests `make test` leaves out, and which of the others it runs on database servers too.
+"""Which tests `make test` leaves out, which it runs on database servers too, and which go together.
 
 `make test-all` runs all of them on all databases.
 """
@@ -69,7 +69,19 @@ LONG: Final = (
     "test_localize.py::test_backend__within_wagtail_localize",
     "test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
 )
-"""What takes long for what it shows: sites of their own, which migrate a database, and benchmarks."""
+"""What takes long for what it shows: benchmarks, and sites that migrate a database of their own."""
+
+TOGETHER: Final = {
+    FOLDER / path
+    for path in (
+        "fidelity/test_fidelity.py",
+        "test_demo.py",
+        "test_effort.py",
+        "test_hostile_messages.py",
+        "test_imports.py",
+    )
+}
+"""Modules whose tests share a fixture, and therefore run in one process."""
 
 
 def mark(items: Iterable[pytest.Item]) -> None:

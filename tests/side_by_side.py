@@ -18,6 +18,8 @@ from typing import Any, Final
 import pytest
 from django.db import connection, connections
 
+from tests.selection import TOGETHER
+
 WORKER: Final = os.environ.pop("PYTEST_XDIST_WORKER", "")  # a pytest that a test runs has none
 """Name of this process of pytest-xdist; blank without it, and in the one that leads them."""
 
@@ -50,6 +52,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not WORKER and not config.getvalue("reuse_db") and (_shared / MADE / "database").exists():
         name = connection.creation._get_test_db_name()
         connection.creation._destroy_test_db(name, verbosity=0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out tests one by one, and together those whose module says so.
+
+    By hand, as pytest-xdist 3.8 loses its own groups (`--dist loadgroup`) on pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if config.rootpath / module in TOGETHER else nodeid
+
+    return Scheduling(config, log)
 
 
 @contextmanager
