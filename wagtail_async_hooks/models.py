@@ -205,7 +205,7 @@ class BackgroundTask(models.Model):
                 name="bgtask_claim",
                 condition=models.Q(state=State.WAITING),
             ),
-            # Not "priority DESC": see ledger/choosing.py.
+            # Not "priority DESC": see ledger/selection.py.
             models.Index(
                 models.F("queue"),
                 models.Value(-1) - models.F("priority"),
