@@ -214,6 +214,7 @@ def _receivers() -> Any:
 
 
 def path_of(function: Any) -> str:
+    """Return the dotted path of a function; blank for an object that has no name."""
     return dotted_path(function) if has_name(function) else ""
 
 

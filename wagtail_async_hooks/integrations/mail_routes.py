@@ -27,10 +27,12 @@ def has_mailers() -> bool:
 
 
 def mailers() -> Mapping[str, Mapping[str, Any]]:
+    """Return the configuration of each mailer, by its alias."""
     return settings.MAILERS
 
 
 def path_in(mailer: Mapping[str, Any]) -> str:
+    """Return the dotted path of a mailer's backend."""
     return str(mailer.get("BACKEND", conf.EmailOptions().backend))
 
 
@@ -42,6 +44,11 @@ def setting_of(alias: str | None) -> str:
 
 
 def problem_of(alias: str, using: str | None) -> str:
+    """Return one sentence if a background mailer does not say who sends for it, else a blank.
+
+    :param alias: of the mailer.
+    :param using: alias of the mailer that really sends.
+    """
     if using is None:
         return (
             f"{setting_of(alias)} is missing: it should be the alias of the mailer by which "
@@ -65,6 +72,7 @@ def sender_of_default() -> str:
 
 
 def loop(setting: str) -> str:
+    """Return the sentence about a setting that names a background mailer again."""
     return f"{setting} leads back to the queue: it should name what really sends, such as SMTP."
 
 
