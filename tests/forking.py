@@ -15,7 +15,8 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -104,12 +105,32 @@ def _run(arguments: list[str], environment: dict[str, str], output: str) -> None
     os.environ.clear()
     os.environ.update(environment)
     _read_settings_anew()
-    if arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = arguments
-        runpy.run_path(arguments[0], run_name="__main__")
+    with _coverage():
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = arguments
+            runpy.run_path(arguments[0], run_name="__main__")
+
+
+@contextmanager
+def _coverage() -> Iterator[None]:
+    """Measure the coverage of a copy as that of a fresh process, if it is measured at all."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        yield
+        return
+    from coverage import Coverage, process_startup
+
+    if inherited := Coverage.current():
+        inherited.stop()
+    own = process_startup(force=True)
+    assert own is not None
+    try:
+        yield
+    finally:
+        own.stop()
+        own.save()
 
 
 def _read_settings_anew() -> None:

@@ -115,6 +115,11 @@ class Process:
         """Tell whether it has not ended."""
         return self._process.poll() is None
 
+    def is_stopped(self) -> bool:
+        """Tell whether it stands still after a SIGSTOP."""
+        status = Path(f"/proc/{self.pid}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] == "T"
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -107,7 +108,7 @@ class Claim(TaskInfo):
         for the end of a burst, or runs elsewhere.
     :param slot: its number among the running tasks of its queue, if that has a limit.
     :param scanned_at: monotonic time of the last full index scan of this thread, if that was slow;
-        later claims resume after the row that was claimed last.
+        later claims resume after the row that was claimed last; minus infinity if there was none.
     :param is_expired: whether it had expired by the database's clock; ``None`` if the row does not
         say when it does.
     :param goes_on: nothing is begun here: this process is still at an earlier attempt at the task.
@@ -125,7 +126,7 @@ class Claim(TaskInfo):
     merged: tuple[TaskInfo, ...] = ()
     is_deferred: bool = False
     slot: int | None = None
-    scanned_at: float = 0.0
+    scanned_at: float = -math.inf
     is_expired: bool | None = None
 
     _info: TaskInfo | None = field(default=None, init=False, compare=False)

@@ -194,6 +194,23 @@ class Harness:
         process.send(signal.SIGKILL)
         process.wait()
 
+    def freeze(self, process: Process) -> None:
+        """Stop a process from running, at a moment when it leaves SQLite to others.
+
+        One that is frozen within a transaction would keep the lock of all tables.
+        """
+
+        def is_frozen() -> bool:
+            process.send(signal.SIGSTOP)
+            wait_until(process.is_stopped, "it is stopped")
+            others_may_write = answer(lambda: rows().filter(pk=0).update(deaths=0)) is not None
+            if connection.vendor != "sqlite" or others_may_write:
+                return True
+            process.send(signal.SIGCONT)
+            return False
+
+        wait_until(is_frozen, "it is stopped between two transactions")
+
     def stop_calmly(self, *workers: Process) -> None:
         """Ask workers to stop, and see that they do."""
         for worker in workers:

@@ -147,7 +147,7 @@ def worker_frozen(harness: Harness) -> Result:
     sleeper = harness.ready_worker(threads=1)
     fault_tasks.hold(str(harness.traces), number, str(gate))
     wait_until(lambda: harness.traces.begun()[number] == 1, "the task has begun")
-    sleeper.send(signal.SIGSTOP)
+    harness.freeze(sleeper)
     heir = harness.start_worker(threads=1)
     wait_until(lambda: harness.traces.begun()[number] == 2, "another worker has taken over")
     gate.touch()

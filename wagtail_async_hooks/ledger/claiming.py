@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -299,12 +300,12 @@ def _claim(
     return None
 
 
-def _as_claim(row: tuple[Any, ...], worker: int | None, scanned_at: float = 0.0) -> Claim:
+def _as_claim(row: tuple[Any, ...], worker: int | None, scanned_at: float = -math.inf) -> Claim:
     *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-3]
     slot, revocations, expired = row[-3:]
     columns += [bytes(message), coalesce_key, exclusive_key, bool(cancelled), worker]
     # Of those with a coalesce key another one may run, from behind tasks that wait.
-    scanned_at = 0.0 if coalesce_key else scanned_at
+    scanned_at = -math.inf if coalesce_key else scanned_at
     columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, scanned_at]
     columns.append(None if expired is None else bool(expired))
     return Claim(*columns)

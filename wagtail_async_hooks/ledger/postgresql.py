@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ def step(
     parameters = [*_ended(outcome, connection), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
     [(kept, *row, revocations, expired, seconds)] = raw_sql.rows_of(connection, _CALL, parameters)
-    scanned_at = last.scanned_at if last else time.monotonic() if seconds > LONG else 0.0
+    scanned_at = last.scanned_at if last else time.monotonic() if seconds > LONG else -math.inf
     return kept, None if row[0] is None else (*row, None, revocations, expired), scanned_at
 
 
