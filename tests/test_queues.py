@@ -542,7 +542,6 @@ def test_workers__a_limit_holds_over_all_and_delays_no_other_queue(
     # 20 of them take six seconds; whoever waited for them would have to wait for all.
     assert slow.filter(state=State.WAITING).exists()
     assert slow.filter(state=State.RUNNING).count() <= 1
-    slow.filter(state=State.WAITING).delete()
 
 
 @pytest.mark.slow
