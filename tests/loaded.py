@@ -7,6 +7,7 @@ from importlib import import_module
 
 import django
 from django.core.management import get_commands
+from django.db.migrations.loader import MigrationLoader
 from django.urls import get_resolver
 
 django.setup()
@@ -20,6 +21,7 @@ for module in (
 ):
     import_module(module)
 get_commands()
+MigrationLoader(None, ignore_no_migrations=True)
 assert get_resolver().url_patterns
 
 gc.freeze()  # the copies share the memory of what their collectors leave alone

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests import limits, side_by_side
+from tests import limits
+from tests.copies import copy_tables
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 DATABASE: Final = "mysite/db.sqlite3"
@@ -146,24 +145,14 @@ class Newcomer:
         return self.run("check", *arguments)[1]
 
     def make_tables(self) -> None:
-        """Make all tables, by a copy of those that one site has made."""
-        self._copy_tables(f"newcomer of {len(self.apps)} apps", self.apps)
+        """Make the tables of its apps."""
+        self.write()
+        copy_tables(self.folder / DATABASE, ours="wagtail_async_hooks" in self.apps)
 
     def make_tables_of_wagtail(self) -> None:
         """Make the tables of Wagtail alone."""
-        self._copy_tables("newcomer without the app", ("home",))
-
-    def _copy_tables(self, name: str, apps: tuple[str, ...]) -> None:
-        def make(path: Path) -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                site = Newcomer(Path(folder), apps=apps)
-                site.write()
-                status, said = site.run("migrate", "-v0", "--skip-checks")
-                assert status == 0, said
-                shutil.copy(site.folder / DATABASE, path)
-
         self.write()
-        shutil.copy(side_by_side.made_once(name, make), self.folder / DATABASE)
+        copy_tables(self.folder / DATABASE, ours=False)
 
     def publish(self) -> str:
         """Publish a page in Wagtail's editor, and return what was said."""

@@ -66,6 +66,7 @@ Those of them that need a Redis do not depend on the database besides."""
 
 LONG: Final = (
     "test_benchmarks.py::test_measures__run",
+    "test_demo.py",
     "test_localize.py::test_backend__within_wagtail_localize",
     "test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
 )

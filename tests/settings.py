@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 from tests.site.settings import *  # noqa: F403
 from tests.site.settings import DATABASES, INSTALLED_APPS, WAGTAIL_TASKS
@@ -34,4 +35,7 @@ DATABASES = {
         "TEST": {"MIGRATE": False},  # its tables are made at once, without the history of all apps
     },
 }
+if getattr(sys.modules.get("MySQLdb"), "__name__", "") == "pymysql":
+    # PyMySQL prepares TLS for each connection, which takes longer than most tests.
+    DATABASES["default"]["OPTIONS"]["ssl_disabled"] = True
 DATABASE_ROUTERS = ["tests.oddities.routers.OtherDatabase"]

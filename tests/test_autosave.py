@@ -18,8 +18,8 @@ from wagtail_async_hooks.hooks import dispatch
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import State
 
-AUTOSAVES = 40
-"""As many as an editor causes in 20 seconds of typing."""
+AUTOSAVES = 12
+"""As many as an editor causes in six seconds of typing."""
 
 A_FEW = 4
 

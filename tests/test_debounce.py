@@ -445,7 +445,7 @@ def test_storage__as_one_of_hueys_takes_what_is_not_put_off() -> None:
 
 # Real workers -------------------------------------------------------------------------------
 
-EDITS = 500
+EDITS = 150
 """How many changes each of two processes commits."""
 
 HANDFUL = 5
@@ -487,7 +487,7 @@ def run_worker() -> None:
 
 
 @pytest.mark.slow
-def test_burst__of_a_thousand_edits_by_two_processes(
+def test_burst__of_hundreds_of_edits_by_two_processes(
     start: Callable[..., Process], backend: dict[str, str], trace_file: Path
 ) -> None:
     for key in ("edits", "editors"):

@@ -399,8 +399,8 @@ def kept(
         },
     }
     looks, found = Scheduler(), []
-    for number in range(minutes * 4):
-        wall.now = begin + number * datetime.timedelta(seconds=15)
+    for number in range(minutes * 2):
+        wall.now = begin + number * datetime.timedelta(seconds=30)
         looks.enqueue_due()
         run_all()
         entry = Schedule.objects.get()

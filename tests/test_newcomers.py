@@ -72,7 +72,7 @@ def tell(page):
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Callable[..., Newcomer]:
+def site(tmp_path: Path, django_db_setup: None) -> Callable[..., Newcomer]:
     """Make a site."""
 
     def make(**given: Any) -> Newcomer:

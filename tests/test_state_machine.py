@@ -313,7 +313,7 @@ def test_ledger__keeps_its_promises_in_any_order(db: None, monkeypatch: pytest.M
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=120 if connection.vendor == "sqlite" else 60,
+            max_examples=80 if connection.vendor == "sqlite" else 30,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from tests.copies import copy_tables
 from tests.processes import Process
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="makes an SQLite database of its own")
-def test_blank_backend__needs_no_tables(tmp_path: Path) -> None:
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="has an SQLite database of its own")
+def test_blank_backend__needs_no_tables(tmp_path: Path, django_db_setup: None) -> None:
+    copy_tables(tmp_path / "site.sqlite3")
     process = Process(
         [sys.executable, "-m", "tests.without_tables"],
         tmp_path / "output.txt",

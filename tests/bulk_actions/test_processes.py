@@ -25,7 +25,7 @@ from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, TaskItem
 from wagtail_async_hooks.types import ItemState, State
 
-PAGES = int(os.environ.get("TEST_BULK_PAGES", "100"))
+PAGES = int(os.environ.get("TEST_BULK_PAGES", "40"))
 """How many pages are published; with 500 it takes a minute or more, most of it Wagtail's."""
 
 NO_INDEX = json.dumps({"default": {"BACKEND": "django_tasks.backends.dummy.DummyBackend"}})

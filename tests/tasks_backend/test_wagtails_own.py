@@ -29,7 +29,7 @@ from wagtail_async_hooks.types import State
 
 INDEX = "modelsearch.tasks.insert_or_update_object_task"
 REFERENCES = "wagtail.tasks.update_reference_index_task"
-EDITS = 25
+EDITS = 10
 """How often each of two editors saves."""
 
 

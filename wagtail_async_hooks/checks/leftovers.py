@@ -7,8 +7,10 @@ read from the database, without the attribute, and ``getattr(page, "_old_price",
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 from collections.abc import Iterable, Iterator
+from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
@@ -21,6 +23,8 @@ from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
 _NOT_OBJECTS: Final = {"self", "cls", "sender", "signal", "kwargs", "args"}
 
 _FALLIBLE: Final = ("getattr", "hasattr")
+
+_STORE_ATTR: Final = dis.opmap["STORE_ATTR"]
 
 
 class Leftover(NamedTuple):
@@ -58,11 +62,29 @@ def written() -> dict[str, str]:
     """Return the attributes that functions of the request set, with the path of the function."""
     found: dict[str, str] = {}
     for function in _before_the_fact():
-        source = Source.of(function) if has_name(function) else None
+        source = Source.of(function) if has_name(function) and _may_set(function) else None
         if source is not None:
             for _, _, name in _accesses(source.tree, function, reads=False):
                 found.setdefault(name, dotted_path(function))
     return found
+
+
+def _may_set(function: Function) -> bool:
+    """Return whether a function sets attributes of anything.
+
+    Few do, and to read the source of all of Wagtail's hooks took each command a tenth of a second.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return not isinstance(code, CodeType) or _sets_attributes(code)
+
+
+def _sets_attributes(code: CodeType) -> bool:
+    within = (each for each in code.co_consts if isinstance(each, CodeType))
+    return (
+        _STORE_ATTR in code.co_code[::2]  # an instruction and its argument are a byte each
+        or "setattr" in code.co_names
+        or any(map(_sets_attributes, within))
+    )
 
 
 def _before_the_fact() -> Iterator[Function]:

@@ -52,14 +52,16 @@ def files() -> list[Unimported]:
 
     To be called after hooks and tasks were imported.
     """
+    names = (*FOUND_BY_NAME, *BY_HAND)
+    endings = tuple(f"{name}.py" for name in names)
     loaded = {
         os.path.realpath(file)
         for module in list(sys.modules.values())
-        if isinstance(file := getattr(module, "__file__", None), str)
+        if isinstance(file := getattr(module, "__file__", None), str) and file.endswith(endings)
     }
     found = {}
     for folder in _folders():
-        for name in (*FOUND_BY_NAME, *BY_HAND):
+        for name in names:
             file = folder / f"{name}.py"
             if os.path.realpath(file) in loaded or not _uses(file, name):
                 continue
