@@ -18,7 +18,7 @@ import nox
 
 SERVERS: Final = {"postgres": 5432, "mysql": 3306, "redis": 6379}
 
-PROCESSES: Final = {"sqlite": (8, 3), "postgres": (11, 3), "mysql": (14, 2)}
+PROCESSES: Final = {"sqlite": (8, 4), "postgres": (12, 2), "mysql": (14, 2)}
 """The number of the Redis database of a database's first process, and how many processes it has:
 together more than there are cores, as slow tests wait most of the time."""
 

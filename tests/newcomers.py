@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -94,6 +95,27 @@ print("answer", answer.status_code, page.title)
 """
 
 
+IN_TURN: Final = """
+import json, os, sys
+import django
+from django.core.management import execute_from_command_line
+os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
+django.setup()
+for number, arguments in enumerate(json.loads(sys.argv[1])):
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        continue
+    output = os.open(f"output-{number}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.argv = ["manage.py", *arguments]
+    execute_from_command_line(sys.argv)
+    break
+"""
+"""Loads the site once, and runs each of several commands in a copy of that process."""
+
+
 @dataclass
 class Newcomer:
     """A site.
@@ -127,9 +149,22 @@ class Newcomer:
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Run a command; return its status, and what it said."""
+        ended = self._python("manage.py", *arguments)
+        return ended.returncode, ended.stdout + ended.stderr
+
+    def run_in_turn(self, *commands: str) -> list[tuple[int, str]]:
+        """Run several, with the code as it is now; return of each what :meth:`run` does."""
+        ended = self._python("-c", IN_TURN, json.dumps([each.split() for each in commands]))
+        assert ended.returncode == 0, ended.stderr
+        said = [
+            (self.folder / f"output-{number}.txt").read_text() for number in range(len(commands))
+        ]
+        return list(zip(map(int, ended.stdout.split()), said, strict=True))
+
+    def _python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
-        ended = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+        return subprocess.run(
+            [sys.executable, *arguments],
             cwd=self.folder,
             env={**environment, "PYTHONPATH": str(REPOSITORY)},
             text=True,
@@ -137,7 +172,6 @@ class Newcomer:
             timeout=limits.PATIENCE,
             check=False,
         )
-        return ended.returncode, ended.stdout + ended.stderr
 
     def check(self, *arguments: str) -> str:
         """Return what ``check`` says."""

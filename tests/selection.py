@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from django.db import connection
 
 FOLDER: Final = Path(__file__).parent
 
@@ -72,6 +73,9 @@ LONG: Final = (
 )
 """What takes long for what it shows: benchmarks, and sites that migrate a database of their own."""
 
+LONG_ON_MYSQL: Final = ("test_wrong_clocks.py",)
+"""Whose many processes start afresh: with PostgreSQL's clock, `make test` looks at them once."""
+
 TOGETHER: Final = {
     FOLDER / path
     for path in (
@@ -90,7 +94,8 @@ def mark(items: Iterable[pytest.Item]) -> None:
     for path in DEPEND_ON_THE_DATABASE:
         assert (FOLDER / path).exists(), f"There is no tests/{path}; see {__name__}."
     depend = tuple(f"tests/{path}" for path in DEPEND_ON_THE_DATABASE)
-    long = tuple(f"tests/{name}" for name in LONG)
+    on_mysql = LONG_ON_MYSQL if connection.vendor == "mysql" else ()
+    long = tuple(f"tests/{name}" for name in (*LONG, *on_mysql))
     for item in items:
         if item.nodeid.startswith(depend) and not _needs_redis(item):
             item.add_marker(pytest.mark.database)

@@ -20,6 +20,8 @@ pytestmark = [
 
 WITHOUT_THE_APP = ("home",)
 
+CHECK = "check --database default"
+
 RECEIVER = """
 from wagtail.signals import page_published
 from wagtail_async_hooks import receiver
@@ -207,21 +209,24 @@ def test_no_backend(site: Any) -> None:
 
 def test_not_migrated(site: Any) -> None:
     site = site()
-    assert "no issues" in site.check()
     site.make_tables_of_wagtail()
-    said = site.run("check", "--database", "default")[1]
-    assert "(wagtail_async_hooks.W017) The database 'default' lacks" in said
-    assert 'run "manage.py migrate wagtail_async_hooks".' in said
-    for command in (["wagtail_worker", "--drain"], ["wagtail_tasks", "status"]):
-        status, said = site.run(*command)
+    works = ("wagtail_worker --drain", "wagtail_tasks status")
+    before, (_, with_database), *refused, migrated, (_, after), drained = site.run_in_turn(
+        "check", CHECK, *works, "migrate -v0", CHECK, "wagtail_worker --drain"
+    )
+    assert "no issues" in before[1]
+    assert "(wagtail_async_hooks.W017) The database 'default' lacks" in with_database
+    assert 'run "manage.py migrate wagtail_async_hooks".' in with_database
+    for status, said in refused:
         assert status == 1
         assert "CommandError: The database 'default' lacks" in said
         assert 'run "manage.py migrate wagtail_async_hooks".' in said
         assert "Traceback" not in said
 
-    assert "W017" not in site.run("migrate", "-v0")[1]
-    assert "no issues" in site.run("check", "--database", "default")[1]
-    assert site.run("wagtail_worker", "--drain")[0] == 0
+    assert migrated[0] == 0
+    assert "W017" not in migrated[1]
+    assert "no issues" in after
+    assert drained[0] == 0, drained
 
 
 def test_migrated_to_an_older_release(site: Any) -> None:
@@ -230,15 +235,18 @@ def test_migrated_to_an_older_release(site: Any) -> None:
     newer_release(site, "0998_more", "0999_still_more")
 
     lacks = "lacks 2 of the migrations of wagtail_async_hooks (0998_more to 0999_still_more)"
-    assert lacks in site.run("check", "--database", "default")[1]
-    for command in (["wagtail_worker", "--drain"], ["wagtail_tasks", "status"]):
-        status, said = site.run(*command)
+    works = ("wagtail_worker --drain", "wagtail_tasks status")
+    (_, checked), *refused, migrated, (_, after), drained = site.run_in_turn(
+        CHECK, *works, "migrate -v0", CHECK, "wagtail_worker --drain"
+    )
+    assert lacks in checked
+    for status, said in refused:
         assert (status, lacks in said) == (1, True), said
         assert 'run "manage.py migrate wagtail_async_hooks".' in said
 
-    assert site.run("migrate", "-v0")[0] == 0
-    assert "no issues" in site.run("check", "--database", "default")[1]
-    assert site.run("wagtail_worker", "--drain")[0] == 0
+    assert migrated[0] == 0, migrated
+    assert "no issues" in after
+    assert drained[0] == 0, drained
 
 
 def newer_release(site: Any, *names: str) -> None:
@@ -267,11 +275,8 @@ def test_migrated_by_a_newer_release(site: Any) -> None:
     assert site.run("shell", "-v0", "-c", record)[0] == 0
 
     told = "has migrations of wagtail_async_hooks that this release does not have (0999_more)"
-    assert (
-        f"(wagtail_async_hooks.W018) The database 'default' {told}"
-        in (site.run("check", "--database", "default")[1])
-    )
-    status, said = site.run("wagtail_worker", "--drain")
+    (_, checked), (status, said) = site.run_in_turn(CHECK, "wagtail_worker --drain")
+    assert f"(wagtail_async_hooks.W018) The database 'default' {told}" in checked
     assert status == 0  # as it is while a release is deployed
     assert told in said
 
@@ -284,9 +289,8 @@ def test_migrated_past_a_router(site: Any) -> None:
     settings = 'WAGTAIL_TASKS = {"BACKEND": "database"}\nDATABASE_ROUTERS = ["home.routers.Router"]'
     site = site(settings=settings, files={"home/routers.py": router})
     site.make_tables_of_wagtail()
-    assert site.run("migrate", "-v0")[0] == 0
-
-    status, said = site.run("wagtail_worker", "--drain")
+    migrated, (status, said) = site.run_in_turn("migrate -v0", "wagtail_worker --drain")
+    assert migrated[0] == 0
     assert status == 1
     assert "although its migrations are recorded there as applied; see to it that allow_" in said
 

@@ -75,7 +75,7 @@ def _may_set(function: Function) -> bool:
     Few do, and to read the source of all of Wagtail's hooks took each command a tenth of a second.
     """
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return not isinstance(code, CodeType) or _sets_attributes(code)
+    return isinstance(code, CodeType) and _sets_attributes(code)  # hooks may be classes, too
 
 
 def _sets_attributes(code: CodeType) -> bool:
