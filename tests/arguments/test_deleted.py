@@ -55,7 +55,8 @@ def test_deleted__arrive_as_the_objects_were(
 
         assert [str(key) for key in arrived.keys] == [str(key) for key in keys]
         assert same([contents(each) for each in arrived], was)
-        assert len(arrived.gone) == len(keys) - len(was)
+        copied = keys[: len(was)]  # by chance, another object may have had the same key
+        assert len(arrived.gone) == sum(key not in copied for key in keys)
 
 
 @pytest.mark.parametrize(("model", "alias"), PLACES)
