@@ -2,7 +2,8 @@
 
 All sessions use what is installed where nox is; make installs it, also for the ends of what is
 supported. The tests of a database run in several processes, which `tests/side_by_side.py` keeps
-apart. What follows `--` is for pytest, e.g. `nox -s postgres -- tests/test_queue.py -m ""`.
+apart. What follows `--` is for pytest, in place of what is chosen here, e.g.
+`nox -s postgres -- tests/test_queue.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from typing import Final
 
 import nox
 
+from tests.selection import DEPEND_ON_THE_DATABASE as MODULES
+
 SERVERS: Final = {"postgres": 5432, "mysql": 3306, "redis": 6379}
 
 PROCESSES: Final = {"sqlite": (8, 4), "postgres": (12, 2), "mysql": (14, 2)}
 """The number of the Redis database of a database's first process, and how many processes it has:
 together more than there are cores, as slow tests wait most of the time."""
+
+DEPENDENT: Final = ["-m", "database and not long", *(f"tests/{path}" for path in MODULES)]
+"""Which tests run on servers; pytest need not load the other modules."""
 
 nox.options.allow_parallel = True
 
@@ -40,27 +46,27 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=False)
 def sqlite(session: nox.Session) -> None:
     """All tests but the long ones."""
-    run_pytest(session, "not long")
+    run_pytest(session, ["-m", "not long"])
 
 
 @nox.session(python=False)
 def postgres(session: nox.Session) -> None:
     """The tests that depend on the database, but the long ones."""
     require(session, "postgres")
-    run_pytest(session, "database and not long")
+    run_pytest(session, DEPENDENT)
 
 
 @nox.session(python=False)
 def mysql(session: nox.Session) -> None:
     """The tests that depend on the database, but the long ones; MariaDB, or MySQL."""
     require(session, "mysql")
-    run_pytest(session, "database and not long")
+    run_pytest(session, DEPENDENT)
 
 
-def run_pytest(session: nox.Session, expression: str) -> None:
+def run_pytest(session: nox.Session, chosen: list[str]) -> None:
     """Run tests on the database that the session is named for.
 
-    :param expression: of the markers of the tests, unless one is given after `--`.
+    :param chosen: options of pytest that say which, unless some are given after `--`.
     """
     database = session.name
     first, processes = PROCESSES[database]
@@ -86,8 +92,8 @@ def run_pytest(session: nox.Session, expression: str) -> None:
         require(session, "redis")
     with tempfile.TemporaryDirectory(prefix="wagtail_async_hooks-") as folder:
         command = ["python", "-m", "pytest", "-q", "-n", str(processes)]
-        chosen = ["-m", expression, *session.posargs]
-        session.run(*command, *chosen, env={**variables, "SITE_DATA": folder})
+        options = session.posargs or chosen
+        session.run(*command, *options, env={**variables, "SITE_DATA": folder})
 
 
 def require(session: nox.Session, server: str) -> None:
