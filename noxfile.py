@@ -3,7 +3,7 @@
 All sessions use what is installed where nox is; make installs it, also for the ends of what is
 supported. The tests of a database run in several processes, which `tests/side_by_side.py` keeps
 apart. What follows `--` is for pytest, in place of what is chosen here, e.g.
-`nox -s postgres -- tests/test_queue.py`.
+`nox -s postgres -- tests/queue/test_task_queue.py`.
 """
 
 from __future__ import annotations

@@ -15,75 +15,68 @@ from django.db import connection
 FOLDER: Final = Path(__file__).parent
 
 DEPEND_ON_THE_DATABASE: Final = (
-    "arguments/test_deleted.py",
-    "arguments/test_instances.py",
-    "bulk_actions/test_objects.py",
-    "bulk_actions/test_processes.py",
-    "bulk_actions/test_running.py",
     "faults",
-    "indexing",
+    "integrations/bulk_actions/test_objects.py",
+    "integrations/bulk_actions/test_processes.py",
+    "integrations/bulk_actions/test_running.py",
+    "integrations/indexing",
+    "integrations/tasks_backend",
+    "integrations/test_scheduled_publishing.py",
     "ledger",
     "management",
+    "monitoring/test_overview.py",
+    "monitoring/test_registered.py",
+    "queue/test_connection_guard.py",
+    "queue/test_control.py",
+    "queue/test_keys.py",
+    "queue/test_pausing.py",
+    "queue/test_progress.py",
+    "queue/test_queues.py",
+    "queue/test_recording.py",
+    "queue/test_refusals.py",
+    "queue/test_retries.py",
+    "queue/test_starvation.py",
+    "queue/test_task_queue.py",
     "schema",
+    "serialization/test_deleted.py",
+    "serialization/test_instances.py",
     "storage",
-    "tasks_backend",
-    "test_coalescing.py",
-    "test_connection_guard.py",
-    "test_control.py",
-    "test_database_errors.py",
-    "test_debounce.py",
-    "test_effort.py",
-    "test_exclusive.py",
-    "test_fitting.py",
-    "test_forks.py",
-    "test_instants.py",
-    "test_keys.py",
-    "test_listing.py",
-    "test_locked_rows.py",
-    "test_models.py",
-    "test_outages.py",
-    "test_overview.py",
-    "test_pausing.py",
-    "test_pools.py",
-    "test_pruning.py",
-    "test_queue.py",
-    "test_queues.py",
-    "test_recording.py",
-    "test_refusals.py",
-    "test_reporting.py",
-    "test_restored.py",
-    "test_retrying.py",
-    "test_scheduled_publishing.py",
-    "test_scheduler.py",
-    "test_starvation.py",
-    "test_state_machine.py",
-    "test_supervisor.py",
-    "test_worker.py",
-    "test_wrong_clocks.py",
+    "utils/test_database_errors.py",
+    "utils/test_instants.py",
+    "utils/test_values.py",
+    "worker/test_forks.py",
+    "worker/test_outages.py",
+    "worker/test_pools.py",
+    "worker/test_pruning.py",
+    "worker/test_restored.py",
+    "worker/test_scheduler.py",
+    "worker/test_supervisor.py",
+    "worker/test_worker.py",
+    "worker/test_wrong_clocks.py",
 )
 """What writes to the ledger, waits for locks, or has several processes: SQL, transactions, time.
 
 Those of them that need a Redis do not depend on the database besides."""
 
 LONG: Final = (
-    "test_benchmarks.py::test_measures__run",
-    "test_demo.py",
-    "test_localize.py::test_backend__within_wagtail_localize",
-    "test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
+    "hooks/test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
+    "integrations/test_localize.py::test_backend__within_wagtail_localize",
+    "project/test_benchmarks.py::test_measures__run",
+    "project/test_demo.py",
 )
 """What takes long for what it shows: benchmarks, and sites that migrate a database of their own."""
 
-LONG_ON_MYSQL: Final = ("test_wrong_clocks.py",)
+LONG_ON_MYSQL: Final = ("worker/test_wrong_clocks.py",)
 """Whose many processes start afresh: with PostgreSQL's clock, `make test` looks at them once."""
 
 TOGETHER: Final = {
     FOLDER / path
     for path in (
         "fidelity/test_fidelity.py",
-        "test_demo.py",
-        "test_effort.py",
-        "test_hostile_messages.py",
-        "test_imports.py",
+        "ledger/test_effort.py",
+        "project/test_demo.py",
+        "project/test_imports.py",
+        "serialization/test_hostile_messages.py",
     )
 }
 """Modules whose tests share a fixture, and therefore run in one process."""

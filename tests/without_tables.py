@@ -1,6 +1,6 @@
 """Work on a site that has the package installed and neither its tables nor a ``BACKEND``.
 
-Run by ``tests/test_without_tables.py`` in a process and a database of its own.
+Run by ``tests/project/test_without_tables.py`` in a process and a database of its own.
 """
 
 from __future__ import annotations

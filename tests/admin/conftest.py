@@ -1,5 +1,5 @@
 """The fixtures of bulk actions, for the pages that show them."""
 
-from tests.bulk_actions.conftest import act, admin, chief, home, opted_in, work
+from tests.integrations.bulk_actions.conftest import act, admin, chief, home, opted_in, work
 
 __all__ = ["act", "admin", "chief", "home", "opted_in", "work"]

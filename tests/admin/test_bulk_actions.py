@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from wagtail.models import Page
 
-from tests.bulk_actions.conftest import Act, make_pages
+from tests.integrations.bulk_actions.conftest import Act, make_pages
 from tests.site.blog.models import HomePage
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker

@@ -1,6 +1,6 @@
 """Tests of wagtail-localize on a site in several languages, through its views and its command.
 
-``tests/test_localize.py`` runs them, in a process and with a database of their own.
+``tests/integrations/test_localize.py`` runs them, in a process and with a database of their own.
 """
 
 from __future__ import annotations

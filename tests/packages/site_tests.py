@@ -1,6 +1,6 @@
 """Tests of packages whose functions are moved to the background by settings alone.
 
-``tests/test_takeover.py`` runs them, in a process and with a database of their own.
+``tests/hooks/test_takeover.py`` runs them, in a process and with a database of their own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Work on a site with Sentry, and tell what that has sent.
 
-Run by ``tests/test_sentry.py`` in a process of its own, as Sentry changes Huey's classes for good.
-What happened is printed as JSON.
+Run by ``tests/integrations/test_sentry.py`` in a process of its own, as Sentry changes Huey's
+classes for good. What happened is printed as JSON.
 """
 
 from __future__ import annotations

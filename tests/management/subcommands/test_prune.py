@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.management.conftest import Ask
-from tests.test_pruning import left, make
+from tests.worker.test_pruning import left, make
 from wagtail_async_hooks.types import State
 
 
