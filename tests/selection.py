@@ -16,9 +16,9 @@ FOLDER: Final = Path(__file__).parent
 
 DEPEND_ON_THE_DATABASE: Final = (
     "faults",
+    "integrations/bulk_actions/test_execution.py",
     "integrations/bulk_actions/test_objects.py",
     "integrations/bulk_actions/test_processes.py",
-    "integrations/bulk_actions/test_running.py",
     "integrations/indexing",
     "integrations/tasks_backend",
     "integrations/test_scheduled_publishing.py",

@@ -1,8 +1,8 @@
 """The package's own tasks: a worker imports this module, as it does the ``tasks`` of any app."""
 
 from wagtail_async_hooks.integrations import commands, mail, renditions, scheduled_publishing
-from wagtail_async_hooks.integrations.bulk_actions import running as bulk_actions
-from wagtail_async_hooks.integrations.tasks_backend import running
+from wagtail_async_hooks.integrations.bulk_actions import execution as bulk_actions
+from wagtail_async_hooks.integrations.tasks_backend import execution as tasks_backend
 from wagtail_async_hooks.worker import schedule
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "commands",
     "mail",
     "renditions",
-    "running",
     "schedule",
     "scheduled_publishing",
+    "tasks_backend",
 ]

@@ -13,7 +13,7 @@ from tests.processes import REPOSITORY
 
 FOR_WORKERS = {
     *("worker", "worker.process", "worker.worker", "worker.schedule", "worker.supervisor", "tasks"),
-    *("integrations.commands", "integrations.indexing", "integrations.bulk_actions.running"),
+    *("integrations.commands", "integrations.indexing", "integrations.bulk_actions.execution"),
 }
 FOR_COMMANDS = {
     *("management", "monitoring"),

@@ -6,8 +6,8 @@ no Redis is needed. The fixture for pytest is in :mod:`wagtail_async_hooks.pytes
 
 from wagtail_async_hooks.testing.cases import BackgroundTasksMixin
 from wagtail_async_hooks.testing.helper import BackgroundTasks
-from wagtail_async_hooks.testing.recorded import RecordedTask
-from wagtail_async_hooks.testing.running import BackgroundTaskFailed, run_background_tasks
+from wagtail_async_hooks.testing.runner import BackgroundTaskFailed, run_background_tasks
+from wagtail_async_hooks.testing.task_record import RecordedTask
 
 __all__ = [
     "BackgroundTaskFailed",

@@ -6,8 +6,8 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from wagtail_async_hooks.testing.helper import BackgroundTasks
-from wagtail_async_hooks.testing.recorded import RecordedTask
-from wagtail_async_hooks.testing.running import LIMIT
+from wagtail_async_hooks.testing.runner import LIMIT
+from wagtail_async_hooks.testing.task_record import RecordedTask
 
 if TYPE_CHECKING:
     from django.test import TransactionTestCase as Case

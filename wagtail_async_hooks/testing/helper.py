@@ -14,9 +14,9 @@ from huey.api import TaskWrapper
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.testing import running
-from wagtail_async_hooks.testing.recorded import OPTIONS, RecordedTask, bound
-from wagtail_async_hooks.testing.running import LIMIT
+from wagtail_async_hooks.testing import runner
+from wagtail_async_hooks.testing.runner import LIMIT
+from wagtail_async_hooks.testing.task_record import OPTIONS, RecordedTask, bound
 from wagtail_async_hooks.utils.suggestions import nearest
 from wagtail_async_hooks.utils.time import in_current_zone
 
@@ -34,7 +34,7 @@ class BackgroundTasks:
         self._travelled = datetime.timedelta()
 
     def __enter__(self) -> BackgroundTasks:
-        self._stack.enter_context(running.in_the_database())
+        self._stack.enter_context(runner.in_the_database())
         self._since = background.storage.tasks.aggregate(Max("pk"))["pk__max"] or 0
         self._travelled = datetime.timedelta()
         return self
@@ -45,13 +45,13 @@ class BackgroundTasks:
     @property
     def recorded(self) -> list[RecordedTask]:
         """The tasks that were recorded since the test began, in their order."""
-        return running.recorded_since(self._since)
+        return runner.recorded_since(self._since)
 
     def run(
         self, *, scheduled: bool = False, raise_errors: bool = True, limit: int = LIMIT
     ) -> list[RecordedTask]:
         """See :func:`~wagtail_async_hooks.testing.run_background_tasks`."""
-        return running.run_background_tasks(
+        return runner.run_background_tasks(
             scheduled=scheduled, raise_errors=raise_errors, limit=limit
         )
 
@@ -65,7 +65,7 @@ class BackgroundTasks:
         """
         if seconds < 0:
             raise ValueError(f"advance({seconds!r}): time goes forward only.")
-        running.advance(seconds)
+        runner.advance(seconds)
         self._travelled += datetime.timedelta(seconds=seconds)
 
     def travel_to(self, moment: datetime.datetime) -> None:

@@ -16,7 +16,7 @@ from wagtail.models import Page, Site
 from tests.site.blog.models import Advert, BlogPage, HomePage, RelatedLink
 from wagtail_async_hooks import background, hooks
 from wagtail_async_hooks.hooks import delete_snapshots
-from wagtail_async_hooks.integrations.bulk_actions import running  # noqa: F401  (its task is known from here on)
+from wagtail_async_hooks.integrations.bulk_actions import execution  # noqa: F401  (its task is known from here on)
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.serialization import deleted_objects
 from wagtail_async_hooks.serialization.arguments import DeletedObjects, Snapshot

@@ -12,7 +12,7 @@ from wagtail.models import Page
 from tests.integrations.bulk_actions.conftest import Act, make_pages
 from tests.site.blog.models import HomePage
 from wagtail_async_hooks import background, ledger
-from wagtail_async_hooks.integrations.bulk_actions import objects, running
+from wagtail_async_hooks.integrations.bulk_actions import execution, objects
 from wagtail_async_hooks.integrations.bulk_actions.calls import BulkCall
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import ItemState, State
@@ -141,7 +141,7 @@ def test_database__that_is_away_lets_the_action_go_on_later(
     act("wagtailcore.page.publish", keys)
     trouble.append(conflict())
     with monkeypatch.context() as patch:
-        for module in (objects, running):
+        for module in (objects, execution):
             patch.setattr(module, "is_away", lambda error, aliases: True)
         task = work()
     assert (task.state, task.error) == (State.SCHEDULED, "the database was away")

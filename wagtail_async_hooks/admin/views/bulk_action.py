@@ -21,7 +21,7 @@ from wagtail.admin.utils import get_valid_next_url_from_request
 from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 
 from wagtail_async_hooks import ledger
-from wagtail_async_hooks.integrations.bulk_actions.recorded import RecordedAction
+from wagtail_async_hooks.integrations.bulk_actions.action_record import RecordedAction
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 

@@ -93,7 +93,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
 
     def _task(self, objects: Sequence[models.Model], form: Any) -> Task:
         # Not above: only workers, and those who record a task for them, need what runs it.
-        from wagtail_async_hooks.integrations.bulk_actions.running import run_bulk_action
+        from wagtail_async_hooks.integrations.bulk_actions.execution import run_bulk_action
 
         alias = router.db_for_write(self.model)
         keys = [fields.key_of(found) for found in objects]

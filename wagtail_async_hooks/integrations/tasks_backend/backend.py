@@ -14,7 +14,7 @@ from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call
-from wagtail_async_hooks.integrations.tasks_backend.running import run
+from wagtail_async_hooks.integrations.tasks_backend.execution import run
 from wagtail_async_hooks.queue import enqueue
 from wagtail_async_hooks.queue.keys import give_keys
 from wagtail_async_hooks.queue.submission import Submission

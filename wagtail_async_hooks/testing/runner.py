@@ -21,7 +21,7 @@ from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import retries
 from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.testing.recorded import RecordedTask
+from wagtail_async_hooks.testing.task_record import RecordedTask
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils.catching import original
 

@@ -15,7 +15,7 @@ from tests.work import tasks
 from wagtail_async_hooks import background, background_task
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.testing import BackgroundTaskFailed, run_background_tasks, running
+from wagtail_async_hooks.testing import BackgroundTaskFailed, run_background_tasks, runner
 from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
@@ -158,7 +158,7 @@ def test_run__an_attempt_to_be_repeated_later_is_a_failure_until_then(task_of: A
     with pytest.raises(BackgroundTaskFailed, match="not yet"):
         run_background_tasks()
     assert run_background_tasks() == []
-    running.advance(601)
+    runner.advance(601)
     assert [task.result for task in run_background_tasks()] == [2]
 
 
@@ -173,7 +173,7 @@ def test_advance__what_is_due_by_then() -> None:
     tasks.add.schedule((1, 2), delay=3600)
     tasks.add.schedule((3, 4), delay=7200)
 
-    running.advance(3601)
+    runner.advance(3601)
 
     assert [task.result for task in run_background_tasks()] == [3]
     left = BackgroundTask.objects.get(state=State.SCHEDULED)
@@ -183,7 +183,7 @@ def test_advance__what_is_due_by_then() -> None:
 def test_advance__what_has_expired_by_then() -> None:
     tasks.add(1, 2, expires=60)
 
-    running.advance(61)
+    runner.advance(61)
 
     assert [task.state for task in run_background_tasks()] == [State.EXPIRED]
 

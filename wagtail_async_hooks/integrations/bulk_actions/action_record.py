@@ -38,7 +38,7 @@ class RecordedAction(NamedTuple):
     def find(cls, task_id: str) -> RecordedAction | None:
         """Return the bulk action with one of Huey's ids, if there is one."""
         # Not above: only whoever asks for one needs what runs it, and then Huey has to know it.
-        from wagtail_async_hooks.integrations.bulk_actions.running import run_bulk_action
+        from wagtail_async_hooks.integrations.bulk_actions.execution import run_bulk_action
 
         row = ledger.newest(task_id)
         try:

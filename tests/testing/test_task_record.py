@@ -12,7 +12,7 @@ from tests.site.blog.models import Advert, Author, HomePage
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.testing import BackgroundTasks
-from wagtail_async_hooks.testing.recorded import is_same
+from wagtail_async_hooks.testing.task_record import is_same
 
 
 def request_to(path: str) -> HttpRequest:

@@ -22,8 +22,8 @@ from wagtail.signals import page_published
 from tests.integrations.bulk_actions.conftest import Act, make_pages
 from tests.site.blog.models import Advert, HomePage
 from wagtail_async_hooks import hooks, ledger
+from wagtail_async_hooks.integrations.bulk_actions.execution import run_bulk_action
 from wagtail_async_hooks.integrations.bulk_actions.forms import encode_form
-from wagtail_async_hooks.integrations.bulk_actions.running import run_bulk_action
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.serialization.arguments import ModelSequence
