@@ -14,6 +14,8 @@ def copy_tables(path: Path, *, ours: bool = True) -> None:
 
     :param ours: with those of this package; without, it was never migrated there.
     """
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)  # a command may have made one
     with closing(sqlite3.connect(connection.settings_dict["NAME"])) as database:
         database.execute("VACUUM INTO ?", [str(path)])
     if ours:
