@@ -962,7 +962,10 @@ MISTAKES = [
 @pytest.mark.slow
 def test_check__ten_mistakes_give_ten_messages(tmp_path: Path) -> None:
     output = tmp_path / "output.txt"
-    settings = {"DJANGO_SETTINGS_MODULE": "tests.mistakes"}
+    settings = {
+        "DJANGO_SETTINGS_MODULE": "tests.mistakes",
+        "SITE_DATABASE_NAME": str(tmp_path / "site.sqlite3"),
+    }
     with Process.manage("check", output=output, **settings) as check:
         assert check.wait() == 1
 
