@@ -59,6 +59,7 @@ DEPEND_ON_THE_DATABASE: Final = (
 Those of them that need a Redis do not depend on the database besides."""
 
 LONG: Final = (
+    "checks/test_newcomers.py::test_migrated",
     "hooks/test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
     "integrations/test_localize.py::test_backend__within_wagtail_localize",
     "project/test_benchmarks.py::test_measures__run",
