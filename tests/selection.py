@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from django.db import connection
 
 FOLDER: Final = Path(__file__).parent
 
@@ -64,11 +63,10 @@ LONG: Final = (
     "integrations/test_localize.py::test_backend__within_wagtail_localize",
     "project/test_benchmarks.py::test_measures__run",
     "project/test_demo.py",
+    "worker/test_wrong_clocks.py",
 )
-"""What takes long for what it shows: benchmarks, and sites that migrate a database of their own."""
-
-LONG_ON_MYSQL: Final = ("worker/test_wrong_clocks.py",)
-"""Whose many processes start afresh: with PostgreSQL's clock, `make test` looks at them once."""
+"""What takes long for what it shows: benchmarks, sites that migrate a database of their own, and
+hosts of which each is a process that loads everything afresh."""
 
 TOGETHER: Final = {
     FOLDER / path
@@ -88,8 +86,7 @@ def mark(items: Iterable[pytest.Item]) -> None:
     for path in DEPEND_ON_THE_DATABASE:
         assert (FOLDER / path).exists(), f"There is no tests/{path}; see {__name__}."
     depend = tuple(f"tests/{path}" for path in DEPEND_ON_THE_DATABASE)
-    on_mysql = LONG_ON_MYSQL if connection.vendor == "mysql" else ()
-    long = tuple(f"tests/{name}" for name in (*LONG, *on_mysql))
+    long = tuple(f"tests/{name}" for name in LONG)
     for item in items:
         if item.nodeid.startswith(depend) and not _needs_redis(item):
             item.add_marker(pytest.mark.database)
