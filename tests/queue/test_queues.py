@@ -25,7 +25,7 @@ from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
 from wagtail_async_hooks.worker import schedule
 from wagtail_async_hooks.worker.bounds import ClaimBounds
 
-MANY = 13
+MANY = 15
 """So often the rows of a table are doubled."""
 
 TASKS = 60
