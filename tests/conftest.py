@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from wagtail_async_hooks.hooks import dispatch, registry
 
     wagtail_hooks.search_for_hooks()
+    import_module("wagtail_async_hooks.tasks")  # else a test imports some, and they are forgotten
     copied = {name: list(found) for name, found in wagtail_hooks._hooks.items()}
     monkeypatch.setattr(wagtail_hooks, "_hooks", copied)
     known = (registry.entries, background._registry._registry)
@@ -270,6 +272,22 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.kept_synchronous[:] = kept
     dispatch._refused.clear()
     dispatch._refused.update(refused)
+
+
+@pytest.fixture
+def task_of() -> Iterator[Any]:
+    """Register functions as tasks for the time of a test."""
+    from wagtail_async_hooks import background
+
+    wrappers = []
+
+    def register(function: Any, **options: Any) -> Any:
+        wrappers.append(background.task(**options)(function))
+        return wrappers[-1]
+
+    yield register
+    for wrapper in wrappers:
+        wrapper.unregister()
 
 
 @pytest.fixture(scope="session")

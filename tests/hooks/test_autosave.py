@@ -11,9 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 from wagtail.models import Page, Revision
 
+from tests.draining import run_all
 from tests.site.blog.models import Author, BlogPage, HomePage
 from tests.site.editing import form_data
-from wagtail_async_hooks import background, hooks, ledger
+from wagtail_async_hooks import hooks, ledger
 from wagtail_async_hooks.hooks import dispatch
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import State
@@ -102,12 +103,6 @@ def time_passes() -> None:
     BackgroundTask.objects.filter(state=State.SCHEDULED).update(run_at=timezone.now())
     ledger.promote_due()
     run_all()
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 # Pages --------------------------------------------------------------------------------------

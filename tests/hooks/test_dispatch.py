@@ -20,6 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from wagtail.models import Page
 
+from tests.draining import run_all
 from tests.site.blog.models import Advert, Author, BlogPage, HomePage
 from wagtail_async_hooks import background, hooks
 from wagtail_async_hooks.hooks import dispatch, registry
@@ -138,12 +139,6 @@ def fire(hook: str, *args: Any, **kwargs: Any) -> list[Any]:
 def rows(function: Any) -> list[BackgroundTask]:
     """Return the recorded tasks of a function, oldest first."""
     return list(BackgroundTask.objects.filter(function=path_of(function)).order_by("pk"))
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

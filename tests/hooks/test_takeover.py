@@ -24,6 +24,7 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.models import Page
 from wagtail.signals import page_published, page_unpublished, published
 
+from tests.draining import run_all
 from tests.neighbour import caching
 from tests.processes import Process
 from tests.site.blog.models import Advert, BlogPage, HomePage
@@ -92,13 +93,6 @@ def rows() -> list[tuple[str, str]]:
     """Return hook and function of each recorded task."""
     found = BackgroundTask.objects.filter(function__startswith=HERE).order_by("pk")
     return [(row.hook, row.function.rpartition(".")[2]) for row in found]
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
-    background.settle()
 
 
 def called() -> list[str]:

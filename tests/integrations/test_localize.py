@@ -14,6 +14,7 @@ from django.utils import translation
 from wagtail.log_actions import LogContext
 from wagtail.models import Page
 
+from tests.draining import run_all
 from tests.processes import Process
 from tests.site.blog.models import Advert, HomePage
 from tests.work import jobs
@@ -46,13 +47,6 @@ def page(db: None) -> HomePage:
     """A page."""
     root = Page.get_first_root_node()
     return root.add_child(instance=HomePage(title="Tides", slug="tides"))
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
-    background.settle()
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from huey.api import Result
 from wagtail.models import Page
 
+from tests.draining import run_all
 from tests.limits import PATIENCE
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
@@ -79,12 +80,6 @@ def call(task: Any, word: Any, key: str = KEY, **options: Any) -> Result:
     made = task.task_class((word,), {}, **options)
     made.submission.coalesce_key = key
     return background.enqueue(made)
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def states() -> list[State]:

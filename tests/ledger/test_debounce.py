@@ -16,6 +16,7 @@ from django.db import connection, connections, transaction
 from django.db.models import F
 from wagtail.models import Page
 
+from tests.draining import run_all
 from tests.limits import PATIENCE
 from tests.processes import Process, wait_until
 from tests.site.blog.models import BlogPage, HomePage
@@ -73,12 +74,6 @@ def pass_minutes(minutes: float) -> None:
     bounded = BackgroundTask.objects.exclude(latest_at=None)
     bounded.update(latest_at=F("latest_at") - minutes * MINUTE)
     background.read_schedule()
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def rows() -> list[BackgroundTask]:

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from wagtail_async_hooks import background
-
 Ask = Callable[..., Any]
 
 
@@ -47,9 +45,3 @@ def refusal(ask: Ask) -> Ask:
         return str(refused.value)
 
     return refusal
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)

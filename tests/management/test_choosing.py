@@ -9,7 +9,8 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from tests.management.conftest import Ask, run_all
+from tests.draining import run_all
+from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks.management.filters import duration
 from wagtail_async_hooks.models import BackgroundTask

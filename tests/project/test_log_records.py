@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from wagtail.models import Page
 
 import wagtail_async_hooks
+from tests.draining import run_all
 from wagtail_async_hooks import Snooze, background, hooks, progress, signals
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.models import BackgroundTask
@@ -48,12 +49,6 @@ def deep(value: Any, depth: int = 6) -> Iterator[str]:
         inside = []
     for each in inside:
         yield from deep(each, depth - 1)
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 @pytest.fixture

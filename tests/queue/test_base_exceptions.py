@@ -68,20 +68,6 @@ def row() -> BackgroundTask:
     return BackgroundTask.objects.get()
 
 
-@pytest.fixture
-def task_of() -> Iterator[Any]:
-    """Register functions as tasks for the time of a test."""
-    wrappers = []
-
-    def register(function: Any, **options: Any) -> Any:
-        wrappers.append(background.task(**options)(function))
-        return wrappers[-1]
-
-    yield register
-    for wrapper in wrappers:
-        wrapper.unregister()
-
-
 TOLD = {
     "own": ("my own", "tests.work.hostile_tasks.OwnBaseException"),
     "generator exit": ("closed", "builtins.GeneratorExit"),

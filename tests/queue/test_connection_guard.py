@@ -47,20 +47,6 @@ def run_all(worker: bool = True) -> None:
 
 
 @pytest.fixture
-def task_of() -> Iterator[Any]:
-    """Register functions as tasks for the time of a test."""
-    wrappers = []
-
-    def register(function: Any, **options: Any) -> Any:
-        wrappers.append(background.task(**options)(function))
-        return wrappers[-1]
-
-    yield register
-    for wrapper in wrappers:
-        wrapper.unregister()
-
-
-@pytest.fixture
 def groups(committed_db: None) -> Iterator[None]:
     """No groups that tasks have made, before the test and after it."""
 

@@ -9,6 +9,7 @@ import pytest
 from django.db.models import CASCADE
 from django.utils import timezone
 
+from tests.draining import run_all
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger, signals
 from wagtail_async_hooks.models import BackgroundTask, Notice, TaskAttempt, TaskItem, Worker
@@ -16,12 +17,6 @@ from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def keys() -> list[int]:

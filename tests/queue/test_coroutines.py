@@ -18,6 +18,7 @@ from django.dispatch import Signal
 from django.utils import translation
 from wagtail import hooks as wagtail_hooks
 
+from tests.draining import run_all
 from tests.work.tasks import add
 from wagtail_async_hooks import background, hooks, receiver
 from wagtail_async_hooks.exceptions import CalledInCoroutine
@@ -66,12 +67,6 @@ def within_a_coroutine(call: Any, language: str = "de") -> Any:
             return call()
 
     return asyncio.run(view())
-
-
-def run_all() -> None:
-    """Run all that was recorded."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 # Tasks --------------------------------------------------------------------------------------

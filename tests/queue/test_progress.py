@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync
 from django.db.models.query import QuerySet
 from django.test.utils import CaptureQueriesContext
 
+from tests.draining import run_all
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import aprogress, background, progress, signals, track
@@ -66,12 +67,6 @@ def nothing_seen() -> None:
 def every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write whatever is reported."""
     monkeypatch.setattr(reporting, "INTERVAL", 0)
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def row() -> BackgroundTask:

@@ -19,6 +19,7 @@ from django.db import (
 )
 from django.utils.translation import gettext_lazy
 
+from tests.draining import run_all
 from tests.faults.refusing import refusing
 from tests.limits import PATIENCE
 from tests.work import refused, tasks
@@ -29,12 +30,6 @@ from wagtail_async_hooks.types import Claim, ItemState, Outcome, State
 from wagtail_async_hooks.utils.database import values as fitting
 
 TABLE = BackgroundTask._meta.db_table
-
-
-def run_all() -> None:
-    """Run what waits, as a worker would."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def only_row() -> BackgroundTask:

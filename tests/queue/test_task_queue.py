@@ -38,20 +38,6 @@ def run_all() -> list[Any]:
     return values
 
 
-@pytest.fixture
-def task_of() -> Any:
-    """Register functions as tasks for the time of a test."""
-    wrappers = []
-
-    def register(function: Any, **options: Any) -> Any:
-        wrappers.append(background.task(**options)(function))
-        return wrappers[-1]
-
-    yield register
-    for wrapper in wrappers:
-        wrapper.unregister()
-
-
 # Enqueue ------------------------------------------------------------------------------------
 
 

@@ -12,27 +12,13 @@ from django.utils import timezone
 
 from tests.site.blog.models import Advert
 from tests.work import tasks
-from wagtail_async_hooks import background, background_task
+from wagtail_async_hooks import background_task
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.testing import BackgroundTaskFailed, run_background_tasks, runner
 from wagtail_async_hooks.types import State
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def task_of() -> Any:
-    """Register functions as tasks for the time of a test."""
-    wrappers = []
-
-    def register(function: Any, **options: Any) -> Any:
-        wrappers.append(background.task(**options)(function))
-        return wrappers[-1]
-
-    yield register
-    for wrapper in wrappers:
-        wrapper.unregister()
 
 
 def test_run__returns_what_ran_in_its_order() -> None:

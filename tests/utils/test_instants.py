@@ -13,6 +13,7 @@ from django.db import connection, models
 from django.db.models import Max, Min
 from django.utils import timezone
 
+from tests.draining import run_all
 from tests.work import tasks, tasks_of_package
 from wagtail_async_hooks import background, conf, ledger
 from wagtail_async_hooks.exceptions import Snooze
@@ -70,13 +71,6 @@ def row(**columns: Any) -> BackgroundTask:
 def seconds_from_now(moment: datetime.datetime) -> float:
     """Return how long a time is away."""
     return (moment - datetime.datetime.now(datetime.UTC)).total_seconds()
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
-    background.settle()
 
 
 # The field ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from django.db import OperationalError, connection
 from huey.api import crontab
 
+from tests.draining import run_all
 from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.models import BackgroundTask, Schedule
 from wagtail_async_hooks.types import State
@@ -51,12 +52,6 @@ def row(name: str = "sums") -> Any:
 def recorded() -> list[BackgroundTask]:
     """Return all tasks, oldest first."""
     return list(BackgroundTask.objects.order_by("pk"))
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 # Look ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.utils import timezone
 
+from tests.draining import run_all
 from tests.integrations.tasks_backend.conftest import BACKEND
 from tests.processes import Process, wait_until
 from wagtail_async_hooks import background, ledger, signals
@@ -24,12 +25,6 @@ from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.queue.claims import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.types import State
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def row() -> BackgroundTask:

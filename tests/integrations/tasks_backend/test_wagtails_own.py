@@ -18,6 +18,7 @@ from wagtail.contrib.frontend_cache.utils import purge_url_from_cache
 from wagtail.models import Page, ReferenceIndex
 from wagtail.search.models import IndexEntry
 
+from tests.draining import run_all
 from tests.integrations.tasks_backend.conftest import BACKEND
 from tests.processes import Process, wait_until
 from tests.site.blog.models import Author, BlogPage, HomePage, RelatedLink
@@ -31,12 +32,6 @@ INDEX = "modelsearch.tasks.insert_or_update_object_task"
 REFERENCES = "wagtail.tasks.update_reference_index_task"
 EDITS = 10
 """How often each of two editors saves."""
-
-
-def run_all() -> None:
-    """Run what waits."""
-    while (task := background.next()) is not None:
-        background.execute(task)
 
 
 def tasks_of(path: str) -> list[BackgroundTask]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.management.conftest import Ask, run_all
+from tests.draining import run_all
+from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.management.conftest import Ask, run_all
+from tests.draining import run_all
+from tests.management.conftest import Ask
 from tests.processes import Process
 from tests.work import tasks
 from wagtail_async_hooks import background

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from wagtail.models import Page
 
-from tests.management.conftest import Ask, run_all
+from tests.draining import run_all
+from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks import background
 from wagtail_async_hooks.models import BackgroundTask

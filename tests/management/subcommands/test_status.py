@@ -7,7 +7,8 @@ import re
 
 from django.utils import timezone
 
-from tests.management.conftest import Ask, run_all
+from tests.draining import run_all
+from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
