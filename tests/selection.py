@@ -58,15 +58,16 @@ DEPEND_ON_THE_DATABASE: Final = (
 Those of them that need a Redis do not depend on the database besides."""
 
 LONG: Final = (
-    "checks/test_newcomers.py::test_migrated",
+    "checks/test_newcomers.py",
     "hooks/test_takeover.py::test_packages__of_others_build_ping_and_purge_in_a_worker",
     "integrations/test_localize.py::test_backend__within_wagtail_localize",
+    "integrations/test_sentry.py",
     "project/test_benchmarks.py::test_measures__run",
     "project/test_demo.py",
     "worker/test_wrong_clocks.py",
 )
 """What takes long for what it shows: benchmarks, sites that migrate a database of their own, and
-hosts of which each is a process that loads everything afresh."""
+sites and hosts whose processes each load everything afresh."""
 
 TOGETHER: Final = {
     FOLDER / path
