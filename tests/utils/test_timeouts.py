@@ -340,3 +340,25 @@ def test_worker__hands_back_what_cannot_be_interrupted_when_it_stops(
     worker.wait()
     row = BackgroundTask.objects.get()
     assert (row.state, row.attempt, row.error) == (State.WAITING, 1, "")
+
+
+def test_awaited__what_asyncio_has_ended_is_not_interrupted_besides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even by a watchdog that comes late: the error's traceback is being formatted then."""
+    watch = timeouts._Limit._watch
+
+    def come_late(limit: timeouts._Limit) -> None:
+        time.sleep(0.2)
+        watch(limit)
+
+    def work() -> str:
+        with pytest.raises(TimedOut):
+            asyncio.run(timeouts.awaited(asyncio.sleep(60)))
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+        return "tidied up"
+
+    monkeypatch.setattr(timeouts._Limit, "_watch", come_late)
+    assert timeouts.limited(work, 0.05, "a test") == "tidied up"

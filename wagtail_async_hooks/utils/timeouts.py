@@ -48,6 +48,7 @@ class _Limit:
         self._lock = threading.Lock()
         self._is_over = False
         self._is_suspended = False
+        self._has_expired = False
         self._timeout: tuple[asyncio.AbstractEventLoop, asyncio.Timeout] | None = None
         self._revoked_at = float("-inf")
         self._over = threading.Event()
@@ -128,8 +129,13 @@ class _Limit:
         _let_arrive()
         self._over.set()
 
+    def expired(self) -> None:
+        """Asyncio has ended the coroutine in time: the watchdog, if it comes late, need not."""
+        with self._lock:
+            self._has_expired = True
+
     def _watch(self) -> None:
-        if self._over.wait(self.seconds) or not self._interrupt():
+        if self._over.wait(self.seconds) or not self._interrupt(in_time=True):
             return
         told_of = False
         while not self._over.wait(AGAIN) and self._interrupt():
@@ -143,9 +149,14 @@ class _Limit:
                 )
             told_of = True
 
-    def _interrupt(self) -> bool:
+    def _interrupt(self, *, in_time: bool = False) -> bool:
+        """Interrupt the thread, unless there is no need to; return whether the call goes on.
+
+        :param in_time: at the deadline itself.
+        """
         with self._lock:
-            if not (self._is_over or self._is_suspended):
+            is_told = in_time and self._has_expired
+            if not (self._is_over or self._is_suspended or is_told):
                 self.was_hit = True
                 _raise_in(self._thread)
             return not self._is_over
@@ -268,6 +279,7 @@ async def _awaited(answer: Awaitable[Any], limit: _Limit | None) -> Any:
                 return await answer
         except TimeoutError as error:
             if timer.expired():
+                limit.expired()
                 raise limit.error() from error
             raise
 
