@@ -27,21 +27,20 @@ OUTPUT ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 BENCHABLE = $(VENV)/benchable
+COMPILED = $(VENV)/compiled
 NOX = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
 JOBS = lint sqlite postgres mysql
-# Has pytest compile the tests once, rather than in each of the processes that begin to run them.
-COMPILE = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -q
 
 .PHONY: demo test test-all test-quick lint soak bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: $(INSTALLED)
+test: $(COMPILED)
 	$(NOX) --parallel 4 -s $(JOBS)
 
 # Everything, on all databases, with coverage.
-test-all: $(INSTALLED)
+test-all: $(COMPILED)
 	$(BIN)/coverage erase
 	$(NOX) --parallel 4 -s $(JOBS) -- -m "" --cov --cov-report=
 	$(BIN)/coverage combine --quiet
@@ -65,7 +64,11 @@ bench: $(BENCHABLE)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' $(PACKAGES)
-	-$(COMPILE) > /dev/null
+	touch $@
+
+# Pytest compiles the tests once, rather than in each of the processes that begin to run them.
+$(COMPILED): $(INSTALLED)
+	-PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -q > /dev/null
 	touch $@
 
 $(BENCHABLE): $(INSTALLED)

@@ -275,6 +275,21 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def on() -> Iterator[Callable[..., None]]:
+    """Register functions to run in the background, until the test ends."""
+    from wagtail_async_hooks import hooks
+
+    with ExitStack() as stack:
+
+        def register(hook: str, function: Any, **options: Any) -> None:
+            stack.enter_context(
+                hooks.register_temporarily(hook, function, background=True, **options)
+            )
+
+        yield register
+
+
+@pytest.fixture
 def task_of() -> Iterator[Any]:
     """Register functions as tasks for the time of a test."""
     from wagtail_async_hooks import background

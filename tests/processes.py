@@ -143,3 +143,16 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def run_site_tests(name: str, folder: Path) -> None:
+    """Run the tests of a site of its own, ``tests/<name>/``, in a process and a database of it.
+
+    :raises AssertionError: if one of them fails; says what was printed.
+    """
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+    command += ["--ds", f"tests.{name}.settings", f"tests/{name}/site_tests.py"]
+    variables = {"SITE_DATA": folder, "SITE_TEST_DATABASE_NAME": folder / "test.sqlite3"}
+    environment = {key: str(value) for key, value in variables.items()}
+    with Process(command, folder / "output.txt", **environment) as process:
+        assert process.wait() == 0, process.said()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -78,16 +78,6 @@ def alone(name: str) -> Iterator[Path]:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield path
-
-
-def made_once(name: str, make: Callable[[Path], None]) -> Path:
-    """Return the path of a file that the first process makes that needs it."""
-    with alone(name) as path:
-        if not path.exists():
-            part = path.with_suffix(".part")
-            make(part)
-            part.rename(path)
-    return path
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import functools
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +42,6 @@ def hook_function(request: Any, page: Any) -> None:
 
 
 pytestmark = pytest.mark.usefixtures("registries", "sources_read_once")
-
-
-@pytest.fixture
-def on() -> Iterator[Callable[..., None]]:
-    """Register functions to run in the background, until the test ends."""
-    with ExitStack() as stack:
-
-        def register(hook: str, function: Any, **options: Any) -> None:
-            stack.enter_context(
-                hooks.register_temporarily(hook, function, background=True, **options)
-            )
-
-        yield register
 
 
 def test_checks__say_nothing_about_the_demo_site() -> None:

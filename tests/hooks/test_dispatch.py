@@ -5,9 +5,8 @@ import inspect
 import logging
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -116,19 +115,6 @@ pytestmark = pytest.mark.usefixtures("registries")
 def no_calls() -> None:
     """Forget the calls of earlier tests."""
     calls.clear()
-
-
-@pytest.fixture
-def on() -> Iterator[Callable[..., None]]:
-    """Register functions to run in the background, until the test ends."""
-    with ExitStack() as stack:
-
-        def register(hook: str, function: Any, **options: Any) -> None:
-            stack.enter_context(
-                hooks.register_temporarily(hook, function, background=True, **options)
-            )
-
-        yield register
 
 
 def fire(hook: str, *args: Any, **kwargs: Any) -> list[Any]:

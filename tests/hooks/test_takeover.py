@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -26,7 +25,7 @@ from wagtail.signals import page_published, page_unpublished, published
 
 from tests.draining import run_all
 from tests.neighbour import caching
-from tests.processes import Process
+from tests.processes import run_site_tests
 from tests.site.blog.models import Advert, BlogPage, HomePage
 from wagtail_async_hooks import background, hooks, receiver
 from wagtail_async_hooks.hooks import private_registries, registry
@@ -822,14 +821,4 @@ NEEDED = [
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="makes an SQLite database of its own")
 def test_packages__of_others_build_ping_and_purge_in_a_worker(tmp_path: Path) -> None:
     """Run ``tests/packages/site_tests.py``, on a site that has three packages from PyPI."""
-    process = Process(
-        [
-            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"),
-            *("--ds", "tests.packages.settings", "tests/packages/site_tests.py"),
-        ],
-        tmp_path / "output.txt",
-        SITE_DATA=str(tmp_path),
-        SITE_TEST_DATABASE_NAME=str(tmp_path / "test.sqlite3"),
-    )
-    with process:
-        assert process.wait() == 0, process.said()
+    run_site_tests("packages", tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from wagtail.log_actions import LogContext
 from wagtail.models import Page
 
 from tests.draining import run_all
-from tests.processes import Process
+from tests.processes import run_site_tests
 from tests.site.blog.models import Advert, HomePage
 from tests.work import jobs
 from wagtail_async_hooks import background
@@ -325,14 +324,4 @@ def test_enqueue__in_immediate_mode_errors_are_raised(backend: BackgroundJobBack
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="makes an SQLite database of its own")
 def test_backend__within_wagtail_localize(tmp_path: Path) -> None:
     """Run ``tests/localize/site_tests.py``, on a site with other settings than these tests have."""
-    process = Process(
-        [
-            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"),
-            *("--ds", "tests.localize.settings", "tests/localize/site_tests.py"),
-        ],
-        tmp_path / "output.txt",
-        SITE_DATA=str(tmp_path),
-        SITE_TEST_DATABASE_NAME=str(tmp_path / "test.sqlite3"),
-    )
-    with process:
-        assert process.wait() == 0, process.said()
+    run_site_tests("localize", tmp_path)

@@ -346,19 +346,25 @@ def test_awaited__what_asyncio_has_ended_is_not_interrupted_besides(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not even by a watchdog that comes late: the error's traceback is being formatted then."""
-    watch = timeouts._Limit._watch
+    watch, interrupt = timeouts._Limit._watch, timeouts._Limit._interrupt
+    ended, came = threading.Event(), threading.Event()
 
     def come_late(limit: timeouts._Limit) -> None:
-        time.sleep(0.2)
+        ended.wait()
         watch(limit)
+
+    def come(limit: timeouts._Limit, **options: Any) -> bool:
+        goes_on = interrupt(limit, **options)
+        came.set()
+        return goes_on
 
     def work() -> str:
         with pytest.raises(TimedOut):
             asyncio.run(timeouts.awaited(asyncio.sleep(60)))
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:
-            pass
+        ended.set()
+        wait_until(came.is_set, "the watchdog has come")
         return "tidied up"
 
     monkeypatch.setattr(timeouts._Limit, "_watch", come_late)
+    monkeypatch.setattr(timeouts._Limit, "_interrupt", come)
     assert timeouts.limited(work, 0.05, "a test") == "tidied up"

@@ -155,8 +155,8 @@ class _Limit:
         :param in_time: at the deadline itself.
         """
         with self._lock:
-            is_told = in_time and self._has_expired
-            if not (self._is_over or self._is_suspended or is_told):
+            was_ended = in_time and self._has_expired  # by asyncio, a moment ago
+            if not (self._is_over or self._is_suspended or was_ended):
                 self.was_hit = True
                 _raise_in(self._thread)
             return not self._is_over
