@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 from django.apps import apps
 from django.http import HttpRequest
 
-from wagtail_async_hooks.checks.source import Source
 from wagtail_async_hooks.hooks import catalogue, private_registries
+from wagtail_async_hooks.hooks.source import Source
 from wagtail_async_hooks.utils.functions import Function, dotted_path, has_name
 
 _NOT_OBJECTS: Final = {"self", "cls", "sender", "signal", "kwargs", "args"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from wagtail_async_hooks.checks.source import NOT_CARRIED, what_is_missing
 from wagtail_async_hooks.exceptions import NotCarried
+from wagtail_async_hooks.hooks.source import NOT_CARRIED, what_is_missing
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
 from wagtail_async_hooks.utils import signatures
 

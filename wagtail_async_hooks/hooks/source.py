@@ -19,6 +19,9 @@ NOT_CARRIED: Final = ("POST", "FILES", "COOKIES", "session", "body")
 :class:`~wagtail_async_hooks.serialization.arguments.CarriedRequest`."""
 
 
+_SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One place in a function's source.
@@ -78,9 +81,24 @@ class Source(NamedTuple):
             return None
         return cls(tree, file, first)
 
+    def returns_something(self) -> bool:
+        """Return whether it returns anything but ``None``; not what functions inside it return."""
+        pending: list[ast.AST] = list(self.tree.body)
+        while pending:
+            node = pending.pop()
+            if isinstance(node, ast.Return) and not _is_none(node.value):
+                return True
+            if not isinstance(node, _SCOPES):
+                pending += ast.iter_child_nodes(node)
+        return False
+
     def place(self, node: ast.expr | ast.stmt) -> str:
         """Return file and line of a node."""
         return f"{self.file}:{self.first + node.lineno - 1}"
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _gets_the_same(function: Function, inner: Function, count: int) -> bool:
