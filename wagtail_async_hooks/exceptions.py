@@ -87,12 +87,17 @@ class GivenUp(BackgroundError, CancelExecution):  # type: ignore[misc]  # Huey's
 
     Other workers are about to take it over, and with it its exclusive key or its place within the
     limit of its queue.
+
+    Also one that was broken off because the process ends that has run it.
+
+    :param why: the reason; blank for the first one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "") -> None:
         super().__init__(
-            "it was interrupted, since its worker could not be heard of, and another one was about "
-            "to take it over"
+            why
+            or "it was interrupted, since its worker could not be heard of, and another one was "
+            "about to take it over"
         )
         self.retry = False
 

@@ -10,17 +10,18 @@ signal                  sent                                         arguments b
                         twice a second
 ``succeeded``           it ended well, after the commit              ``task``, ``duration``
 ``failed``              it ended with an error, after the commit     ``task``, ``duration``,
-                                                                     ``error``
+                                                                     ``error``, ``error_type``
 ``retrying``            it failed and will be run again              ``task``, ``duration``,
-                                                                     ``error``
+                                                                     ``error``, ``error_type``,
+                                                                     ``delay``
 ``snoozed``             its function asked to be called again later  ``task``, ``duration``,
                                                                      ``run_at``
 ``merged``              a newer task with its coalesce key runs for  ``task``, ``into``
                         both
 ``cancelled``           somebody cancelled or revoked it, or what    ``task``, ``duration``,
-                        it is about is gone                          ``error``
+                        it is about is gone                          ``error``, ``error_type``
 ``expired``             it was not begun before it expired           ``task``, ``duration``,
-                                                                     ``error``
+                                                                     ``error``, ``error_type``
 ``rescued``             its worker died; it waits again, or failed   ``task``, ``waits``
                         because too many workers died of it (then
                         ``failed`` follows)
@@ -31,8 +32,9 @@ signal                  sent                                         arguments b
 The sender is the hook's name, or the task's name where there is no hook, so that a site can
 subscribe to one hook. ``task`` is a :class:`~wagtail_async_hooks.types.TaskInfo`, ``duration``
 is in seconds, ``progress`` is a :class:`~wagtail_async_hooks.types.Progress`, ``error`` is one
-line of text, ``run_at`` is when it is called again, ``into`` is the task that runs. For the
-worker's signals the sender is the host name.
+line of text, ``error_type`` is the dotted path of its class, blank where nothing was raised,
+``delay`` is in how many seconds it is tried again, ``run_at`` is when it is called again, ``into``
+is the task that runs. For the worker's signals the sender is the host name.
 """
 
 from __future__ import annotations

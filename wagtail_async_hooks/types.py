@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,10 +53,15 @@ class Progress(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Which object a task is about, as told by an argument that stands for it."""
+    """Which object a task is about, as told by an argument that stands for it.
+
+    :param key: its primary key.
+    :param instance: the object, to say what it is called; ``None`` where nobody has read it.
+    """
 
     model: type[models.Model]
     key: Any
+    instance: models.Model | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,6 +86,19 @@ class TaskInfo:
     def sender(self) -> str:
         """The hook's name, or the task's where there is no hook."""
         return self.hook or self.name
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What structured logs have of it: attributes of log records, whose names are free."""
+        return {
+            "task_pk": self.pk,
+            "task_id": self.task_id,
+            "task_name": self.name,
+            "hook": self.hook,
+            "function": self.function,
+            "queue": self.queue,
+            "attempt": self.attempt,
+        }
 
     def __str__(self) -> str:
         told = self.name if self.name == self.function else f"{self.sender} {self.function}"
@@ -194,6 +213,7 @@ class Outcome:
 
     :param state: a final state, or ``waiting``/``scheduled`` for a task that will run again.
     :param duration: of the attempt, in seconds.
+    :param error_place: the function of the site's own code in which it went wrong.
     :param explanation: what the error means, for editors.
     :param message: the message to run next time, if that is another one.
     :param run_at: when to run it again.
@@ -213,6 +233,7 @@ class Outcome:
     result: bytes | None = None
     error: str = ""
     error_type: str = ""
+    error_place: str = ""
     traceback: str = ""
     explanation: str = ""
     message: bytes | None = None
@@ -227,3 +248,100 @@ class Outcome:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.claim}: {self.state}>"
+
+
+class Counted(NamedTuple):
+    """What attempts are counted by."""
+
+    queue: str
+    hook: str
+    function: str
+
+
+class Tally(NamedTuple):
+    """How some attempts ended, as :class:`~wagtail_async_hooks.models.TaskStatistic` has it.
+
+    :param ended_otherwise: cancelled, or expired.
+    :param repeated: those after which the task was to run again.
+    :param ran: seconds that they took, altogether.
+    :param longest_run: in seconds.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    ended_otherwise: int = 0
+    repeated: int = 0
+    ran: float = 0.0
+    longest_run: float = 0.0
+
+    def and_also(self, other: Tally) -> Tally:
+        """Return what both come to."""
+        return Tally(
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+            self.ended_otherwise + other.ended_otherwise,
+            self.repeated + other.repeated,
+            self.ran + other.ran,
+            max(self.longest_run, other.longest_run),
+        )
+
+
+class AlertKind(enum.StrEnum):
+    """What an alert may be about."""
+
+    NEW_ERROR = "new-error"
+    """Tasks fail with an error that was not there before."""
+
+    FAILURE_RATE = "failure-rate"
+    """Too many of the tasks fail."""
+
+    WAITING = "waiting"
+    """A task waits for too long."""
+
+    NO_WORKER = "no-worker"
+    """No worker is alive, or none that serves a queue in which tasks wait."""
+
+    DOCTOR = "doctor"
+    """Something else that ``wagtail_tasks doctor`` has found, and that is critical."""
+
+    TEST = "test"
+    """Nothing; somebody wants to know whether messages arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertProblem:
+    """Something that is wrong, or was.
+
+    :param key: what it is: the same in all messages about it, and that of nothing else.
+    :param title: what is wrong, in a few words.
+    :param text: the same in sentences.
+    :param remedy: what to type, or to change.
+    :param since: when it began, aware.
+    :param url: of a page of the admin that is about it; blank if there is none.
+    :param is_over: whether it is wrong no more.
+    """
+
+    key: str
+    kind: AlertKind
+    title: str
+    text: str
+    remedy: str
+    since: datetime.datetime
+    url: str = ""
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What a function is told that ``WAGTAIL_TASKS["ALERTS"]["to"]`` names.
+
+    :param site: the name of the site, by ``WAGTAIL_SITE_NAME``.
+    :param subject: all of it in one line.
+    :param text: all of it in lines of plain text, as e-mails have it.
+    :param problems: what is wrong, and then, what is wrong no more.
+    """
+
+    site: str
+    subject: str
+    text: str
+    problems: tuple[AlertProblem, ...]

@@ -21,6 +21,7 @@ from wagtail.models import Page, Site
 
 from tests.serialization.strategies import carried, examples, optional, packed, texts, time_zones
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
+from wagtail_async_hooks.utils.redaction import is_secret
 
 SECRET = "s3cret"
 """It is in all that must not be carried."""
@@ -53,12 +54,15 @@ hosts = st.sampled_from(
 )
 ports = st.sampled_from(["80", "443", "8000"])
 visible = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="#\x7f"))
+unsuspicious = visible.filter(lambda text: not is_secret(text))
+"""Text that is not taken for the name of a secret, such as "PWD", which would be left out."""
+
 queries = st.one_of(
     st.sampled_from(["", "a=1&a=2&b=", "q=%C3%A9+%26", "%FF=%ED%A0%80", "a;b", "&&=&", "caf\xe9"]),
     st.dictionaries(st.text(), st.text(), max_size=3).map(
         lambda fields: "&".join(f"{key}={value}" for key, value in fields.items())
     ),
-    visible,
+    unsuspicious,
 )
 """Queries as text; some as no browser would write them."""
 
@@ -105,7 +109,7 @@ def wsgi_requests(draw: Callable[..., Any]) -> HttpRequest:
         "REQUEST_METHOD": draw(methods),
         "SCRIPT_NAME": draw(scripts),
         "PATH_INFO": draw(st.one_of(paths.map(_as_wsgi), visible)),
-        "QUERY_STRING": draw(st.one_of(queries.map(_as_wsgi), visible)),
+        "QUERY_STRING": draw(st.one_of(queries.map(_as_wsgi), unsuspicious)),
         "SERVER_NAME": "testserver",
         "SERVER_PORT": draw(ports),
         "wsgi.url_scheme": draw(schemes),

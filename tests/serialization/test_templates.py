@@ -19,8 +19,8 @@ from django.utils.cache import patch_vary_headers
 from wagtail.models import Page
 
 from tests.serialization.strategies import packed, unpacked
-from wagtail_async_hooks.checks.source import NOT_CARRIED
 from wagtail_async_hooks.exceptions import NotCarried
+from wagtail_async_hooks.hooks.source import NOT_CARRIED
 from wagtail_async_hooks.serialization.absent_parts import ABSENT, Empty
 from wagtail_async_hooks.serialization.arguments import CarriedRequest
 

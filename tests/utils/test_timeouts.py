@@ -315,6 +315,8 @@ def test_worker__ends_what_is_stuck_and_takes_the_next(
     wait_until(lambda: "next" in trace_file.read_text(), "the thread is free again")
     rows = BackgroundTask.objects.exclude(name__endswith=".trace").order_by("pk")
     assert rows.count() == 4
+    running = rows.filter(state=State.RUNNING)  # the coroutine, which keeps no thread
+    wait_until(lambda: not running.exists(), "all have ended")
     assert set(rows.values_list("state", "error", "error_type")) == {
         (
             State.FAILED,

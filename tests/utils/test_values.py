@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,12 +15,16 @@ from django.utils import timezone
 from wagtail_async_hooks.models import (
     BackgroundTask,
     Counter,
+    HookSample,
+    MutedError,
     Notice,
     Pause,
+    QueueSample,
     Schedule,
     StoredValue,
     TaskAttempt,
     TaskItem,
+    TaskStatistic,
     Worker,
 )
 from wagtail_async_hooks.utils.database import values as fitting
@@ -29,6 +34,7 @@ from wagtail_async_hooks.utils.database.values import fitted, json_fitted, limit
 MODELS = [
     *(BackgroundTask, TaskAttempt, TaskItem, Notice, Pause),
     *(Schedule, Worker, StoredValue, Counter),
+    *(HookSample, MutedError, QueueSample, TaskStatistic),
 ]
 TEXTS = ["", "x" * 10_000, "a\0b", "\ud800 alone", "the chat said 😀", "é" * 500, "😀" * 400]
 NUMBERS = [0, -1, 2**15, 2**31, 2**63, -(2**63) - 1, 10**30, True]
@@ -57,6 +63,10 @@ def values_of(field: Any) -> list[Any]:
         return [moment.replace(tzinfo=zone) for moment in MOMENTS]
     if isinstance(field, models.BooleanField):
         return [False]
+    if isinstance(field, models.UUIDField):
+        return [uuid.UUID(int=7)]
+    if isinstance(field, models.FloatField):
+        return [0.5]
     return JSONS if isinstance(field, models.JSONField) else [b"x"]
 
 

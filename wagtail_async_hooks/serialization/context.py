@@ -18,6 +18,7 @@ from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_u
 from django.utils import timezone, translation
 from wagtail.log_actions import LogContext, activate, get_active_log_context
 
+from wagtail_async_hooks.observers import Carried
 from wagtail_async_hooks.serialization.revisions import Target
 
 
@@ -31,6 +32,7 @@ class Context(NamedTuple):
     :param target: the object and revision that the call is about.
     :param script_prefix: prefix of the path in the URLs of the site.
     :param urlconf: the module of the site's URLs, if that depends on the request.
+    :param carried: what :mod:`~wagtail_async_hooks.observers` pass on.
     """
 
     language: str | None = None
@@ -40,6 +42,7 @@ class Context(NamedTuple):
     target: Target | None = None
     script_prefix: str | None = None
     urlconf: str | None = None
+    carried: Carried | None = None
 
     @classmethod
     def capture(cls, target: Target | None = None) -> Context:
@@ -79,6 +82,7 @@ class Context(NamedTuple):
             "target": self.target and self.target.payload(),
             "script_prefix": self.script_prefix,
             "urlconf": self.urlconf,
+            "carried": self.carried,
         }
         return {name: value for name, value in payload.items() if value is not None}
 

@@ -33,7 +33,10 @@ class DeletedList:
     def subject(self) -> Subject:
         """Model and primary key of the first one, for the ledger's row."""
         first = self.references[0]
-        return Subject(apps.get_model(first["model"]), first["pk"])
+        copy = self.copies[0] if self.copies else None
+        is_first = copy is not None and copy.key == first["pk"]
+        instance = copy.instance if is_first and copy is not None else None
+        return Subject(apps.get_model(first["model"]), first["pk"], instance)
 
 
 class DeletedObjects(ModelSequence):

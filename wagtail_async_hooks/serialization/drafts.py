@@ -32,7 +32,7 @@ class Draft:
     @property
     def subject(self) -> Subject:
         """Model and primary key, for the ledger's row."""
-        return Subject(model_of(self.instance), self.instance.pk)
+        return Subject(model_of(self.instance), self.instance.pk, self.instance)
 
 
 _OF_THE_ROW: Final = ("first_published_at", "last_published_at", "live_revision_id", "url_path")

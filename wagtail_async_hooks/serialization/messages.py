@@ -89,6 +89,15 @@ class SignedJSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no typ
         return message, decode(context) if context else {}, frozenset(document.get("a", ()))
 
 
+def is_signed_here(data: bytes) -> bool:
+    """Return whether a message was signed with this process's ``SECRET_KEY``, or a former one."""
+    try:
+        _signer().unsign(data.decode("ascii"))
+    except (BadSignature, UnicodeDecodeError):
+        return False
+    return True
+
+
 def _parse(text: str) -> Any:
     """Return what JSON says, as written by us: there is no space around it to be looked for."""
     document, end = _reader.raw_decode(text)

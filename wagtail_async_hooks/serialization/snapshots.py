@@ -34,12 +34,14 @@ class Snapshot:
     :param data: its columns, and its children if the model has any; secrets are left empty, since
         messages are kept for days.
     :param alias: of its database.
+    :param instance: the object itself, if it is at hand.
     """
 
     model: type[models.Model]
     key: Any
     data: dict[str, Any]
     alias: str = DEFAULT_DB_ALIAS
+    instance: models.Model | None = None
 
     @classmethod
     def of(cls, instance: models.Model) -> Snapshot:
@@ -50,7 +52,8 @@ class Snapshot:
         if isinstance(instance, Page):
             instance = instance.specific
         model, data = model_of(instance), _copied(instance)
-        return cls(model, instance.pk, data, router.db_for_write(model, instance=instance))
+        alias = router.db_for_write(model, instance=instance)
+        return cls(model, instance.pk, data, alias, instance)
 
     def __repr__(self) -> str:
         return f"<Snapshot of {self.model._meta.label} {self.key}>"
@@ -58,7 +61,7 @@ class Snapshot:
     @property
     def subject(self) -> Subject:
         """Model and primary key, for the ledger's row."""
-        return Subject(self.model, self.key)
+        return Subject(self.model, self.key, self.instance)
 
 
 def _copied(instance: models.Model) -> dict[str, Any]:

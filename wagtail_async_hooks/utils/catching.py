@@ -57,6 +57,18 @@ def stops(error: BaseException) -> bool:
     return issubclass(type(error), KeyboardInterrupt) and not _is_raised_by_code(frames)
 
 
+def is_of_exit(error: BaseException) -> bool:
+    """Return whether an error says that the interpreter ends, and starts nothing more.
+
+    By then the main thread has ended, and others may go on for a while. Python has no class for
+    it: a thread, a process or a ``Future`` that is begun raises a ``RuntimeError`` that says so.
+    """
+    if threading.main_thread().is_alive() or not issubclass(type(error), RuntimeError):
+        return False
+    told = str(error)
+    return "interpreter shutdown" in told or "after shutdown" in told
+
+
 def _is_main_thread() -> bool:
     return threading.get_ident() == threading.main_thread().ident
 
@@ -94,9 +106,17 @@ def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:
         step = step.tb_next
 
 
+_further_handlers: Final[set[CodeType]] = set()
+
+
+def stops_from(function: Callable[..., Any]) -> None:
+    """Let what a function raises stop the process: a signal handler that is set no more by then."""
+    _further_handlers.add(function.__code__)
+
+
 def _signal_handlers() -> set[CodeType]:
     """Return the code of the signal handlers of this process that are written in Python."""
-    handlers = set()
+    handlers = set(_further_handlers)
     for number in signal.valid_signals():
         handler: Any = signal.getsignal(number)
         handler = getattr(handler, "func", handler)  # of a partial

@@ -15,9 +15,8 @@ from functools import partial
 from typing import TypeVar
 
 from django.db import connections
-from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_urlconf
-from django.utils import timezone, translation
-from wagtail.log_actions import activate, get_active_log_context
+
+from wagtail_async_hooks.utils import surroundings
 
 T = TypeVar("T")
 
@@ -38,30 +37,14 @@ def call_beside(function: Callable[[], T]) -> T:
 
     :raises BaseException: what the function raises.
     """
-    # Context variables are copied; what Django and Wagtail keep is each thread's own, all the same.
-    surroundings: list[Callable[[], None]] = [
-        partial(_activate_language, translation.get_language()),
-        partial(timezone.activate, timezone.get_current_timezone()),
-        partial(set_script_prefix, get_script_prefix()),
-        partial(set_urlconf, get_urlconf()),
-        partial(activate, get_active_log_context()),
-    ]
-    call = partial(copy_context().run, _call_and_disconnect, function, surroundings)
+    call = partial(copy_context().run, _call_and_disconnect, function, surroundings.taken())
     with ThreadPoolExecutor(1, "wagtail_async_hooks") as thread:
         return thread.submit(call).result()
 
 
-def _activate_language(language: str | None) -> None:
-    if language is None:
-        translation.deactivate_all()
-    else:
-        translation.activate(language)
-
-
-def _call_and_disconnect(function: Callable[[], T], surroundings: list[Callable[[], None]]) -> T:
+def _call_and_disconnect(function: Callable[[], T], enter: Callable[[], None]) -> T:
     try:
-        for each in surroundings:
-            each()
+        enter()
         return function()
     finally:
         connections.close_all()  # those of this thread

@@ -36,10 +36,24 @@ class _Process:
 
     :param generation: how many forks it is away from the process that loaded this module.
     :param is_worker: whether it is a worker, and not a child of one.
+    :param is_alone: whether it is nothing but a worker.
     """
 
     generation = 0
     is_worker = False
+    is_alone = True
+
+
+class _Thread(threading.local):
+    """What is known of this thread.
+
+    :param runs_tasks: whether it is one of a worker's that run tasks.
+    """
+
+    runs_tasks = False
+
+
+_thread: Final = _Thread()
 
 
 _wrappers: Final[dict[int, weakref.ref[BaseDatabaseWrapper]]] = {}
@@ -87,12 +101,22 @@ def _exit_code(error: BaseException | None) -> int:
     return 1
 
 
-def begin_worker() -> None:
-    """This process is a worker from now on: what it forks begins afresh."""
+def begin_worker(*, alone: bool = True) -> None:
+    """This process is a worker from now on: what it forks begins afresh.
+
+    :param alone: whether it is nothing but a worker. Otherwise what its other threads fork is left
+        as it is, except that it closes none of the worker's connections.
+    """
     _Process.is_worker = True
+    _Process.is_alone = alone
     connection_created.connect(_connected, dispatch_uid=__name__)
     for wrapper in connections.all(initialized_only=True):
         _connected(connection=wrapper)
+
+
+def begin_thread() -> None:
+    """This thread runs a worker's tasks from now on."""
+    _thread.runs_tasks = True
 
 
 def end_worker() -> None:
@@ -127,6 +151,8 @@ def _after_in_child() -> None:
     if not _Process.is_worker:
         return
     _Process.is_worker = False  # what this one forks inherits its own signal handlers
+    if not (_Process.is_alone or _thread.runs_tasks):
+        return
     for number, handler in _DEFAULTS.items():
         signal.signal(number, handler)
     for wrapper in _alive():

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import AsyncToSync, async_to_sync
 from django.apps import apps
 from django.utils.module_loading import import_string
 
-from wagtail_async_hooks.utils import timeouts
+from wagtail_async_hooks.utils import parking
 
 Function = Callable[..., Any]
 
@@ -74,13 +74,18 @@ def call(function: Function, /, *args: Any, **kwargs: Any) -> Any:
     """Call a function to its end, also if it is a coroutine function or returns a coroutine."""
     answer = function(*args, **kwargs)
     if inspect.isawaitable(answer):
-        return async_to_sync(timeouts.awaited)(answer)
+        return parking.wait_for(answer)
     return answer
 
 
 def to_the_end(function: Function) -> Function:
     """Return a function, or what calls it to its end if it is a coroutine function."""
     return async_to_sync(function) if inspect.iscoroutinefunction(function) else function
+
+
+def behind(function: Any) -> Any:
+    """Return the coroutine function that :func:`to_the_end` was given, or the function itself."""
+    return function.awaitable if isinstance(function, AsyncToSync) else function
 
 
 def label(function: Any) -> str:

@@ -7,6 +7,8 @@ from typing import overload
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 from huey.utils import utcnow
 
 
@@ -82,3 +84,19 @@ def elapsed_text(since: datetime.datetime, now: datetime.datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def short_duration(seconds: float) -> str:
+    """Return a duration for people, in their language and in one unit, such as "12 s" or "3 h"."""
+    if 0 < seconds < 1:
+        return _("%(number)s s") % {"number": number_format(seconds, 1 if seconds >= 0.05 else 2)}
+    texts = (
+        (86_400, _("%(number)s d")),
+        (3_600, _("%(number)s h")),
+        (60, _("%(number)s min")),
+        (1, _("%(number)s s")),
+    )
+    size, text = next((each for each in texts if seconds >= each[0]), texts[-1])
+    number = seconds / size
+    digits = 1 if size > 1 and number < 10 and round(number, 1) != round(number) else 0
+    return text % {"number": number_format(round(number, digits), digits)}

@@ -9,7 +9,6 @@ it used are closed if it was interrupted, and a coroutine is cancelled by ``asyn
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import sys
 import threading
@@ -53,10 +52,14 @@ class _Limit:
         self._revoked_at = float("-inf")
         self._over = threading.Event()
 
-    def begin(self) -> None:
-        """The time begins."""
+    def begin(self, *, watched: bool = True) -> None:
+        """The time begins.
+
+        :param watched: whether the thread is interrupted at its end.
+        """
         if self.seconds is not None:
             self._deadline = time.monotonic() + self.seconds
+        if watched and self.seconds is not None:
             threading.Thread(target=self._watch, name="timeout", daemon=True).start()
 
     @contextmanager
@@ -199,33 +202,40 @@ def _expire(timeout: asyncio.Timeout) -> None:
 
 
 def limited(
-    call: Callable[[], Any], seconds: float | None, told: str, *, revocable: bool = False
+    call: Callable[[], Any],
+    seconds: float | None,
+    told: str,
+    *,
+    revocable: bool = False,
+    watched: bool = True,
 ) -> Any:
     """Call something that has so many seconds.
 
     :param seconds: ``None`` for any number.
     :param told: what it is, for the log.
     :param revocable: whether :func:`revoke` interrupts it.
+    :param watched: whether its thread is interrupted; a coroutine function only makes a coroutine
+        there, which is cancelled wherever it runs.
     :raises TimedOut: if it took longer. It was interrupted where it ran Python.
     :raises GivenUp: if it was revoked.
     """
     limit = _Limit(seconds, told)
     if not revocable:
-        return _within(limit, call)
+        return _within(limit, call, watched=watched)
     _revocable.add(limit)
     try:
-        return _within(limit, call)
+        return _within(limit, call, watched=watched)
     finally:
         _revocable.discard(limit)
 
 
-def _within(limit: _Limit, call: Callable[[], Any]) -> Any:
+def _within(limit: _Limit, call: Callable[[], Any], *, watched: bool) -> Any:
     outer = {c.alias for c in connections.all(initialized_only=True) if c.in_atomic_block}
     token = _limit.set(limit)
     cause: BaseException | None = None
     try:
         try:
-            limit.begin()
+            limit.begin(watched=watched)
             value = call()
         finally:
             limit.end()
@@ -261,34 +271,43 @@ async def awaited(answer: Awaitable[Any]) -> Any:
 
     :raises TimedOut: if it took longer.
     """
-    limit, since = _limit.get(), forks.generation()
+    limit = _limit.get()
+    if limit is None:
+        return await _here(answer)
+    with limit.suspended() as seconds:
+        return await _bounded(answer, limit, seconds)
+
+
+@contextmanager
+def elsewhere(answer: Awaitable[Any]) -> Iterator[Awaitable[Any]]:
+    """Yield what is to be awaited in another thread, for as long as that takes; else as above.
+
+    Meanwhile this thread may do something else, which is not to be interrupted.
+    """
+    limit = _limit.get()
+    if limit is None:
+        yield _here(answer)
+        return
+    with limit.suspended() as seconds:
+        yield _bounded(answer, limit, seconds)
+
+
+async def _bounded(answer: Awaitable[Any], limit: _Limit, seconds: float | None) -> Any:
     try:
-        return await _awaited(answer, limit)
+        async with asyncio.timeout(seconds) as timer:
+            limit.cancels(timer)
+            return await _here(answer)
+    except TimeoutError as error:
+        if timer.expired():
+            limit.expired()
+            raise limit.error() from error
+        raise
+
+
+async def _here(answer: Awaitable[Any]) -> Any:
+    since = forks.generation()
+    try:
+        return await answer
     finally:
         # Nobody awaits it in a process that it has forked: the thread that does is not there.
         forks.end_if_forked(since, lambda: "a coroutine", sys.exception())
-
-
-async def _awaited(answer: Awaitable[Any], limit: _Limit | None) -> Any:
-    if limit is None:
-        return await answer
-    with limit.suspended() as seconds:
-        try:
-            async with asyncio.timeout(seconds) as timer:
-                limit.cancels(timer)
-                return await answer
-        except TimeoutError as error:
-            if timer.expired():
-                limit.expired()
-                raise limit.error() from error
-            raise
-
-
-def in_time(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a coroutine function that :func:`awaited` is done with."""
-
-    @functools.wraps(function)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await awaited(function(*args, **kwargs))
-
-    return call

@@ -13,6 +13,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+_LOST: Final = "_is_of_a_lost_connection"
+
 
 class _Thread(threading.local):
     wrappers: list[BaseDatabaseWrapper] | None = None
@@ -45,6 +47,24 @@ def forget() -> None:
 def drop(wrapper: BaseDatabaseWrapper) -> None:
     """Leave a connection to the threads with which it is shared."""
     _here.wrappers = [known for known in opened() if known is not wrapper]
+
+
+def is_any_lost() -> bool:
+    """Return whether a database that this thread has talked to does not answer any more."""
+    return any(
+        connection.connection is not None and not connection.is_usable()
+        for connection in connections.all(initialized_only=True)
+    )
+
+
+def note_loss(error: Exception) -> None:
+    """Note on an error that :func:`is_any_lost` in the thread in which it was raised."""
+    setattr(error, _LOST, True)
+
+
+def tells_of_loss(error: BaseException | None) -> bool:
+    """Return whether that was noted."""
+    return getattr(error, _LOST, False) is True
 
 
 def _connected(connection: BaseDatabaseWrapper, **kwargs: object) -> None:

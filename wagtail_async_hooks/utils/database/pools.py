@@ -29,23 +29,41 @@ def close_all() -> None:
 
 def why_too_small(alias: str, threads: int) -> str:
     """Return why a worker of so many threads cannot work with a pool; blank if it can."""
-    pool = _options(alias).get("pool")
-    if not pool or connections[alias].vendor != "postgresql":
+    size, needed = _size(alias), threads + BESIDE_THREADS
+    if size is None or size >= needed:
         return ""
-    given: Mapping[str, Any] = pool if isinstance(pool, Mapping) else {}
-    size = given.get("max_size")
-    told = f"is {size}"
-    if size is None:
-        size = given.get("min_size", _DEFAULT)
-        told = f"is not set, so it is {size}"
-    needed = threads + BESIDE_THREADS
-    if not isinstance(size, int) or size >= needed:
-        return ""
+    is_set = _given(alias).get("max_size") is not None
+    told = f"is {size}" if is_set else f"is not set, so it is {size}"
     return (
         f'DATABASES["{alias}"]["OPTIONS"]["pool"]["max_size"] {told}, but a worker process with '
         f"{threads} {'thread' if threads == 1 else 'threads'} needs {needed} connections: one for "
         f"each thread, and {BESIDE_THREADS} beside them; set it to at least {needed}"
     )
+
+
+def has_room_for_coroutines(alias: str, threads: int) -> bool:
+    """Return whether a pool has connections for coroutine functions beside so many threads.
+
+    They need one to record how they ended, and as many as there are threads for their statements.
+    """
+    size = _size(alias)
+    return size is None or size >= threads + BESIDE_THREADS + 1 + threads
+
+
+def _size(alias: str) -> int | None:
+    """Return how many connections a pool has; ``None`` without a pool, or one of any size."""
+    if not has_pool(alias) or connections[alias].vendor != "postgresql":
+        return None
+    given = _given(alias)
+    size = given.get("max_size")
+    if size is None:
+        size = given.get("min_size", _DEFAULT)
+    return size if isinstance(size, int) else None
+
+
+def _given(alias: str) -> Mapping[str, Any]:
+    pool = _options(alias).get("pool")
+    return pool if isinstance(pool, Mapping) else {}
 
 
 def _options(alias: str) -> Mapping[str, Any]:
