@@ -21,7 +21,7 @@ from wagtail_async_hooks.conf.options import Options, TaskOptions
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.utils.crontab import Crontab
 
-TEXT = 'a text such as "database", "redis" or a dotted path'
+TEXT = 'a text such as "database", "redis", "celery" or a dotted path'
 ENTRY = 'WAGTAIL_TASKS["SCHEDULE"]["daily"]'
 ACTIONS = 'a list of names such as "wagtailcore.page.publish"'
 NAMES = "a list of hook names or dotted function paths"
@@ -47,14 +47,32 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a key like no other": (
         {"XYZ": 1},
         'WAGTAIL_TASKS has an unknown key "XYZ"; '
-        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER, QUEUES, EMAIL, RENDITIONS, SCHEDULE, "
-        "SCHEDULED_PUBLISHING, HISTORY, BULK_ACTIONS.",
+        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER, QUEUES, HEALTH, ALERTS, EMAIL, "
+        "RENDITIONS, SCHEDULE, SCHEDULED_PUBLISHING, HISTORY, BULK_ACTIONS, MEASURE_HOOKS, "
+        "TELL_FAILURES, PROMETHEUS, OPENTELEMETRY, RELEASE.",
     ),
     "a key that is no text": (
         {7: 1},
         'WAGTAIL_TASKS has an unknown key "7"; '
-        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER, QUEUES, EMAIL, RENDITIONS, SCHEDULE, "
-        "SCHEDULED_PUBLISHING, HISTORY, BULK_ACTIONS.",
+        "known are: BACKEND, BACKEND_OPTIONS, HOOKS, WORKER, QUEUES, HEALTH, ALERTS, EMAIL, "
+        "RENDITIONS, SCHEDULE, SCHEDULED_PUBLISHING, HISTORY, BULK_ACTIONS, MEASURE_HOOKS, "
+        "TELL_FAILURES, PROMETHEUS, OPENTELEMETRY, RELEASE.",
+    ),
+    "MEASURE_HOOKS as a text": (
+        {"MEASURE_HOOKS": "yes"},
+        "WAGTAIL_TASKS[\"MEASURE_HOOKS\"] should be True or False, but is 'yes'.",
+    ),
+    "TELL_FAILURES as a text": (
+        {"TELL_FAILURES": "no"},
+        "WAGTAIL_TASKS[\"TELL_FAILURES\"] should be True or False, but is 'no'.",
+    ),
+    "PROMETHEUS as a text": (
+        {"PROMETHEUS": "yes"},
+        "WAGTAIL_TASKS[\"PROMETHEUS\"] should be True or False, but is 'yes'.",
+    ),
+    "RELEASE as a number": (
+        {"RELEASE": 1.2},
+        'WAGTAIL_TASKS["RELEASE"] should be a text, but is 1.2.',
     ),
     "BULK_ACTIONS as a list": (
         {"BULK_ACTIONS": ["wagtailcore.page.publish"]},
@@ -164,6 +182,101 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "no processes": (
         {"WORKER": {"processes": 0}},
         'WAGTAIL_TASKS["WORKER"]["processes"] should be a whole number from 1 to 1000, but is 0.',
+    ),
+    "a wait as a text": (
+        {"HEALTH": {"max_wait": "5 min"}},
+        'WAGTAIL_TASKS["HEALTH"]["max_wait"] should be a number of seconds of at least 0, but is '
+        "'5 min'.",
+    ),
+    "fewer workers than none": (
+        {"HEALTH": {"min_workers": -1}},
+        'WAGTAIL_TASKS["HEALTH"]["min_workers"] should be a whole number of at least 0, but is -1.',
+    ),
+    "a mistyped threshold": (
+        {"HEALTH": {"max_waits": 5}},
+        'WAGTAIL_TASKS["HEALTH"] has an unknown key "max_waits"; did you mean "max_wait"?',
+    ),
+    "fewer coroutines than none": (
+        {"WORKER": {"coroutines": -1}},
+        'WAGTAIL_TASKS["WORKER"]["coroutines"] should be a whole number of at least 0, but is -1.',
+    ),
+    "alerts to nobody": (
+        {"ALERTS": {"every": 60}},
+        'WAGTAIL_TASKS["ALERTS"] lacks "to", which says who is told, such as ["ops@example.com"].',
+    ),
+    "alerts to a text": (
+        {"ALERTS": {"to": "ops@example.com"}},
+        'WAGTAIL_TASKS["ALERTS"]["to"] should be a list of e-mail addresses, and of dotted paths '
+        "of functions, but is 'ops@example.com'.",
+    ),
+    "alerts to no address": (
+        {"ALERTS": {"to": ["ops@"]}},
+        'WAGTAIL_TASKS["ALERTS"]["to"] has \'ops@\', which should be an e-mail address such as '
+        '"ops@example.com", or the dotted path of a function such as "mysite.alerts.tell".',
+    ),
+    "alerts to an address of two lines": (
+        {"ALERTS": {"to": ["ops@example.com\nBcc: a@example.com"]}},
+        'WAGTAIL_TASKS["ALERTS"]["to"] has '
+        "'ops@example.com\\nBcc: a@example.com', which should be an e-mail address such as "
+        '"ops@example.com", or the dotted path of a function such as "mysite.alerts.tell".',
+    ),
+    "alerts to a function": (
+        {"ALERTS": {"to": [print]}},
+        'WAGTAIL_TASKS["ALERTS"]["to"] has <built-in function print>, which should be an e-mail '
+        'address such as "ops@example.com", or the dotted path of a function such as '
+        '"mysite.alerts.tell".',
+    ),
+    "alerts from nobody": (
+        {"ALERTS": {"to": [], "sender": "Ops"}},
+        'WAGTAIL_TASKS["ALERTS"]["sender"] should be an e-mail address such as "ops@example.com", '
+        "but is 'Ops'.",
+    ),
+    "a failure rate in percent": (
+        {"ALERTS": {"to": [], "failure_rate": 50}},
+        'WAGTAIL_TASKS["ALERTS"]["failure_rate"] should be a number above 0, and at most 1, or '
+        "None, but is 50.",
+    ),
+    "a failure rate of nothing": (
+        {"ALERTS": {"to": [], "failure_minimum": 0}},
+        'WAGTAIL_TASKS["ALERTS"]["failure_minimum"] should be a whole number of at least 1, but '
+        "is 0.",
+    ),
+    "an alert after no time": (
+        {"ALERTS": {"to": [], "no_worker": 0}},
+        'WAGTAIL_TASKS["ALERTS"]["no_worker"] should be a number of seconds above 0, and at most '
+        "1000000, or None, but is 0.",
+    ),
+    "alerts every now and then": (
+        {"ALERTS": {"to": [], "every": "1h"}},
+        'WAGTAIL_TASKS["ALERTS"]["every"] should be a number of seconds above 0, and at most '
+        "1000000, or None, but is '1h'.",
+    ),
+    "an option of alerts as others call it": (
+        {"ALERTS": {"to": [], "from": "ops@example.com"}},
+        'WAGTAIL_TASKS["ALERTS"] has an unknown key "from"; known are: to, sender, new_errors, '
+        "failure_rate, failure_minimum, waiting, no_worker, every, over.",
+    ),
+    "no task at all": (
+        {"WORKER": {"max_tasks": 0}},
+        'WAGTAIL_TASKS["WORKER"]["max_tasks"] should be a whole number of at least 1, but is 0.',
+    ),
+    "tasks as a text": (
+        {"WORKER": {"max_tasks": "1000"}},
+        'WAGTAIL_TASKS["WORKER"]["max_tasks"] should be a whole number of at least 1, but is '
+        "'1000'.",
+    ),
+    "memory with a unit": (
+        {"WORKER": {"max_memory": "1G"}},
+        'WAGTAIL_TASKS["WORKER"]["max_memory"] should be a number of megabytes above 0, but is '
+        "'1G'.",
+    ),
+    "no memory": (
+        {"WORKER": {"max_memory": 0}},
+        'WAGTAIL_TASKS["WORKER"]["max_memory"] should be a number of megabytes above 0, but is 0.',
+    ),
+    "an embedded worker that is a number": (
+        {"WORKER": {"embedded": 1}},
+        'WAGTAIL_TASKS["WORKER"]["embedded"] should be True or False, but is 1.',
     ),
     "a timeout below zero": (
         {"WORKER": {"shutdown_timeout": -1}},
@@ -359,7 +472,14 @@ def test_parse__everything_given() -> None:
                 "shop.hooks.count": {"priority": -(2**31)},
                 "after_edit_page": {},
             },
-            "WORKER": {"threads": 8, "processes": 2, "shutdown_timeout": 0},
+            "WORKER": {
+                "threads": 8,
+                "processes": 2,
+                "coroutines": 0,
+                "shutdown_timeout": 0,
+                "max_tasks": 1000,
+                "max_memory": 512,
+            },
             "EMAIL": {
                 "BACKEND": "shop.mail.Backend",
                 "at_once": "shop.mail.is_secret",
@@ -394,7 +514,14 @@ def test_parse__everything_given() -> None:
             "shop.hooks.count": TaskOptions(priority=-(2**31)),
             "after_edit_page": TaskOptions(priority=None),
         },
-        worker=WorkerOptions(threads=8, processes=2, shutdown_timeout=0.0),
+        worker=WorkerOptions(
+            threads=8,
+            processes=2,
+            coroutines=0,
+            shutdown_timeout=0.0,
+            max_tasks=1000,
+            max_memory=512,
+        ),
         email=EmailOptions("shop.mail.Backend", "shop.mail.is_secret", -5, 0, 0, 1),
         bulk_actions=BulkActionOptions(frozenset({"wagtailcore.page.move"}), 0),
         schedule={

@@ -11,11 +11,14 @@ from django.core.signals import setting_changed
 
 from wagtail_async_hooks.conf.parsing import parse, read_options
 from wagtail_async_hooks.conf.schema import (
+    CELERY,
     MAX_DAYS,
     SETTING,
     SYNC_HOOKS_SETTING,
+    AlertOptions,
     BulkActionOptions,
     EmailOptions,
+    HealthOptions,
     HistoryOptions,
     QueueOptions,
     RenditionOptions,
@@ -23,15 +26,19 @@ from wagtail_async_hooks.conf.schema import (
     Settings,
     WorkerOptions,
     background_setting,
+    line_that_moves,
 )
 from wagtail_async_hooks.exceptions import ConfigurationError
 
 __all__ = [
+    "CELERY",
     "MAX_DAYS",
     "SETTING",
     "SYNC_HOOKS_SETTING",
+    "AlertOptions",
     "BulkActionOptions",
     "EmailOptions",
+    "HealthOptions",
     "HistoryOptions",
     "QueueOptions",
     "RenditionOptions",
@@ -40,6 +47,7 @@ __all__ = [
     "WorkerOptions",
     "background_setting",
     "current",
+    "line_that_moves",
     "parse",
     "read_options",
     "require",

@@ -8,19 +8,23 @@ takes 0.14 s to import in every process of a site.
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 from wagtail_async_hooks.conf import validators
 from wagtail_async_hooks.conf.options import UNKNOWN_TO_HUEY, TaskOptions
 from wagtail_async_hooks.conf.schema import (
     BACKGROUND,
+    CELERY,
     MAX_DAYS,
     OCCASIONS,
     SETTING,
     SYNC_HOOKS_SETTING,
+    AlertOptions,
     BulkActionOptions,
     EmailOptions,
+    HealthOptions,
     HistoryOptions,
     QueueOptions,
     RenditionOptions,
@@ -46,12 +50,19 @@ def parse(raw: Any, raw_sync_hooks: Any = ()) -> Settings:
         "HOOKS": _hooks,
         "WORKER": _worker,
         "QUEUES": _queues,
+        "HEALTH": _health,
+        "ALERTS": _alerts,
         "EMAIL": _email,
         "RENDITIONS": _renditions,
         "SCHEDULE": _schedule,
         "SCHEDULED_PUBLISHING": _flag,
         "HISTORY": _history,
         "BULK_ACTIONS": _bulk_actions,
+        "MEASURE_HOOKS": _flag,
+        "TELL_FAILURES": _flag,
+        "PROMETHEUS": _flag_of("prometheus_client", "prometheus"),
+        "OPENTELEMETRY": _flag_of("opentelemetry.trace", "opentelemetry"),
+        "RELEASE": _label,
     }
     values: dict[str, Any] = {}
     for key, value in raw.items():
@@ -70,11 +81,28 @@ def parse(raw: Any, raw_sync_hooks: Any = ()) -> Settings:
             f'{SETTING}["BACKEND_OPTIONS"] should be empty for the backend "database": Django\'s '
             "DATABASES and DATABASE_ROUTERS say where it is."
         )
+    if values.get("backend") == CELERY:
+        problems += _mistakes_for_celery(values.get("backend_options", {}))
     try:
         values["sync_hooks"] = _names(SYNC_HOOKS_SETTING, raw_sync_hooks)
     except ValueError as error:
         problems.append(str(error))
     return Settings(**values, problems=tuple(problems))
+
+
+_CELERY_OPTIONS: Final = {
+    "app": 'the Celery app as after "celery -A", such as "mysite.celery"',
+    "queue": 'the name of one of Celery\'s queues, such as "wagtail"',
+}
+
+
+def _mistakes_for_celery(options: Mapping[str, Any]) -> Iterator[str]:
+    name = f'{SETTING}["BACKEND_OPTIONS"]'
+    for key, value in options.items():
+        if key not in _CELERY_OPTIONS:
+            yield _unknown(f"{name} has an unknown key", key, _CELERY_OPTIONS)
+        elif not isinstance(value, str) or not value.strip():
+            yield _expected(f'{name}["{key}"]', _CELERY_OPTIONS[key], value)
 
 
 def read_options(name: str, given: Any, known: Iterable[str]) -> TaskOptions:
@@ -108,16 +136,56 @@ def _unknown(said: str, name: Any, known: Iterable[str]) -> str:
     return f'{said} "{name}"; {hint}'
 
 
+def _label(name: str, value: Any, problems: list[str]) -> str:
+    if not isinstance(value, str):
+        raise ValueError(_expected(name, "a text", value))
+    return value
+
+
 def _text(name: str, value: Any, problems: list[str]) -> str:
     if not isinstance(value, str):
         raise ValueError(
-            _expected(name, 'a text such as "database", "redis" or a dotted path', value)
+            _expected(name, 'a text such as "database", "redis", "celery" or a dotted path', value)
         )
     return value
 
 
 def _flag(name: str, value: Any, problems: list[str]) -> bool:
     return bool(_reader(validators.flag)(name, value))
+
+
+def _flag_of(module: str, extra: str) -> Callable[[str, Any, list[str]], bool]:
+    """Return the reader of a flag that needs an extra of the package.
+
+    :param module: of the library that comes with the extra. It is not imported.
+    """
+
+    def read(name: str, value: Any, problems: list[str]) -> bool:
+        if is_on := _flag(name, value, problems):
+            require_extra(name, module, extra)
+        return is_on
+
+    return read
+
+
+def require_extra(name: str, module: str, extra: str) -> None:
+    """Make sure that the library is installed that a setting or an option needs.
+
+    :raises ValueError: if it is not; says what to install.
+    """
+    if not is_installed(module):
+        raise ValueError(
+            f"{name} needs a library that is not installed; "
+            f'install it with "pip install wagtail-async-hooks[{extra}]".'
+        )
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module could be imported; it is not."""
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of the package that the module is in
+        return False
 
 
 def _mapping(name: str, value: Any, problems: list[str]) -> dict[str, Any]:
@@ -311,9 +379,14 @@ def _worker(name: str, value: Any, problems: list[str]) -> WorkerOptions:
     readers = {
         "threads": _positive_integer,
         "processes": _positive_integer,
+        "coroutines": _reader(validators.count),
         "shutdown_timeout": _seconds,
         "queues": _queue_names,
         "exclude_queues": _queue_names,
+        "max_tasks": _reader(lambda value: "" if value is None else validators.positive(value)),
+        "max_memory": _reader(lambda value: "" if value is None else validators.megabytes(value)),
+        "metrics": _address,
+        "embedded": _reader(validators.flag),
     }
     assert set(readers) == set(WorkerOptions._fields)
     read = _options(name, _mapping(name, value, problems), readers, problems)
@@ -321,6 +394,13 @@ def _worker(name: str, value: Any, problems: list[str]) -> WorkerOptions:
         problems.append(f'{name} should have "queues" or "exclude_queues", but has both.')
         del read["exclude_queues"]
     return WorkerOptions(**read)
+
+
+def _address(name: str, value: Any) -> str:
+    address = _reader(validators.address)(name, value)
+    if address:
+        require_extra(name, "prometheus_client", "prometheus")
+    return str(address)
 
 
 def _queue_names(name: str, value: Any) -> tuple[str, ...]:
@@ -344,6 +424,60 @@ def _queues(name: str, value: Any, problems: list[str]) -> dict[str, QueueOption
             readers = {"limit": _positive_integer}
             queues[queue] = QueueOptions(**_options(where, given, readers, problems))
     return queues
+
+
+def _health(name: str, value: Any, problems: list[str]) -> HealthOptions:
+    readers = {
+        "max_wait": lambda where, given: None if given is None else _seconds(where, given),
+        "min_workers": _reader(validators.count),
+    }
+    assert set(readers) == set(HealthOptions._fields)
+    return HealthOptions(**_options(name, _mapping(name, value, problems), readers, problems))
+
+
+def _alerts(name: str, value: Any, problems: list[str]) -> AlertOptions:
+    duration = _or_none(validators.duration)
+    readers = {
+        "to": _read_recipients,
+        "sender": _read_sender,
+        "new_errors": _reader(validators.flag),
+        "failure_rate": _or_none(validators.rate),
+        "failure_minimum": _reader(validators.positive),
+        **dict.fromkeys(("waiting", "no_worker", "every"), duration),
+        "over": _reader(validators.flag),
+    }
+    assert set(readers) == set(AlertOptions._fields)
+    given = _mapping(name, value, problems)
+    if given and "to" not in given:
+        problems.append(f'{name} lacks "to", which says who is told, such as ["ops@example.com"].')
+    return AlertOptions(**_options(name, given, readers, problems))
+
+
+def _or_none(expected: Callable[[Any], str]) -> Callable[[str, Any], Any]:
+    """Return the reader of an option that ``None`` turns off."""
+
+    def judge(value: Any) -> str:
+        what = "" if value is None else expected(value)
+        return f"{what}, or None" if what else ""
+
+    return _reader(judge)
+
+
+def _read_recipients(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(
+            _expected(name, "a list of e-mail addresses, and of dotted paths of functions", value)
+        )
+    for each in value:
+        if expected := validators.recipient(each):
+            raise ValueError(f"{name} has {each!r}, which should be {expected}.")
+    return tuple(dict.fromkeys(value))
+
+
+def _read_sender(name: str, value: Any) -> str:
+    if value != "" and validators.email_address(value):
+        raise ValueError(_expected(name, validators.email_address(value), value))
+    return str(value)
 
 
 def _history(name: str, value: Any, problems: list[str]) -> HistoryOptions:
@@ -393,6 +527,7 @@ def _bulk_actions(name: str, value: Any, problems: list[str]) -> BulkActionOptio
         "actions": _action_names,
         "threshold": _reader(validators.count),
         "copies": _positive_integer,
+        "explain": _HOOK_READERS["explain"],
     }
     assert set(readers) == set(BulkActionOptions._fields)
     return BulkActionOptions(**_options(name, _mapping(name, value, problems), readers, problems))

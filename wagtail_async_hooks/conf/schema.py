@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from wagtail_async_hooks.conf.options import TaskOptions
+from wagtail_async_hooks.conf.options import Explain, TaskOptions
 from wagtail_async_hooks.utils.crontab import Crontab
 
 SETTING = "WAGTAIL_TASKS"
 SYNC_HOOKS_SETTING = "WAGTAIL_TASKS_SYNC_HOOKS"
+
+CELERY: Final = "celery"
+"""The ``BACKEND`` of sites whose tasks Celery's workers run."""
 
 OCCASIONS: Final = ("upload", "publish")
 """When renditions can be made ahead."""
@@ -28,6 +31,9 @@ class WorkerOptions(NamedTuple):
     processes: int = 1
     """How many processes one ``wagtail_worker`` runs."""
 
+    coroutines: int = 20
+    """How many coroutine functions a worker process runs at once, beside its threads."""
+
     shutdown_timeout: float = 30.0
     """Seconds that running tasks get to finish when the worker is asked to stop."""
 
@@ -37,12 +43,65 @@ class WorkerOptions(NamedTuple):
     exclude_queues: tuple[str, ...] = ()
     """The queues that it does not serve."""
 
+    max_tasks: int | None = None
+    """After how many tasks a worker process is replaced; ``None`` for never."""
+
+    max_memory: float | None = None
+    """Above how many megabytes a worker process is replaced; ``None`` for never."""
+
+    metrics: str = ""
+    """Address and port at which a worker shows its metrics to Prometheus; blank for nowhere."""
+
+    embedded: bool = False
+    """Whether one web process on each host runs a worker besides."""
+
 
 class QueueOptions(NamedTuple):
     """Options of one queue."""
 
     limit: int | None = None
     """How many of its tasks run at once at most, over all workers; ``None`` for any number."""
+
+
+class HealthOptions(NamedTuple):
+    """Thresholds of the view for load balancers."""
+
+    max_wait: float | None = 300.0
+    """Seconds for which the oldest task may have waited; ``None`` for any number."""
+
+    min_workers: int = 1
+    """How many workers have to be alive."""
+
+
+class AlertOptions(NamedTuple):
+    """Who is told that something is wrong, of what, and how often."""
+
+    to: tuple[str, ...] = ()
+    """E-mail addresses, and dotted paths of functions; empty for nobody."""
+
+    sender: str = ""
+    """The address that e-mails come from; blank for Django's ``DEFAULT_FROM_EMAIL``."""
+
+    new_errors: bool = True
+    """Whether a group of errors is told of that was not there before."""
+
+    failure_rate: float | None = 0.5
+    """From which part on of the tasks that end it is told that they fail; ``None`` for never."""
+
+    failure_minimum: int = 10
+    """How many tasks have to have ended for that, in a quarter of an hour or so."""
+
+    waiting: float | None = 900.0
+    """Seconds for which a task may wait; ``None`` for any number."""
+
+    no_worker: float | None = 300.0
+    """Seconds that pass without a worker, or while tasks of a queue wait that no worker serves."""
+
+    every: float | None = 3600.0
+    """Seconds between two messages about the same thing; ``None`` to tell once until it is over."""
+
+    over: bool = True
+    """Whether it is told, too, that something is over."""
 
 
 class EmailOptions(NamedTuple):
@@ -103,6 +162,9 @@ class BulkActionOptions(NamedTuple):
     copies: int = 200
     """Of up to so many objects that are deleted together, background functions get copies."""
 
+    explain: Explain | None = None
+    """What errors of single objects mean, for editors."""
+
 
 class ScheduleEntry(NamedTuple):
     """A management command, or a function, that runs by a crontab."""
@@ -136,6 +198,11 @@ def background_setting(path: str) -> str:
     return f'{SETTING}["HOOKS"]["{path}"]["{BACKGROUND}"]'
 
 
+def line_that_moves(path: str) -> str:
+    """Return the line of settings that moves a function to the background."""
+    return f'{SETTING}["HOOKS"]["{path}"] = {{"{BACKGROUND}": True}}'
+
+
 class Settings(NamedTuple):
     """The package's settings, with their defaults."""
 
@@ -150,6 +217,8 @@ class Settings(NamedTuple):
 
     worker: WorkerOptions = WorkerOptions()
     queues: Mapping[str, QueueOptions] = _NOTHING
+    health: HealthOptions = HealthOptions()
+    alerts: AlertOptions = AlertOptions()
     email: EmailOptions = EmailOptions()
     renditions: RenditionOptions = RenditionOptions()
     schedule: Mapping[str, ScheduleEntry] = _NOTHING
@@ -157,6 +226,21 @@ class Settings(NamedTuple):
     bulk_actions: BulkActionOptions = BulkActionOptions()
     scheduled_publishing: bool = False
     """Whether go-live and expiry times are kept by tasks rather than by cron."""
+
+    measure_hooks: bool = False
+    """Whether synchronous functions of background-safe hooks are timed."""
+
+    tell_failures: bool = True
+    """Whether editors are told that a task of theirs failed, also where nothing explains it."""
+
+    prometheus: bool = False
+    """Whether what happens to tasks is counted for Prometheus."""
+
+    opentelemetry: bool = False
+    """Whether tasks are traced and counted by OpenTelemetry."""
+
+    release: str = ""
+    """What the site calls its release; blank for that of this package."""
 
     sync_hooks: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()

@@ -6,8 +6,11 @@ A validator returns what a value should have been, in words for an error; blank 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from email.utils import parseaddr
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.utils.functional import Promise
 
 from wagtail_async_hooks.conf.options import UNKNOWN_TO_HUEY, TaskOptions
@@ -15,6 +18,9 @@ from wagtail_async_hooks.utils.suggestions import nearest
 
 LONGEST_TIMEOUT: Final = 1_000_000
 """Seconds, more than eleven days: what waits for longer than the system can overflows."""
+
+MAX_RECIPIENT: Final = 254
+"""Characters of an e-mail address, or of a dotted path, that is told of something."""
 
 MAX_QUEUE_NAME: Final = 64
 """Characters of a queue's name that the ledger's column takes."""
@@ -39,6 +45,17 @@ def count(value: Any) -> str:
     return "" if type(value) is int and 0 <= value < 2**31 else "a whole number of at least 0"
 
 
+def positive(value: Any) -> str:
+    """Validate a number of things of which there has to be one."""
+    return "" if type(value) is int and 0 < value < 2**31 else "a whole number of at least 1"
+
+
+def megabytes(value: Any) -> str:
+    """Validate an amount of memory."""
+    fits = type(value) in (int, float) and 0 < value < float("inf")
+    return "" if fits else "a number of megabytes above 0"
+
+
 def seconds(value: Any) -> str:
     """Validate a number of seconds."""
     fits = type(value) in (int, float) and 0 <= value < float("inf")
@@ -55,6 +72,35 @@ def fraction(value: Any) -> str:
     """Validate a fraction."""
     fits = type(value) in (int, float) and 0 <= value <= 1
     return "" if fits else "a number from 0 to 1"
+
+
+def rate(value: Any) -> str:
+    """Validate a part of all that is more than none."""
+    return "" if not fraction(value) and value > 0 else "a number above 0, and at most 1"
+
+
+def email_address(value: Any) -> str:
+    """Validate an e-mail address, with or without a name before it."""
+    _name, address = parseaddr(value) if isinstance(value, str) else ("", "")
+    try:
+        validate_email(address)
+    except ValidationError:
+        address = ""
+    fits = address and len(value) <= MAX_RECIPIENT and value.isprintable()
+    return "" if fits else 'an e-mail address such as "ops@example.com"'
+
+
+def recipient(value: Any) -> str:
+    """Validate who is told of something: an e-mail address, or the dotted path of a function."""
+    if not email_address(value):
+        return ""
+    parts = value.split(".") if isinstance(value, str) and len(value) <= MAX_RECIPIENT else []
+    if len(parts) > 1 and all(part.isidentifier() for part in parts):
+        return ""
+    return (
+        'an e-mail address such as "ops@example.com", or the dotted path of a function such as '
+        '"mysite.alerts.tell"'
+    )
 
 
 def errors(value: Any) -> str:
@@ -106,6 +152,14 @@ def word(value: Any) -> str:
     """Validate the name of a side effect."""
     fits = isinstance(value, str) and 0 < len(value) <= 64
     return "" if fits else "a text of 1 to 64 characters"
+
+
+def address(value: Any) -> str:
+    """Validate where a server listens; blank for nowhere."""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 2**16
+    fits = value == "" or (host and is_port and not any(map(str.isspace, host)))
+    return "" if fits else 'an address and a port, such as "127.0.0.1:9464"'
 
 
 VALIDATORS: Final[Mapping[str, Callable[[Any], str]]] = {
