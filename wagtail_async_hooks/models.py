@@ -53,6 +53,10 @@ class Worker(models.Model):
         db_default=0,
         help_text=_("Seconds by which its host's clock is ahead of the database's."),
     )
+    code = models.JSONField(
+        null=True,
+        help_text=_("Hashes of the modules with background functions, as it has loaded them."),
+    )
     started_at = InstantField()
     heartbeat_at = InstantField()
     stopped_at = InstantField(null=True)
@@ -133,6 +137,17 @@ class BackgroundTask(models.Model):
         related_name="+",
     )
     subject_id = ExactCharField(max_length=255, blank=True, default="", db_default="")
+    subject_title = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What the object was called when the task was enqueued."),
+    )
+    cause = models.UUIDField(
+        null=True,
+        help_text=_("The id by which Wagtail's log groups what one request did."),
+    )
     enqueued_at = InstantField()
     started_at = InstantField(null=True)
     finished_at = InstantField(null=True)
@@ -184,6 +199,13 @@ class BackgroundTask(models.Model):
         blank=True, default="", db_default="", help_text=_("What went wrong, in one line.")
     )
     error_type = models.CharField(max_length=255, blank=True, default="", db_default="")
+    error_place = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The function of the site's own code in which it went wrong."),
+    )
     traceback = models.TextField(blank=True, default="", db_default="")
     explanation = models.CharField(
         max_length=500,
@@ -235,6 +257,9 @@ class BackgroundTask(models.Model):
                 fields=["subject_type", "subject_id", "id"],
                 name="bgtask_about",
                 condition=models.Q(subject_type__isnull=False),
+            ),
+            models.Index(
+                fields=["cause"], name="bgtask_cause", condition=models.Q(cause__isnull=False)
             ),
             models.Index(
                 fields=["coalesce_key"],
@@ -394,6 +419,166 @@ class Notice(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.task_id}"
+
+
+class TaskStatistic(models.Model):
+    """What one worker did in five minutes of the tasks of one function.
+
+    Each row has one writer, so that workers never wait for each other; charts are sums of rows.
+    After a day, rows are merged: those are of half an hour, and of all workers.
+    """
+
+    worker = models.ForeignKey(
+        Worker,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    start = InstantField(help_text=_("When the five minutes began."))
+    queue = ExactCharField(max_length=64)
+    hook = models.CharField(max_length=100, blank=True, default="", db_default="")
+    function = models.CharField(max_length=255, blank=True, default="", db_default="")
+    succeeded = models.PositiveIntegerField(default=0, db_default=0)
+    failed = models.PositiveIntegerField(default=0, db_default=0)
+    ended_otherwise = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("Cancelled, or expired.")
+    )
+    repeated = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("Attempts after which the task was to run again.")
+    )
+    ran = models.FloatField(
+        default=0.0, db_default=0.0, help_text=_("Seconds that the attempts took, altogether.")
+    )
+    longest_run = models.FloatField(default=0.0, db_default=0.0, help_text=_("In seconds."))
+
+    class Meta:
+        verbose_name = _("statistic of background tasks")
+        verbose_name_plural = _("statistics of background tasks")
+        indexes = [models.Index(fields=["start"], name="bgtask_statistic_start")]
+
+    def __str__(self) -> str:
+        return f"{self.start} {self.hook or self.function}"
+
+
+class QueueSample(models.Model):
+    """How many tasks of a queue waited, most of all in five minutes."""
+
+    start = InstantField(help_text=_("When the five minutes began."))
+    queue = ExactCharField(max_length=64)
+    waiting = models.PositiveIntegerField(default=0, db_default=0)
+    oldest = models.FloatField(
+        default=0.0,
+        db_default=0.0,
+        help_text=_("Seconds for which one of them had waited, at most."),
+    )
+
+    class Meta:
+        verbose_name = _("sample of a queue")
+        verbose_name_plural = _("samples of queues")
+        constraints = [
+            models.UniqueConstraint(fields=["start", "queue"], name="bgtask_sample_start")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start} {self.queue}: {self.waiting}"
+
+
+class HookSample(models.Model):
+    """How long the functions of hooks took in one web process, for a minute or so."""
+
+    hook = models.CharField(max_length=100)
+    function = models.CharField(max_length=255)
+    at = InstantField(help_text=_("When the last of the calls was made."))
+    calls = models.PositiveIntegerField(default=0, db_default=0)
+    seconds = models.FloatField(
+        default=0.0, db_default=0.0, help_text=_("That the calls took, altogether.")
+    )
+    durations = models.JSONField(
+        default=list, help_text=_("Seconds that some of the calls took, chosen at random.")
+    )
+
+    class Meta:
+        verbose_name = _("sample of a hook's function")
+        verbose_name_plural = _("samples of hooks' functions")
+        indexes = [models.Index(fields=["at"], name="bgtask_hook_sample_at")]
+
+    def __str__(self) -> str:
+        return f"{self.hook}: {self.function}"
+
+
+class MutedError(models.Model):
+    """A group of errors of which nobody wants to hear any more."""
+
+    key = ExactCharField(
+        max_length=64, unique=True, help_text=_("Hash of the three columns that make the group.")
+    )
+    error_type = models.CharField(max_length=255, blank=True, default="", db_default="")
+    function = models.CharField(max_length=255, blank=True, default="", db_default="")
+    error_place = models.CharField(max_length=255, blank=True, default="", db_default="")
+    muted_at = InstantField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text=_("Who muted it."),
+    )
+
+    class Meta:
+        verbose_name = _("muted error")
+        verbose_name_plural = _("muted errors")
+
+    def __str__(self) -> str:
+        return f"{self.error_type} {self.function}"
+
+
+class AlertTarget(models.Model):
+    """Somebody who is told that something is wrong, by one process at a time."""
+
+    name = ExactCharField(max_length=255, unique=True)
+    holder = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The process that tells now, by a number of its own."),
+    )
+    held_until = InstantField(null=True, help_text=_("Until then, nobody else tells."))
+    failures = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("How often telling has failed, since it last did not.")
+    )
+
+    class Meta:
+        verbose_name = _("recipient of alerts")
+        verbose_name_plural = _("recipients of alerts")
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+class AlertRecord(models.Model):
+    """Something that is or was wrong, and when somebody was told of it."""
+
+    target = ExactCharField(max_length=255)
+    key = ExactCharField(max_length=100, help_text=_("What it is; the same as long as it lasts."))
+    kind = models.CharField(max_length=32)
+    title = models.CharField(max_length=255, blank=True, default="", db_default="")
+    since = InstantField(help_text=_("When it began."))
+    told_at = InstantField(null=True, help_text=_("When it was told last; blank if not yet."))
+    ended_at = InstantField(null=True)
+
+    class Meta:
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
+        constraints = [
+            models.UniqueConstraint(fields=["target", "key"], name="bgtask_alert_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.key}"
 
 
 class Schedule(models.Model):

@@ -35,7 +35,8 @@ from wagtail_async_hooks.queue import connection_guard, control
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Outcome, State
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.database.outages import Outage
-from wagtail_async_hooks.worker.threads import Activity, TaskThread
+from wagtail_async_hooks.worker.activity import Activity
+from wagtail_async_hooks.worker.threads import TaskThread
 
 ROWS: Final = 100_000
 BOUND: Final = 10_000
@@ -220,6 +221,7 @@ def thread() -> TaskThread:
         worker=None,
         waiter=Restless(),
         activity=Activity(1),
+        coroutines=None,
         outage=Outage(),
     )
 

@@ -6,9 +6,24 @@ that "the same row, running, at the same attempt" means "still mine": a worker t
 for dead cannot overwrite what its successor did.
 """
 
+from wagtail_async_hooks.ledger.alerts import (
+    LEASE,
+    alert_records,
+    hold_target,
+    record_failure,
+    record_over,
+    record_told,
+    release_target,
+)
 from wagtail_async_hooks.ledger.attempts import attempts
 from wagtail_async_hooks.ledger.base import BATCH, clock, database, info
 from wagtail_async_hooks.ledger.claiming import step, waits
+from wagtail_async_hooks.ledger.hook_samples import (
+    HOOK_SAMPLES_KEPT,
+    HookTimes,
+    add_hook_samples,
+    prune_hook_samples,
+)
 from wagtail_async_hooks.ledger.items import (
     is_done,
     item_key,
@@ -19,10 +34,21 @@ from wagtail_async_hooks.ledger.items import (
     told_of,
 )
 from wagtail_async_hooks.ledger.locks import brief
-from wagtail_async_hooks.ledger.notices import take_messages
+from wagtail_async_hooks.ledger.muting import error_key, mute, muted_errors, unmute
+from wagtail_async_hooks.ledger.notices import Unread, notices, take_notices, take_notices_of
 from wagtail_async_hooks.ledger.pauses import add_pause, pauses, remove_pause
 from wagtail_async_hooks.ledger.progress import goes_on, is_held, report
 from wagtail_async_hooks.ledger.retention import prune, prune_workers
+from wagtail_async_hooks.ledger.statistics import (
+    STATISTICS_KEPT,
+    count_waiting,
+    merge_statistics,
+    prune_statistics,
+    record_statistics,
+    sample_queues,
+    start_of,
+    waiting_by_queue,
+)
 from wagtail_async_hooks.ledger.tasks import (
     LARGE,
     RETRIABLE,
@@ -33,6 +59,7 @@ from wagtail_async_hooks.ledger.tasks import (
     discard,
     ended,
     forget_user,
+    hasten,
     insert,
     insert_many,
     newest,
@@ -73,11 +100,18 @@ from wagtail_async_hooks.ledger.workers import (
 
 __all__ = [
     "BATCH",
+    "HOOK_SAMPLES_KEPT",
     "LARGE",
+    "LEASE",
     "RETRIABLE",
+    "STATISTICS_KEPT",
     "Beat",
+    "HookTimes",
+    "Unread",
+    "add_hook_samples",
     "add_pause",
     "adopt",
+    "alert_records",
     "alive",
     "attempts",
     "beat",
@@ -86,16 +120,20 @@ __all__ = [
     "cancel_all",
     "cancel_scheduled",
     "clock",
+    "count_waiting",
     "database",
     "delete",
     "discard",
     "ended",
+    "error_key",
     "forget_user",
     "forgive",
     "go_on",
     "goes_on",
     "hand_back",
+    "hasten",
     "held_by",
+    "hold_target",
     "info",
     "insert",
     "insert_many",
@@ -108,34 +146,50 @@ __all__ = [
     "items_to_tell_of",
     "keys_done",
     "killed",
+    "merge_statistics",
+    "mute",
+    "muted_errors",
     "newest",
     "next_in_line",
     "next_in_queue",
     "not_cancelled",
+    "notices",
     "oldest_alive",
     "orphans",
     "pauses",
     "promote_due",
     "prune",
+    "prune_hook_samples",
+    "prune_statistics",
     "prune_workers",
+    "record_failure",
     "record_item",
+    "record_over",
+    "record_statistics",
+    "record_told",
     "register_anew",
     "register_worker",
     "release",
+    "release_target",
     "remove_pause",
     "report",
     "rescue",
     "rescue_orphans",
     "retry",
+    "sample_queues",
     "silent_workers",
+    "start_of",
     "step",
     "stop_worker",
     "stranded",
     "take_back",
-    "take_messages",
+    "take_notices",
+    "take_notices_of",
     "told_of",
     "under_way",
     "unmerged",
+    "unmute",
+    "waiting_by_queue",
     "waits",
     "without_worker",
     "workers_beside",

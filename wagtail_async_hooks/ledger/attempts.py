@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from django.db import connections
@@ -58,4 +59,23 @@ def keep_attempt(
             f"SELECT id, attempt, worker_id, started_at, {ended}, %s, %s, %s FROM {TABLE} "
             "WHERE id = %s AND attempt = %s AND state = %s",
             [*told, task.pk, task.attempt, state.value],
+        )
+
+
+def keep_attempts(alias: str, keys: Sequence[int]) -> None:
+    """Keep what is in the rows of tasks that have ended about their last attempts, if they had any.
+
+    :param keys: primary keys of the tasks.
+    """
+    if not keys:
+        return
+    named = ", ".join(["%s"] * len(keys))
+    columns = "started_at, {}, error, error_type, traceback"
+    ended = "COALESCE(finished_at, started_at, enqueued_at)"
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {ATTEMPTS} (task_id, number, worker_id, {columns.format('ended_at')}) "
+            f"SELECT id, attempt, worker_id, {columns.format(ended)} FROM {TABLE} "
+            f"WHERE id IN ({named}) AND attempt > 0 ORDER BY id",
+            list(keys),
         )

@@ -16,6 +16,7 @@ from typing import Any, Final
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from wagtail_async_hooks import conf
 from wagtail_async_hooks.ledger import postgresql, raw_sql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
@@ -231,7 +232,7 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
         )
         kept = bool(cursor.rowcount == 1)
     if kept and _tells(outcome):
-        add_notice(alias, claim.pk)
+        _notify(alias, outcome)
     if kept and _separates(outcome):
         separate(alias, claim)
     return kept
@@ -239,7 +240,16 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
 
 def _tells(outcome: Outcome) -> bool:
     """Return whether there is something for the editor to read, now that the task has ended."""
+    if outcome.state is State.FAILED and conf.current().tell_failures:
+        return True
     return outcome.state.is_final and bool(outcome.messages or outcome.explanation)
+
+
+def _notify(alias: str, outcome: Outcome) -> None:
+    has_failed = outcome.state is State.FAILED
+    merged = [task.pk for task in outcome.claim.merged] if has_failed else []
+    silent = has_failed and not outcome.messages
+    add_notice(alias, outcome.claim.pk, merged=merged, unless_muted=silent)
 
 
 def _keeps_attempt(outcome: Outcome) -> bool:
@@ -275,7 +285,7 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome) -> dict[str, Any
     if outcome.messages and outcome.state.is_final:
         columns["messages"] = outcome.messages
     if outcome.state is not State.SUCCEEDED or claim.attempt > 1 or outcome.error:
-        columns |= errors_of(outcome)
+        columns |= {**errors_of(outcome), "error_place": outcome.error_place}
     if columns:
         columns = fitted(BackgroundTask, columns, connection)
     if isinstance(columns.get("run_at"), datetime.datetime):

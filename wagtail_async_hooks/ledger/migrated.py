@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+from django.apps import apps
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.exceptions import (
@@ -60,6 +61,26 @@ def standing_of(connection: BaseDatabaseWrapper) -> Standing:
     return Standing(missing, _newer(executor.loader))
 
 
+def examine(connection: BaseDatabaseWrapper) -> tuple[Standing, str]:
+    """Return how a database stands, and one sentence about what it lacks; blank if nothing.
+
+    :raises DatabaseError: if it does not answer.
+    """
+    alias = connection.alias
+    standing = standing_of(connection)
+    if standing.missing:
+        return standing, told_of_missing(alias, standing.missing)
+    tables = connection.introspection.table_names()
+    models = apps.get_app_config(APP).get_models()
+    if all(model._meta.db_table in tables for model in models):
+        return standing, ""
+    return standing, (
+        f"The database {alias!r} lacks the tables of {APP}, although its migrations are recorded "
+        "there as applied; see to it that allow_migrate() of DATABASE_ROUTERS lets them be made, "
+        f'and run "{command(alias)} --fake zero" and then "{command(alias)}".'
+    )
+
+
 def _newer(loader: MigrationLoader) -> tuple[str, ...]:
     if APP in loader.unmigrated_apps:  # MIGRATION_MODULES leaves them out
         return ()
@@ -71,11 +92,13 @@ def _newer(loader: MigrationLoader) -> tuple[str, ...]:
 
 def told_of_missing(alias: str, missing: tuple[str, ...]) -> str:
     """Return one sentence about migrations that are not applied, and what to do."""
+    return f'{what_is_missing(alias, missing)}; run "{command(alias)}".'
+
+
+def what_is_missing(alias: str, missing: tuple[str, ...]) -> str:
+    """Return one sentence about migrations that are not applied, without its end."""
     some = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
-    return (
-        f"The database {alias!r} lacks {len(missing)} of the migrations of {APP} ({some}); run "
-        f'"{command(alias)}".'
-    )
+    return f"The database {alias!r} lacks {len(missing)} of the migrations of {APP} ({some})"
 
 
 def told_of_newer(alias: str, newer: tuple[str, ...]) -> str:

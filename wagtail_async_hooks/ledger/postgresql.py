@@ -47,6 +47,8 @@ def step(
 
 def takes(outcome: Outcome) -> bool:
     """Return whether the function can record an outcome."""
+    if outcome.error_place or outcome.claim.attempt > 1:  # which the row has from an earlier one
+        return False
     return outcome.state.is_final and outcome.message is None and outcome.progress is None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Mapping
+from typing import Final
 
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef
@@ -14,6 +16,9 @@ from wagtail_async_hooks.ledger.tasks import delete
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
+
+AT_ONCE: Final = 100
+"""Tasks that are deleted in one transaction."""
 
 
 def prune(ages: Mapping[State, datetime.timedelta], after: int = 0) -> tuple[int, int | None]:
@@ -38,9 +43,23 @@ def prune(ages: Mapping[State, datetime.timedelta], after: int = 0) -> tuple[int
         for pk, state, _, finished_at, now in seen
         if finished_at is not None and state in ages and finished_at < now - ages[State(state)]
     ]
-    gone = _delete_ended(alias, old) if old else 0
+    gone = _delete_in_turns(alias, old)
     is_last = len(seen) < BATCH or seen[-1][2] > seen[-1][4] - min(ages.values())
     return gone, None if is_last else seen[-1][0]
+
+
+def _delete_in_turns(alias: str, keys: list[int]) -> int:
+    """Delete tasks, a few at once, so that nobody waits long who wants to claim one meanwhile.
+
+    They get as much time as was taken. On SQLite, those who wait try again after some milliseconds,
+    and would find the lock taken again and again; a server writes its log for both.
+    """
+    gone = 0
+    for start in range(0, len(keys), AT_ONCE):
+        begun = time.monotonic()
+        gone += _delete_ended(alias, keys[start : start + AT_ONCE])
+        time.sleep(time.monotonic() - begun)
+    return gone
 
 
 def _delete_ended(alias: str, keys: list[int]) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db import DataError, connections, transaction
@@ -21,16 +22,24 @@ from django.db.models import (
     PositiveIntegerField,
     PositiveSmallIntegerField,
     Q,
+    QuerySet,
     TextField,
 )
 from django.db.models.signals import post_save
 
 from wagtail_async_hooks.ledger import insertion
-from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempt
+from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempts
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.locks import brief, free
 from wagtail_async_hooks.ledger.selection import next_of_key, next_of_queue
-from wagtail_async_hooks.models import BackgroundTask, ExactCharField, Notice, Pause, TaskItem
+from wagtail_async_hooks.models import (
+    BackgroundTask,
+    ExactCharField,
+    MutedError,
+    Notice,
+    Pause,
+    TaskItem,
+)
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils.database import clock
 from wagtail_async_hooks.utils.database.instants import (
@@ -179,6 +188,8 @@ def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple
 def _is_storable(value: Any, column: _Column) -> bool:
     """Return whether it is plain to see that a column takes a value as it is."""
     kind = type(value)
+    if kind is uuid.UUID:
+        return True
     if kind is str:
         fits = column.length is None or len(value) <= column.length
         return fits and value.isascii() and "\0" not in value
@@ -328,41 +339,31 @@ def delete(keys: Sequence[int]) -> None:
         cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({named})", list(keys))
 
 
-def retry(row: BackgroundTask, message: bytes) -> bool:
-    """Let a task that has ended wait again; tell whether it had.
+def retry(messages: Mapping[int, tuple[int, bytes | None]]) -> set[int]:
+    """Let tasks that have ended wait again, by a few statements for all of them.
 
-    :param row: the task, as it was read.
-    :param message: the message to run.
+    :param messages: by primary key, at most :data:`BATCH`: the attempt that the row had when it was
+        read, and the message to run, ``None`` for the one that it has.
+    :returns: primary keys of those that wait now; others have not ended, or not at that attempt.
     """
     alias = database()
-    ended = BackgroundTask.objects.using(alias).filter(
-        pk=row.pk, attempt=row.attempt, state__in=RETRIABLE
-    )
+    tasks = BackgroundTask.objects.using(alias)
     with transaction.atomic(using=alias):
-        if not ended.select_for_update().exists():
-            return False
-        if row.attempt:
-            keep_attempt(
-                alias,
-                row,
-                State(row.state),
-                error=row.error,
-                error_type=row.error_type,
-                traceback=row.traceback,
-                ended_at=row.finished_at,
-            )
+        keys = _held(tasks, messages, RETRIABLE)
+        keep_attempts(alias, keys)
+        ended = tasks.filter(pk__in=keys)
+        ended.filter(attempt=0).update(error="")  # no attempt would clear it
         ended.update(
             state=State.WAITING,
-            message=message,
             run_at=None,
             expires_at=None,
             finished_at=None,
             worker=None,
             deaths=0,
             cancel_requested=False,
-            error=row.error if row.attempt else "",  # else no attempt would clear it
         )
-    return True
+        _give(tasks, keys, messages)
+    return set(keys)
 
 
 def next_in_line(exclusive_key: str) -> tuple[int, int] | None:
@@ -395,6 +396,48 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
     return [(pk, priority) for pk, priority in due if pk in keys]
 
 
+def hasten(messages: Mapping[int, tuple[int, bytes | None]]) -> set[int]:
+    """Let scheduled tasks wait for a worker before their time, by a few statements for all of them.
+
+    :param messages: as :func:`retry` takes them.
+    :returns: primary keys of those that wait now; others were not scheduled, or not for that
+        attempt.
+    """
+    alias = database()
+    tasks = BackgroundTask.objects.using(alias)
+    with brief(alias):
+        keys = _held(tasks, messages, {State.SCHEDULED})
+        tasks.filter(pk__in=keys).update(state=State.WAITING, run_at=DatabaseNow(), latest_at=None)
+        _give(tasks, keys, messages)
+    return set(keys)
+
+
+def _held(
+    tasks: QuerySet[BackgroundTask],
+    messages: Mapping[int, tuple[int, bytes | None]],
+    states: Collection[State],
+) -> list[int]:
+    """Lock tasks; return those that are in one of some states, at the attempt that was read."""
+    # Not by their states in SQL, whose index PostgreSQL would read rather than the keys'.
+    held = tasks.filter(pk__in=messages).select_for_update().order_by("pk")
+    return [
+        pk
+        for pk, attempt, state in held.values_list("pk", "attempt", "state")
+        if state in states and messages[pk][0] == attempt
+    ]
+
+
+def _give(
+    tasks: QuerySet[BackgroundTask],
+    keys: Iterable[int],
+    messages: Mapping[int, tuple[int, bytes | None]],
+) -> None:
+    """Give tasks their new messages, where they have some."""
+    for pk in keys:
+        if (message := messages[pk][1]) is not None:
+            tasks.filter(pk=pk).update(message=message)
+
+
 def cancel_all(state: State, reason: str) -> int:
     """Cancel all tasks in a state other than running; return how many."""
     tasks = BackgroundTask.objects.using(database()).filter(state=state)
@@ -425,6 +468,7 @@ def forget_user(key: Any) -> int:
     alias = database()
     with brief(alias, in_request=True):  # somebody waits who deletes the user
         Pause.objects.using(alias).filter(user=key).update(user=None)
+        MutedError.objects.using(alias).filter(user=key).update(user=None)
         Notice.objects.using(alias).filter(user=key).delete()
         return BackgroundTask.objects.using(alias).filter(user=key).update(user=None)
 

@@ -13,9 +13,11 @@ from typing import Any, Final
 from django.db import IntegrityError, OperationalError, connections
 from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
 
+from wagtail_async_hooks import conf
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import BATCH, database, info
 from wagtail_async_hooks.ledger.locks import brief, free
+from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, Worker
 from wagtail_async_hooks.types import Claim, State, TaskInfo
 from wagtail_async_hooks.utils.database.errors import is_contention
@@ -128,9 +130,13 @@ def is_served() -> bool:
     return alive().exists()
 
 
-def oldest_alive() -> int | None:
-    """Return the primary key of the worker that was started first, of those alive."""
-    return alive().order_by("started_at", "pk").values_list("pk", flat=True).first()
+def oldest_alive(queues: str | None = None) -> int | None:
+    """Return the primary key of the worker that was started first, of those alive.
+
+    :param queues: only of those that serve these queues, as they describe it; of all, if not given.
+    """
+    workers = alive() if queues is None else alive().filter(queues=queues)
+    return workers.order_by("started_at", "pk").values_list("pk", flat=True).first()
 
 
 def is_served_throughout() -> bool:
@@ -297,6 +303,8 @@ def _rescue_free(
                 row.error = killed(row.deaths)
                 row.finished_at = DatabaseNow()
             row.save(using=alias, update_fields=["deaths", "state", "error", "finished_at"])
+            if not waits and conf.current().tell_failures:
+                add_notice(alias, row.pk, unless_muted=True)
             rescued.append((info(row), waits))
     return rescued
 
