@@ -32,6 +32,9 @@ class Running:
         was not.
     :param tries: number of this attempt in immediate mode; the ledger's row counts any other.
     :param stopped_by: what stops the process, such as Ctrl-C, if that came while it ran.
+    :param exception: what went wrong, if anything did.
+    :param signal: the last of Huey's signals that says how it ended; blank if it failed.
+    :param runs_again: whether Huey is to run the task once more.
     """
 
     task: QueuedTask
@@ -43,6 +46,9 @@ class Running:
     reported_at: float | None = None
     tries: int = 1
     stopped_by: BaseException | None = None
+    exception: BaseException | None = None
+    signal: str = ""
+    runs_again: bool = False
 
     def __repr__(self) -> str:
         return f"<Running {self.claim or type(self.task).__name__}>"

@@ -1,6 +1,12 @@
 """The package's own tasks: a worker imports this module, as it does the ``tasks`` of any app."""
 
-from wagtail_async_hooks.integrations import commands, mail, renditions, scheduled_publishing
+from wagtail_async_hooks.integrations import (
+    commands,
+    mail,
+    renditions,
+    scheduled_publishing,
+    test_task,
+)
 from wagtail_async_hooks.integrations.bulk_actions import execution as bulk_actions
 from wagtail_async_hooks.integrations.tasks_backend import execution as tasks_backend
 from wagtail_async_hooks.worker import schedule
@@ -13,4 +19,5 @@ __all__ = [
     "schedule",
     "scheduled_publishing",
     "tasks_backend",
+    "test_task",
 ]

@@ -29,6 +29,66 @@ def states() -> list[str]:
     return list(BackgroundTask.objects.order_by("pk").values_list("state", flat=True))
 
 
+# Run now ------------------------------------------------------------------------------------
+
+
+def test_run_now__what_is_scheduled() -> None:
+    tasks.add.schedule((1, 2), delay=3600)
+    tasks.add(3, 4)
+    run_all()
+    assert states() == [State.SCHEDULED, State.SUCCEEDED]
+
+    assert control.run_now(keys()) == 1
+
+    run_all()
+    assert states() == [State.SUCCEEDED, State.SUCCEEDED]
+
+
+def test_run_now__with_the_time_that_somebody_named() -> None:
+    tasks.add.schedule((1, 2), eta=timezone.now() + datetime.timedelta(days=1))
+    assert control.run_now(BackgroundTask.objects.all()) == 1
+    run_all()
+    assert states() == [State.SUCCEEDED]
+
+
+def test_run_now__what_waits_for_another_attempt(task_of: Any) -> None:
+    @task_of
+    def fail() -> None:
+        raise ValueError("no luck")
+
+    background.enqueue(type(fail.s())(retries=1, retry_delay=3600))
+    run_all()
+    assert states() == [State.SCHEDULED]
+
+    assert control.run_now(keys()) == 1
+
+    run_all()
+    assert states() == [State.FAILED]
+
+
+def test_run_now__of_many_costs_a_message_of_each_and_little_more(
+    django_assert_max_num_queries: Any,
+) -> None:
+    for number in range(30):
+        tasks.add.schedule((number, 1), delay=3600)
+
+    with django_assert_max_num_queries(30 + 8):
+        assert control.run_now(keys()) == 30
+
+    assert states() == [State.WAITING] * 30
+
+
+def test_run_now__what_another_process_has_cancelled_meanwhile() -> None:
+    tasks.add.schedule((1, 2), delay=3600)
+    tasks.add.schedule((3, 4), delay=3600)
+    scheduled = dict.fromkeys(keys(), (0, None))
+    control.cancel(keys()[:1])
+
+    assert ledger.hasten(scheduled) == {keys()[1]}
+
+    assert states() == [State.CANCELLED, State.WAITING]
+
+
 # Cancel -------------------------------------------------------------------------------------
 
 
@@ -67,7 +127,7 @@ def test_cancel__what_has_ended_stays() -> None:
 def test_cancel__is_announced() -> None:
     announced = []
 
-    def listen(sender: str, *, task: Any, duration: float, error: str) -> None:
+    def listen(sender: str, *, task: Any, error: str, **told: Any) -> None:
         announced.append((sender, task.pk, error))
 
     tasks.add(1, 2)
@@ -225,7 +285,7 @@ def test_discard__but_not_what_runs() -> None:
 def test_discard__what_had_not_ended_is_announced_as_cancelled() -> None:
     announced = []
 
-    def listen(sender: str, *, task: Any, duration: float, error: str) -> None:
+    def listen(sender: str, *, task: Any, error: str, **told: Any) -> None:
         announced.append((task.pk, error))
 
     tasks.add(1, 2)

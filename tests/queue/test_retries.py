@@ -319,7 +319,7 @@ def test_snooze__an_outage_is_still_survived(raising: Any, registries: None) -> 
     """However often it was put off before: what counts are the attempts that were not."""
     raising(*[Snooze(0)] * 5, OperationalError("gone"))
     background.task()(stumble)()
-    with mock.patch("wagtail_async_hooks.queue.attempt._a_connection_is_lost", return_value=True):
+    with mock.patch("wagtail_async_hooks.queue.attempt.is_any_lost", return_value=True):
         row = run_all()
     assert (row.state, row.attempt) == (State.SUCCEEDED, 7)
 

@@ -100,8 +100,8 @@ def test_find_class__that_cannot_be_imported(path: str) -> None:
     said = str(raised.value)
     assert said.startswith(f'WAGTAIL_TASKS["BACKEND"] is {path!r}, which cannot be imported (')
     assert said.endswith(
-        'use "database", "redis", the dotted path of a Huey storage or Huey class, or "" for '
-        "immediate mode."
+        'use "database", "redis", "celery", the dotted path of a Huey storage or Huey class, or "" '
+        "for immediate mode."
     )
     assert isinstance(raised.value.__cause__, ImportError)
 

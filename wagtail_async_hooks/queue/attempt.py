@@ -33,8 +33,12 @@ from wagtail_async_hooks.types import Claim, Outcome, State
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.catching import as_exception, is_exception, original, stops
 from wagtail_async_hooks.utils.database import clock
-from wagtail_async_hooks.utils.database.opened import is_any_in_atomic_block
-from wagtail_async_hooks.utils.errors import class_of, text_of, traceback_of
+from wagtail_async_hooks.utils.database.opened import (
+    is_any_in_atomic_block,
+    is_any_lost,
+    tells_of_loss,
+)
+from wagtail_async_hooks.utils.errors import class_of, place_of, text_of, traceback_of
 from wagtail_async_hooks.utils.redaction import without_secrets
 from wagtail_async_hooks.utils.text import one_line, storable, visible
 
@@ -51,7 +55,7 @@ _STATES: Final = {
 }
 """What Huey's signals about a task mean for its row; a task that none of them names has failed."""
 
-NOTED: Final = (*_STATES, huey_signals.SIGNAL_ERROR)
+NOTED: Final = (*_STATES, huey_signals.SIGNAL_ERROR, huey_signals.SIGNAL_RETRYING)
 """The signals of Huey's that say how an attempt ended."""
 
 _REASONS: Final = {
@@ -68,13 +72,10 @@ class Attempt(Running):
 
     def __init__(self, task: QueuedTask, context: Context, claim: Claim) -> None:
         super().__init__(task, context, claim)
-        self.signal = ""
-        self.exception: BaseException | None = None
         self.result: Any = EmptyData
         self.due_at: datetime.datetime | None = self.task.eta
         self.again_at: datetime.datetime | None = None
         self.again_in: float | None = None
-        self.runs_again = False
         self.repeats = False
         self.was_called = False
         self.has_returned = False
@@ -177,7 +178,7 @@ class Attempt(Running):
         else:
             describe(error, outcome)
             if issubclass(kind, CancelExecution):
-                outcome.traceback = ""  # nothing went wrong
+                outcome.traceback = outcome.error_place = ""  # nothing went wrong
 
 
 class FunctionCall:
@@ -240,9 +241,11 @@ class FunctionCall:
             if exception is not None and stops(exception):
                 self._running.stopped_by = exception
         is_of_database = kind is not None and issubclass(kind, OperationalError | InterfaceError)
-        is_lost = is_of_database and _a_connection_is_lost()
+        is_lost = is_of_database and (tells_of_loss(exception) or is_any_lost())
         left_open = self._put_back(exception)
         failure = exception or left_open
+        if self._running is not None:
+            self._running.exception = failure
         if self._savepoint is not None:
             self._leave(self._savepoint, kind or (failure and type(failure)), failure, trace)
         if self._attempt is not None:
@@ -286,6 +289,22 @@ class FunctionCall:
             savepoint.__exit__(kind or DatabaseError, exception, trace)
 
 
+def note(running: Running, signal: str) -> None:
+    """Remember of a task in immediate mode what Huey says of how it ended."""
+    if signal in _STATES:
+        running.signal = signal
+    elif signal == huey_signals.SIGNAL_RETRYING:
+        running.runs_again = True
+
+
+def has_failed(running: Running) -> bool:
+    """Return whether a task has failed for good, once Huey has executed it."""
+    if running.exception is None or running.signal in _STATES or running.runs_again:
+        return False
+    repeats = isinstance(running, Attempt) and running.repeats
+    return not repeats and not issubclass(type(running.exception), GivenUp)
+
+
 @functools.cache
 def _model() -> Any:
     return apps.get_model("wagtail_async_hooks", "BackgroundTask")
@@ -298,14 +317,6 @@ def _alias() -> str:
 
 def _connection() -> BaseDatabaseWrapper:
     return connections[_alias()]
-
-
-def _a_connection_is_lost() -> bool:
-    """Return whether a database that this thread has talked to does not answer any more."""
-    return any(
-        connection.connection is not None and not connection.is_usable()
-        for connection in connections.all(initialized_only=True)
-    )
 
 
 @contextlib.contextmanager
@@ -325,5 +336,6 @@ def describe(error: BaseException, outcome: Outcome) -> Outcome:
     told = one_line(text) if text.strip() else path.rpartition(".")[2]
     outcome.error = without_secrets(told)
     outcome.error_type = storable(path)
+    outcome.error_place = storable(place_of(error))
     outcome.traceback = visible(without_secrets(traceback_of(error)), lines=True)
     return outcome

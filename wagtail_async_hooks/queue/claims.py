@@ -18,6 +18,7 @@ from wagtail_async_hooks import signals
 from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.queue import refusals
 from wagtail_async_hooks.queue.attempt import describe
+from wagtail_async_hooks.queue.attempt_counts import AttemptCounts
 from wagtail_async_hooks.queue.conclusion import announce
 from wagtail_async_hooks.queue.holding import Holding
 from wagtail_async_hooks.types import Claim, Outcome, State
@@ -60,6 +61,7 @@ class Claims:
         self._set_aside = refusals.SetAside()
         self._has_given_up = False
         self.holding = Holding()
+        self.counts = AttemptCounts()
 
     @property
     def pending(self) -> Outcome | None:
@@ -136,6 +138,12 @@ class Claims:
         """Allow the next suspect, once the attempt at one has ended: workers have died of it."""
         if claim.deaths and self._suspect.locked():
             self._suspect.release()
+
+    def put_back(self, task: QueuedTask) -> None:
+        """Let a task wait again that this thread has claimed, and not begun."""
+        assert task.claim is not None
+        self._pass_over(Outcome(task.claim, State.WAITING, was_called=False))
+        self.settle()
 
     def settle(self) -> None:
         """Record how this thread's last task ended, if that is not done yet.
@@ -214,6 +222,8 @@ class Claims:
             self._notify_next(self._queue.storage.announce_next, outcome.claim.exclusive_key)
         if outcome.claim.slot is not None:
             self._notify_next(self._queue.storage.announce_room, outcome.claim.queue)
+        if kept:
+            self.counts.add(outcome.claim, outcome.state, outcome.duration)
         announce(outcome, kept)
 
     @staticmethod

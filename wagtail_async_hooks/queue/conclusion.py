@@ -106,4 +106,7 @@ def announce(outcome: Outcome, kept: bool) -> None:
         State.CANCELLED: signals.cancelled,
         State.EXPIRED: signals.expired,
     }.get(outcome.state, signals.retrying)
-    signals.announce(signal, claim.sender, **arguments, error=outcome.error)
+    arguments |= {"error": outcome.error, "error_type": outcome.error_type}
+    if signal is signals.retrying:
+        arguments["delay"] = outcome.run_in or 0.0
+    signals.announce(signal, claim.sender, **arguments)

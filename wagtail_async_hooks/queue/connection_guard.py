@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, cast
 
 from django.db import Error, connections
@@ -107,13 +107,14 @@ class Guard:
         serves nobody else.
     """
 
-    __slots__ = ("_before", "_begun", "_changed", "_outer", "_sessions")
+    __slots__ = ("_before", "_begun", "_changed", "_lost", "_outer", "_sessions")
 
     def __init__(self, *, sessions: bool) -> None:
         self._sessions = sessions
         self._changed: set[BaseDatabaseWrapper] = set()
         self._begun: set[BaseDatabaseWrapper] = set()
         self._before: dict[BaseDatabaseWrapper, _State] = {}
+        self._lost: list[str] = []
         self._outer = _here.guard
 
     def begin(self) -> None:
@@ -142,6 +143,17 @@ class Guard:
         :param name: returns what was called, for the log.
         """
         _here.guard = self._outer
+        lost = self._put_back(name)
+        return [*self._lost, *lost]
+
+    def pause(self, name: Callable[[], str]) -> None:
+        """Put the connections back, as something else is to use them until the next ``begin()``."""
+        self._lost = self.end(name)
+        self._before.clear()
+        self._begun.clear()
+        self._changed.clear()
+
+    def _put_back(self, name: Callable[[], str]) -> list[str]:
         lost = []
         for wrapper in opened():
             before = self._before.get(wrapper, _FRESH)
@@ -196,6 +208,38 @@ class Guard:
                 self._begun.add(wrapper)
             elif _ENDS.match(text):
                 self._begun.discard(wrapper)
+
+
+@contextmanager
+def set_aside(name: Callable[[], str]) -> Iterator[None]:
+    """While this thread does something else than to call the function that is watched here."""
+    guard = _here.guard
+    if guard is None:
+        yield
+        return
+    guard.pause(name)
+    try:
+        yield
+    finally:
+        guard.begin()
+
+
+def watched(function: Callable[[], Any], name: Callable[[], str]) -> Any:
+    """Call a part of a task's function in a thread that serves such functions only.
+
+    :param name: returns what it is a part of, for the log.
+    :raises TransactionLeftOpen: if it returned and left one open.
+    """
+    guard = Guard(sessions=True)
+    guard.begin()
+    try:
+        value = function()
+    except BaseException:
+        guard.end(name)
+        raise
+    if lost := guard.end(name):
+        raise TransactionLeftOpen(lost)
+    return value
 
 
 def tidy() -> None:

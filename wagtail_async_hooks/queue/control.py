@@ -1,4 +1,4 @@
-"""What people do to enqueued tasks: find, cancel and discard them, and run them again."""
+"""What people do to enqueued tasks: find, cancel, hasten and discard them, and run them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wagtail_async_hooks import ledger, signals
 from wagtail_async_hooks.queue.claims import CANCELLED
 from wagtail_async_hooks.queue.row import columns_of_subject
 from wagtail_async_hooks.queue.task_queue import background
-from wagtail_async_hooks.types import State
+from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def cancel(tasks: Iterable[int] | QuerySet[BackgroundTask], reason: str = CANCEL
     for keys in _batches(tasks, UNFINISHED):
         cancelled, requested = ledger.cancel(keys, reason)
         for task in cancelled:
-            signals.announce(signals.cancelled, task.sender, task=task, duration=0.0, error=reason)
+            _announce_cancelled(task, reason)
         number += len(cancelled) + requested
         for key in ledger.not_cancelled(keys):
             logger.warning(
@@ -105,14 +105,37 @@ def retry(
     number = 0
     for keys in _batches(tasks, ledger.RETRIABLE):
         ended = background.storage.tasks.filter(pk__in=keys, state__in=ledger.RETRIABLE)
-        waiting = []
-        for row in ended.order_by("pk"):
+        chosen = []
+        for row in ended.defer("result", "traceback", "messages").order_by("pk"):
             if row.side_effect and row.attempt and not repeat_side_effects:
                 told = "%s is not run again, it may repeat its side effect: %s."
                 logger.info(told, str(row), row.side_effect)
-            elif ledger.retry(row, background.messages.renewed(row)):
-                waiting.append(row)
-        background.storage.announce((row.pk, row.priority) for row in waiting)
+            else:
+                chosen.append(row)
+        renewed = background.messages.renewed
+        waiting = ledger.retry(
+            {row.pk: (row.attempt, _if_other(row, renewed(row))) for row in chosen}
+        )
+        background.storage.announce((r.pk, r.priority) for r in chosen if r.pk in waiting)
+        number += len(waiting)
+    return number
+
+
+def run_now(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
+    """Let scheduled tasks wait for a worker at once, rather than at their time.
+
+    :param tasks: the tasks, or the primary keys of their rows.
+    :returns: how many wait now that were scheduled.
+    """
+    number = 0
+    for keys in _batches(tasks, [State.SCHEDULED]):
+        scheduled = background.storage.tasks.filter(pk__in=keys, state=State.SCHEDULED)
+        chosen = list(scheduled.defer("result", "traceback", "messages").order_by("pk"))
+        undelayed = background.messages.undelayed
+        waiting = ledger.hasten(
+            {row.pk: (row.attempt, _if_other(row, undelayed(row))) for row in chosen}
+        )
+        background.storage.announce((r.pk, r.priority) for r in chosen if r.pk in waiting)
         number += len(waiting)
     return number
 
@@ -129,11 +152,19 @@ def discard(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
     for keys in _batches(tasks, set(State) - {State.RUNNING}):
         gone, unfinished = ledger.discard(keys)
         for task in unfinished:
-            signals.announce(
-                signals.cancelled, task.sender, task=task, duration=0.0, error=DISCARDED
-            )
+            _announce_cancelled(task, DISCARDED)
         number += gone
     return number
+
+
+def _announce_cancelled(task: TaskInfo, reason: str) -> None:
+    told = {"task": task, "duration": 0.0, "error": reason, "error_type": ""}
+    signals.announce(signals.cancelled, task.sender, **told)
+
+
+def _if_other(row: BackgroundTask, message: bytes) -> bytes | None:
+    """Return a message that a task is to have; ``None`` if it is the one that it has."""
+    return None if message == bytes(row.message) else message
 
 
 def _batches(

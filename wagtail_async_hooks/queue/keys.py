@@ -107,7 +107,7 @@ def _key_of_subject(values: Iterable[Any]) -> str:
             return _key_of_object(type(value), value.pk)
         subject = getattr(value, "subject", None)
         if isinstance(subject, Subject):  # of a snapshot, or a draft
-            return _key_of_object(*subject)
+            return _key_of_object(subject.model, subject.key)
     return ""
 
 

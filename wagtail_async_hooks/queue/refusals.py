@@ -115,6 +115,7 @@ def _without_what_is_optional(outcome: Outcome) -> Outcome:
         result=None,
         messages=[],
         progress=None,
+        error_place="",
         traceback="",
         explanation="",
         error=_ascii(outcome.error, 500),

@@ -12,7 +12,8 @@ from huey.utils import utcnow
 
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE
 from wagtail_async_hooks.queue.submission import QueuedTask
-from wagtail_async_hooks.queue.titles import columns_of
+from wagtail_async_hooks.queue.titles import columns_of, name_of_object
+from wagtail_async_hooks.serialization.context import Context
 from wagtail_async_hooks.types import State, Subject
 from wagtail_async_hooks.utils.database.instants import NOW, FromNow, StateAt
 from wagtail_async_hooks.utils.text import cut_key
@@ -22,10 +23,10 @@ MAX_HOOK: Final = 100
 """Characters of a hook's name."""
 
 
-def make_row(task: QueuedTask, message: bytes, acting: Any) -> dict[str, Any]:
+def make_row(task: QueuedTask, message: bytes, context: Context) -> dict[str, Any]:
     """Return the row of a task to enqueue: non-default column values, keyed by attname.
 
-    :param acting: primary key of who triggered it, unless a request among the arguments tells.
+    :param context: says who triggered it, unless a request among the arguments does.
     """
     now = utcnow()
     submission, definition = task.submission, task.definition
@@ -41,7 +42,8 @@ def make_row(task: QueuedTask, message: bytes, acting: Any) -> dict[str, Any]:
         "latest_at": _from(now, submission.latest_at),
         "expires_at": _expiry(task, now),
         "enqueued_at": NOW,
-        "user_id": _user_key(task, acting),
+        "user_id": _user_key(task, context.user),
+        "cause": context.log,
         "coalesce_key": submission.coalesce_key,
         "exclusive_key": submission.exclusive_key,
         **_subject(task),
@@ -96,14 +98,14 @@ def _arguments(task: QueuedTask) -> tuple[Any, ...]:
 def _subject(task: QueuedTask) -> dict[str, Any]:
     """Return the columns that say which object a task is about: its first model argument."""
     if (known := task.submission.subject) is not None:
-        return _columns(*known)
+        return _columns(known)
     for value in _arguments(task):
         found = value[0] if isinstance(value, list | tuple) and value else value
         if isinstance(found, Model):
-            return columns_of_subject(found)
+            return columns_of_subject(found) | _title(found)
         subject = getattr(found, "subject", None)
         if isinstance(subject, Subject):  # of a snapshot, or a draft
-            return _columns(*subject)
+            return _columns(subject)
     return {}
 
 
@@ -112,8 +114,14 @@ def columns_of_subject(instance: Model) -> dict[str, Any]:
     return {"subject_type_id": _content_type(instance), "subject_id": _text(instance.pk)}
 
 
-def _columns(model: type[Model], key: Any) -> dict[str, Any]:
-    return {"subject_type_id": _types().get_for_model(model).pk, "subject_id": _text(key)}
+def _columns(subject: Subject) -> dict[str, Any]:
+    kind = _types().get_for_model(subject.model).pk
+    return {"subject_type_id": kind, "subject_id": _text(subject.key), **_title(subject.instance)}
+
+
+def _title(instance: Model | None) -> dict[str, Any]:
+    """Return the column that says what the object is called now; it may be gone later."""
+    return {"subject_title": name_of_object(instance)}
 
 
 def _text(key: Any) -> str:

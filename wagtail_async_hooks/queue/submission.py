@@ -11,11 +11,9 @@ from huey.api import PeriodicTask, Task
 
 from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.serialization.context import Context
-from wagtail_async_hooks.types import Claim
+from wagtail_async_hooks.types import Claim, Subject
 
 if TYPE_CHECKING:
-    from django.db.models import Model
-
     from wagtail_async_hooks.queue.keys import OwnKeys
     from wagtail_async_hooks.utils.crontab import Times
 
@@ -31,6 +29,7 @@ class Definition:
     :param keys: how calls get their keys, if an option says so.
     :param called: whose parameters name the arguments.
     :param spec: of the module that has made it, which is another one once that is loaded anew.
+    :param is_coroutine: returns whether a task calls a coroutine function.
     :param forgets_arguments: whether they leave the row once a task has succeeded.
     :param call_class: what restores the call that the arguments stand for, if they do.
     :param times: when it recurs.
@@ -39,6 +38,7 @@ class Definition:
 
     function: str
     options: Callable[[QueuedTask | None], TaskOptions]
+    is_coroutine: Callable[[QueuedTask], bool]
     hook: str = ""
     queue: str | None = None
     keys: OwnKeys | None = None
@@ -66,7 +66,7 @@ class Submission:
     :param function: dotted path, in place of the definition's.
     :param hook: name of a hook, in place of the definition's.
     :param queue: name of the queue, in place of the definition's.
-    :param subject: model and primary key of the object that it is about.
+    :param subject: the object that it is about.
     :param coalesce_key: of several waiting tasks with the same one only the newest runs.
     :param exclusive_key: no other task with the same one runs meanwhile.
     :param latest_at: when a debounced task is begun at the latest, in Huey's naive UTC.
@@ -82,7 +82,7 @@ class Submission:
     function: str = ""
     hook: str = ""
     queue: str = ""
-    subject: tuple[type[Model], Any] | None = None
+    subject: Subject | None = None
     coalesce_key: str = ""
     exclusive_key: str = ""
     latest_at: datetime.datetime | None = None

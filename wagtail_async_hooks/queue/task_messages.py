@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from huey.api import Huey
 from huey.constants import EmptyData
@@ -65,34 +66,43 @@ class TaskMessages:
         return task
 
     def renewed(self, row: BackgroundTask) -> bytes:
-        """Return the message of a task that has ended, for one more attempt: it does not expire.
+        """Return the message of a task that has ended, for one more attempt: it does not expire."""
 
-        :param row: the task's.
+        def renew(task: QueuedTask) -> None:
+            task.eta = task.expires = task.expires_resolved = None
+
+        return self._changed(row, renew)
+
+    def undelayed(self, row: BackgroundTask) -> bytes:
+        """Return the message of a task as though its time had come."""
+
+        def undelay(task: QueuedTask) -> None:
+            task.eta = None
+
+        return self._changed(row, undelay)
+
+    def enqueued_earlier(self, row: BackgroundTask, by: datetime.timedelta) -> bytes:
+        """Return the message of a task as though it had been enqueued earlier.
+
+        :param by: how much.
         """
+
+        def move(task: QueuedTask) -> None:
+            task.eta = task.eta and task.eta - by
+            task.expires_resolved = task.expires_resolved and task.expires_resolved - by
+
+        return self._changed(row, move)
+
+    def _changed(self, row: BackgroundTask, change: Callable[[QueuedTask], None]) -> bytes:
+        """Return the message of a task with other times; the same if that changes nothing."""
         message = bytes(row.message)
         try:
             task = self.unpack(message)
         except (UnknownTask, MessageRefused):
             return message  # the attempt will tell
-        task.eta = task.expires = task.expires_resolved = None
-        return self.pack(task)
-
-    def enqueued_earlier(self, row: BackgroundTask, by: datetime.timedelta) -> bytes:
-        """Return the message of a task as though it had been enqueued earlier.
-
-        :param row: the task's.
-        :param by: how much.
-        """
-        message = bytes(row.message)
-        try:
-            task = self.unpack(message)
-        except (UnknownTask, MessageRefused):
-            return message
-        if task.eta is None and task.expires_resolved is None:
-            return message
-        task.eta = task.eta and task.eta - by
-        task.expires_resolved = task.expires_resolved and task.expires_resolved - by
-        return self.pack(task)
+        before = _times_of(task)
+        change(task)
+        return message if _times_of(task) == before else self.pack(task)
 
     def without_arguments(self, task: QueuedTask) -> bytes:
         """Return the message of a task that forgets its arguments once it has succeeded."""
@@ -111,6 +121,10 @@ class TaskMessages:
             logger.warning("The result of %s is not kept: %s", str(attempt.claim), one_line(error))
             return None
         return packed
+
+
+def _times_of(task: QueuedTask) -> tuple[Any, ...]:
+    return task.eta, task.expires, task.expires_resolved
 
 
 def context_of(task: QueuedTask) -> Context:

@@ -24,13 +24,13 @@ from huey.exceptions import HueyException, TaskException
 from huey.storage import BaseStorage
 from huey.utils import Error
 
-from wagtail_async_hooks import conf, current_task, signals
+from wagtail_async_hooks import conf, current_task, observers, signals
 from wagtail_async_hooks.conf import installed
 from wagtail_async_hooks.current_task import Running
 from wagtail_async_hooks.exceptions import CalledInCoroutine, CannotSerialize
-from wagtail_async_hooks.queue import huey_log, keys
+from wagtail_async_hooks.queue import connection_guard, huey_log, keys
 from wagtail_async_hooks.queue import retries as retrying
-from wagtail_async_hooks.queue.attempt import NOTED, Attempt, FunctionCall
+from wagtail_async_hooks.queue.attempt import NOTED, Attempt, FunctionCall, note
 from wagtail_async_hooks.queue.claims import Claims
 from wagtail_async_hooks.queue.conclusion import Conclusion
 from wagtail_async_hooks.queue.decorators import DecoratingHuey
@@ -137,6 +137,13 @@ class TaskQueue(DecoratingHuey):
         submission = task.submission
         if is_eta_named:
             submission.is_eta_named = True
+        if not self.immediate and attempt is not None and task is attempt.task:
+            attempt.again()
+            return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
+        with observers.enqueueing(task):
+            return self._enqueue(task)
+
+    def _enqueue(self, task: QueuedTask) -> Any:
         if self.immediate:
             tries = retrying.immediate_tries(task)
             if tries > retrying.IMMEDIATE_TRIES:
@@ -146,9 +153,6 @@ class TaskQueue(DecoratingHuey):
             task.tries = tries
             if tries == retrying.IMMEDIATE_TRIES:
                 task.retries = 0
-        elif attempt is not None and task is attempt.task:
-            attempt.again()
-            return self._emit(huey_signals.SIGNAL_ENQUEUED, task)
         else:
             keys.give_own_keys(task)
         task.submission.given_arguments = frozenset(task.kwargs)
@@ -214,10 +218,12 @@ class TaskQueue(DecoratingHuey):
     def serialize_task(self, task: QueuedTask) -> Envelope:
         """Return the message, together with the row for the ledger."""
         context = context_of(task)
+        if (carried := observers.carry()) is not context.carried:
+            context = context._replace(carried=carried)
         message = self.messages.pack(task, context)
         if self.immediate:
             return Envelope(message)
-        return Envelope.around(message, make_row(task, message, context.user))
+        return Envelope.around(message, make_row(task, message, context))
 
     def deserialize_task(self, data: bytes) -> QueuedTask:
         """Return the task of a message.
@@ -277,7 +283,7 @@ class TaskQueue(DecoratingHuey):
         return value
 
     def _executed(self, running: Running, timestamp: datetime.datetime | None) -> Any:
-        with current_task.Entered(running):
+        with current_task.Entered(running), observers.attempting(running):
             return super().execute(running.task, timestamp)
 
     def attempt(self, task: QueuedTask, timestamp: datetime.datetime | None = None) -> Any:
@@ -318,11 +324,26 @@ class TaskQueue(DecoratingHuey):
         """Return the context in which a task's function is called."""
         return FunctionCall(self._thread.attempt)
 
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """While this thread does something else than to make the attempt that it is in."""
+        attempt, self._thread.attempt = self._thread.attempt, None
+        try:
+            with connection_guard.set_aside(
+                lambda: "a task" if attempt is None else attempt.name()
+            ):
+                yield
+        finally:
+            self._thread.attempt = attempt
+
     def _note(self, signal: str, task: Task, *args: Any) -> None:
         """Bridge from Huey's signals: remember the last one that says how the attempt ended."""
         attempt = self._thread.attempt
         if attempt is not None and task is attempt.task:
             attempt.note(signal, *args)
+        running = current_task.running() if self.immediate else None
+        if running is not None and task is running.task:
+            note(running, signal)
 
     # Results --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import connections
+from django.db.models import Model
 from django.utils import translation
 
 from wagtail_async_hooks.conf.options import Explain, Text
@@ -18,6 +19,7 @@ from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.utils import placeholders, signatures
 from wagtail_async_hooks.utils.catching import passes
 from wagtail_async_hooks.utils.errors import class_of, report, text_of
+from wagtail_async_hooks.utils.redaction import without_secrets
 from wagtail_async_hooks.utils.text import one_line, shortened, visible
 
 logger = logging.getLogger(__name__)
@@ -102,6 +104,19 @@ def _without_queries() -> Iterator[None]:
         for connection in connections.all():
             stack.enter_context(connection.execute_wrapper(refuse))
         yield
+
+
+def name_of_object(instance: Model | None) -> str:
+    """Return what an object is called; blank if it cannot be told without asking a database."""
+    if instance is None:
+        return ""
+    with _without_queries():
+        try:
+            return _fitting(without_secrets(str(instance)), MAX_TITLE)
+        except BaseException as error:
+            if passes(error):
+                raise
+            return ""
 
 
 def _log_once(template: Text, error: BaseException) -> None:

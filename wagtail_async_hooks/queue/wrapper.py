@@ -9,17 +9,16 @@ import sys
 from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import async_to_sync
 from huey.api import Task, TaskWrapper
 from huey.exceptions import CancelExecution
 
 from wagtail_async_hooks import current_task
 from wagtail_async_hooks.conf import validators
-from wagtail_async_hooks.exceptions import TargetGone
+from wagtail_async_hooks.exceptions import GivenUp, TargetGone
 from wagtail_async_hooks.queue import keys, retries
 from wagtail_async_hooks.queue.submission import Definition, QueuedTask, base_of
 from wagtail_async_hooks.serialization import codecs
-from wagtail_async_hooks.utils import catching, timeouts, uuid7
+from wagtail_async_hooks.utils import catching, functions, parking, timeouts, uuid7
 from wagtail_async_hooks.utils.database import transactions
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
             called=func,
             spec=getattr(sys.modules.get(func.__module__), "__spec__", None),
             forgets_arguments=settings.pop("forget_arguments", False) is True,
+            is_coroutine=settings.pop("is_coroutine", None)
+            or functools.partial(_always, inspect.iscoroutinefunction(func)),
             call_class=settings.pop("call_class", None),
             times=settings.pop("times", None),
             missed=settings.pop("missed", "once"),
@@ -110,7 +111,7 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
     def _resolving(self, func: Callable[..., Any]) -> Callable[..., Any]:
         call = func
         if inspect.iscoroutinefunction(func):
-            call = async_to_sync(timeouts.in_time(func))
+            call = functools.partial(functions.call, func)
 
         @functools.wraps(func, updated=())  # not the mark of a coroutine function
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -130,6 +131,10 @@ class BackgroundTaskWrapper(TaskWrapper):  # type: ignore[misc]  # Huey has no t
         return run
 
 
+def _always(value: bool, task: QueuedTask) -> bool:
+    return value
+
+
 def _called(call: Callable[[], Any]) -> Any:
     """Call a task's function, within its time, and judge what it raises."""
     running = current_task.running()
@@ -145,9 +150,15 @@ def _called(call: Callable[[], Any]) -> Any:
         if not (running.task.timeout or claim.holds_alone):
             return call()
         return timeouts.limited(
-            call, running.task.timeout or None, str(claim), revocable=claim.holds_alone
+            call,
+            running.task.timeout or None,
+            str(claim),
+            revocable=claim.holds_alone,
+            watched=not parking.is_parkable(),
         )
     except BaseException as error:
+        if running.claim is not None and catching.is_of_exit(error):
+            raise GivenUp("it was broken off, since the process ends that ran it") from error
         if not catching.stops(error):
             retries.judge(running, error)
         raise

@@ -123,6 +123,15 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
     def announce_room(self, queue: str) -> None:
         """Tell workers that one more task of a queue that has a limit may run from now on."""
 
+    needs_reminders = False
+    """Whether workers learn of tasks by nothing but what is announced, which may be lost."""
+
+    def announce_rest(self) -> bool:
+        """Tell workers that tasks wait of which they may not have heard; return whether they may
+        hear it.
+        """
+        return False
+
     def forget_notifications(self, more_than: int = 0) -> bool:
         """Drop notifications that nobody will read; return whether there were any."""
         return False

@@ -11,7 +11,7 @@ from huey import Huey
 from huey.exceptions import ConfigurationError as HueyConfigurationError
 from huey.storage import BaseStorage, PriorityRedisStorage
 
-from wagtail_async_hooks.conf import Settings
+from wagtail_async_hooks.conf import CELERY, Settings
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.storage.database import DatabaseStorage
 from wagtail_async_hooks.utils.redaction import without_password
@@ -44,10 +44,14 @@ def resolve(settings: Settings, name: str) -> DatabaseStorage:
     """
     if settings.backend == "database":
         return DatabaseStorage(name)
+    make = partial(make_notifier, settings, name)
     # Not above: most sites have no other storage.
+    if settings.backend == CELERY:
+        from wagtail_async_hooks.storage.celery import CeleryStorage
+
+        return CeleryStorage(name, make, make)
     from wagtail_async_hooks.storage.notifier import NotifierStorage
 
-    make = partial(make_notifier, settings, name)
     return NotifierStorage(name, make, partial(make, listens=True))
 
 
@@ -60,6 +64,10 @@ def make_notifier(settings: Settings, name: str, *, listens: bool = False) -> Ba
         not take the options.
     """
     options = dict(settings.backend_options)
+    if settings.backend == CELERY:
+        from wagtail_async_hooks.storage.celery import make_celery_notifier
+
+        return make_celery_notifier(options, name)
     try:
         if settings.backend == "redis":
             if "connection_pool" in options:
@@ -89,8 +97,8 @@ def find_class(path: str) -> type:
         told, why = without_password(path), without_password(str(error))
         raise ConfigurationError(
             f'WAGTAIL_TASKS["BACKEND"] is {told!r}, which cannot be imported ({why}); use '
-            '"database", "redis", the dotted path of a Huey storage or Huey class, or "" for '
-            "immediate mode."
+            '"database", "redis", "celery", the dotted path of a Huey storage or Huey class, or "" '
+            "for immediate mode."
         ) from error
     if not (isinstance(found, type) and issubclass(found, BaseStorage | Huey)):
         raise ConfigurationError(

@@ -49,6 +49,14 @@ class NotifierStorage(DatabaseStorage):
     :param make_listener: makes it once more, for workers that wait for it.
     """
 
+    LOST = (
+        'The storage of WAGTAIL_TASKS["BACKEND"] cannot be reached, so tasks are found in the '
+        "ledger until it answers: %s"
+    )
+    """What is logged when it does not answer, with why."""
+
+    FOUND = 'The storage of WAGTAIL_TASKS["BACKEND"] answers again.'
+
     def __init__(
         self,
         name: str,
@@ -137,15 +145,17 @@ class NotifierStorage(DatabaseStorage):
             self._thread.passes_on = False
             self._notify(NEXT, 0)
 
-    def _notify(self, message: bytes, priority: int) -> None:
+    def _notify(self, message: bytes, priority: int) -> bool:
+        """Put a notification into the other storage; return whether it has taken it."""
         if self._is_left_alone():
-            return
+            return False
         try:
             self.notifier.enqueue(message, priority if self.notifier.priority else None)
         except Exception as error:
             self._lose(error)
-        else:
-            self._find()
+            return False
+        self._find()
+        return True
 
     def waiter(self) -> NotifierWaiter:
         """Return what waits for the notifier."""
@@ -192,11 +202,7 @@ class NotifierStorage(DatabaseStorage):
         with self._lock:
             first, self._lost_at = self._lost_at is None, time.monotonic()
         if first:
-            logger.warning(
-                'The storage of WAGTAIL_TASKS["BACKEND"] cannot be reached, so tasks are found in '
-                "the ledger until it answers: %s",
-                one_line(error),
-            )
+            logger.warning(self.LOST, one_line(error))
 
     def _find(self) -> None:
         if self._lost_at is None:
@@ -204,7 +210,7 @@ class NotifierStorage(DatabaseStorage):
         with self._lock:
             lost, self._lost_at = self._lost_at is not None, None
         if lost:
-            logger.info('The storage of WAGTAIL_TASKS["BACKEND"] answers again.')
+            logger.info(self.FOUND)
 
 
 class _ThreadState(threading.local):

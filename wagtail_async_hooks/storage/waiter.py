@@ -120,3 +120,20 @@ class DatabaseWaiter:
         if watcher:
             watcher.close()
         connections.close_all()
+
+
+class NobodyWaits:
+    """The waiter of a worker without threads of its own: whoever calls it knows when to."""
+
+    def mark(self) -> int:
+        """See :meth:`Waiter.mark`."""
+        return 0
+
+    def wait(self, mark: int, timeout: float) -> None:
+        """See :meth:`Waiter.wait`."""
+
+    def found(self) -> None:
+        """See :meth:`Waiter.found`."""
+
+    def close(self) -> None:
+        """See :meth:`Waiter.close`."""
