@@ -58,6 +58,8 @@ class Process:
     _process: forking.Forked | subprocess.Popen[bytes]
 
     def __init__(self, command: list[str], output: Path, **environment: str) -> None:
+        if "wagtail_worker" in command and "--reload" not in command:
+            command = [*command, "--noreload"]  # else DEBUG would add a process
         self.output = output
         output.touch()
         complete = {**os.environ, **environment}

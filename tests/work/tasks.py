@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
 from wagtail_async_hooks import Snooze, background, progress
+from wagtail_async_hooks.types import Alert
 
 
 def leave_trace(path: str, *words: object) -> None:
@@ -103,6 +105,15 @@ async def wait_long(path: str) -> None:
 
 
 @background.task()
+async def await_gate(path: str, gate: str) -> None:
+    """Wait for a file, in a coroutine."""
+    leave_trace(path, "began", os.getpid(), threading.current_thread().name)
+    while not os.path.exists(gate):
+        await asyncio.sleep(0.05)
+    leave_trace(path, "ended", os.getpid(), threading.current_thread().name)
+
+
+@background.task()
 def snooze_twice(path: str) -> None:
     """Be called a third time."""
     leave_trace(path, "attempt")
@@ -156,3 +167,30 @@ def report_until_cancelled(path: str) -> None:
         leave_trace(path, done)
         progress(done)
         time.sleep(0.01)
+
+
+@background.task()
+def environment(*names: str) -> list[str | None]:
+    """Return variables of the worker's environment."""
+    return [os.environ.get(name) for name in names]
+
+
+def write_alert(alert: Alert) -> None:
+    """Write an alert into the file that an environment variable names; a function of alerts."""
+    Path(os.environ["TEST_TOLD"]).write_text(f"{alert.subject}\n{alert.text}")
+
+
+def hang_on_alert(alert: Alert) -> None:
+    """Say that it was called, and go on for longer than any test."""
+    Path(os.environ["TEST_TOLD"]).touch()
+    time.sleep(3600)
+
+
+@background.task()
+def submit_after(path: str, gate: str) -> None:
+    """Say that the task has begun, wait until a file appears, then start a thread."""
+    leave_trace(path, "began", os.getpid())
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(leave_trace, path, "submitted").result()

@@ -13,8 +13,15 @@ from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.conf import HistoryOptions
-from wagtail_async_hooks.ledger import retention
-from wagtail_async_hooks.models import BackgroundTask, TaskAttempt, Worker
+from wagtail_async_hooks.ledger import hook_samples, retention, statistics
+from wagtail_async_hooks.models import (
+    BackgroundTask,
+    HookSample,
+    QueueSample,
+    TaskAttempt,
+    TaskStatistic,
+    Worker,
+)
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.worker import pruning
@@ -96,6 +103,28 @@ def test_prune__what_is_run_again_meanwhile_stays(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.django_db
+def test_prune__no_transaction_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(7):
+        make(State.SUCCEEDED, 9)
+    delete = retention._delete_ended
+    rests: list[float] = []
+    deleted: list[int] = []
+
+    def delete_few(alias: str, keys: list[int]) -> int:
+        deleted.append(len(keys))
+        return delete(alias, keys)
+
+    monkeypatch.setattr(retention, "AT_ONCE", 3)
+    monkeypatch.setattr(retention, "_delete_ended", delete_few)
+    monkeypatch.setattr("wagtail_async_hooks.ledger.retention.time.sleep", rests.append)
+
+    assert pruning.prune(WEEK) == 7
+
+    assert deleted == [3, 3, 1]
+    assert len(rests) == 3
+
+
+@pytest.mark.django_db
 def test_prune__in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
     old = [make(State.SUCCEEDED, 40) for _ in range(7)]
@@ -155,13 +184,46 @@ def test_step__goes_on_at_once_where_there_is_more(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.django_db
-def test_step__not_at_all_if_all_is_kept(settings: Any, django_assert_num_queries: Any) -> None:
+def test_step__leaves_all_tasks_if_all_are_kept(settings: Any) -> None:
     settings.WAGTAIL_TASKS = {
         "BACKEND": "database",
         "HISTORY": {"succeeded": None, "failed": None},
     }
-    with django_assert_num_queries(0):
-        Pruner(1).take_step()
+    kept = make(State.SUCCEEDED, 9_000)
+
+    Pruner(register().pk).take_step()
+
+    assert left() == [kept]
+
+
+@pytest.mark.django_db
+def test_step__old_statistics_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "BATCH", 2)
+    worker = register()
+    now = timezone.now()
+    for days in (9, 9, 9, 8.1, 7.9, 0):
+        start = now - datetime.timedelta(days=days)
+        TaskStatistic.objects.create(worker=worker, start=start, queue="q")
+        QueueSample.objects.create(start=start, queue=f"{days} {QueueSample.objects.count()}")
+
+    Pruner(worker.pk).take_step()
+
+    assert TaskStatistic.objects.count() == QueueSample.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_step__no_more_old_statistics_than_are_deleted_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(statistics, "BATCH", 2)
+    monkeypatch.setattr(statistics, "BATCHES", 2)
+    old = timezone.now() - datetime.timedelta(days=9)
+    for number in range(5):
+        QueueSample.objects.create(start=old, queue=str(number))
+
+    Pruner(register().pk).take_step()
+
+    assert QueueSample.objects.count() == 1
 
 
 @pytest.mark.django_db
@@ -177,6 +239,28 @@ def test_step__workers_that_stopped_long_ago_go() -> None:
 
     left = Worker.objects.order_by("pk").values_list("pk", flat=True)
     assert list(left) == [alive.pk, recent.pk, holding.pk]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("days", [30, None])
+def test_step__old_samples_of_hooks_go(settings: Any, days: int | None) -> None:
+    history = {"succeeded": days, "failed": days}
+    settings.WAGTAIL_TASKS = {"BACKEND": "database", "HISTORY": history, "MEASURE_HOOKS": True}
+    for age in (1, 6, 8, 400):
+        HookSample.objects.create(at=timezone.now() - datetime.timedelta(days=age), calls=age)
+    Pruner(register().pk).take_step()
+
+    assert sorted(HookSample.objects.values_list("calls", flat=True)) == [1, 6]
+
+
+@pytest.mark.django_db
+def test_samples__are_pruned_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_samples, "BATCH", 2)
+    monkeypatch.setattr(hook_samples, "_BATCHES", 2)
+    old = timezone.now() - datetime.timedelta(days=8)
+    HookSample.objects.bulk_create(HookSample(at=old) for _ in range(5))
+
+    assert [ledger.prune_hook_samples() for _ in range(3)] == [4, 1, 0]
 
 
 @pytest.mark.slow

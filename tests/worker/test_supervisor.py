@@ -76,20 +76,39 @@ def test_signal__all_children_end_calmly(
     assert not Worker.objects.filter(stopped_at=None).exists()
 
 
-def test_second_signal__children_hand_back_and_end(
-    start: Start, committed_db: None, trace_file: Path, tmp_path: Path
-) -> None:
+def patient(start: Start, trace_file: Path, folder: Path) -> Process:
+    """Start a parent whose children wait for an hour; one of them runs a task for as long."""
     parent = start(
         "wagtail_worker",
         "--processes=2",
         "--threads=1",
         TEST_WORKER='{"shutdown_timeout": 3600}',
     )
-    tasks.wait_for(str(trace_file), str(tmp_path / "gate"))
+    tasks.wait_for(str(trace_file), str(folder / "gate"))
     wait_until(lambda: lines(trace_file), "the task has begun")
+    return parent
+
+
+def test_second_signal__children_hand_back_and_end(
+    start: Start, committed_db: None, trace_file: Path, tmp_path: Path
+) -> None:
+    parent = patient(start, trace_file, tmp_path)
     parent.send(signal.SIGTERM)
     parent.wait_for("is stopping")
     parent.send(signal.SIGTERM)
+    assert parent.wait() == 0
+    row = BackgroundTask.objects.get()
+    assert (row.state, row.deaths) == (State.WAITING, 0)
+
+
+def test_two_signals_at_once__children_do_not_wait(
+    start: Start, committed_db: None, trace_file: Path, tmp_path: Path
+) -> None:
+    parent = patient(start, trace_file, tmp_path)
+    parent.send(signal.SIGSTOP)  # so that it gets both in the same moment
+    parent.send(signal.SIGTERM)
+    parent.send(signal.SIGINT)
+    parent.send(signal.SIGCONT)
     assert parent.wait() == 0
     row = BackgroundTask.objects.get()
     assert (row.state, row.deaths) == (State.WAITING, 0)

@@ -18,8 +18,10 @@ from tests import limits
 from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import ledger
+from wagtail_async_hooks._version import __version__
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
 from wagtail_async_hooks.types import Bounds, State
+from wagtail_async_hooks.worker import identity
 from wagtail_async_hooks.worker.scheduler import Scheduler
 
 pytestmark = pytest.mark.slow
@@ -338,3 +340,12 @@ def test_schedule__drains_run_what_fell_due_since_the_last_one(
     drains = [start("wagtail_worker", "--drain", **environment) for _ in range(2)]
     assert [drain.wait() for drain in drains] == [0, 0]
     assert sorted(words(trace_file)) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [("", __version__), ("2026.47.1", "2026.47.1"), ("c" * 70, "c" * 64), ("a\0b", "a\\x00b")],
+)
+def test_release__is_the_sites(committed_db: None, settings: Any, named: str, told: str) -> None:
+    settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "RELEASE": named}
+    assert identity.register(1, "", 0).release == told

@@ -13,18 +13,29 @@ import time
 from pathlib import Path
 from typing import Final
 
-from wagtail_async_hooks import ledger
+from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks._version import __version__
 from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.models import Worker
 from wagtail_async_hooks.queue.task_queue import TaskQueue
 from wagtail_async_hooks.types import Claim
+from wagtail_async_hooks.utils.text import storable
+from wagtail_async_hooks.worker import code
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
 MARGIN: Final = 0.75
 """Fraction of the heartbeat timeout after which a silent worker begins no task any more, and
 interrupts those that must not run twice at once."""
+
+HEARTBEAT_WAIT: Final = 0.05
+"""Seconds between two checks of a thread whether the worker's heartbeats work again."""
+
+
+def release() -> str:
+    """Return what the site calls its release, or else that of this package."""
+    named = conf.current().release or __version__
+    return storable(named)[: Worker._meta.get_field("release").max_length]
 
 
 def register(threads: int, queues: str, clock_ahead: int) -> Worker:
@@ -40,9 +51,10 @@ def register(threads: int, queues: str, clock_ahead: int) -> Worker:
             process_space=process_space(),
             pid=os.getpid(),
             threads=threads,
-            release=__version__,
+            release=release(),
             queues=queues,
             clock_ahead=clock_ahead,
+            code=code.hashes(),
         )
     )
 
@@ -153,4 +165,22 @@ def _is_running(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Return whether a process has ended, and its parent has not heard of it yet.
+
+    What it held is free before its number is: of locks, others learn at once.
+    """
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        states = {_state(thread) for thread in threads}
+    except OSError:
+        return False
+    return bool(states) and states <= {"Z", "X"}
+
+
+def _state(thread: Path) -> str:
+    # After the name, which is in brackets and may have any of these in it.
+    return (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]

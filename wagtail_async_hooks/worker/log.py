@@ -1,18 +1,51 @@
-"""The worker's log: one line for each step of a task, made from the signals."""
+"""The worker's log: one line for each step of a task, made from the signals, with fields.
+
+At the level INFO nothing is logged that a task was called with, also not by way of an error's text.
+"""
 
 from __future__ import annotations
 
 import datetime
 import logging
-from typing import Any
+from typing import Any, Final
 
 from blinker import NamedSignal
 
 from wagtail_async_hooks import signals
+from wagtail_async_hooks.queue.huey_log import task_here
 from wagtail_async_hooks.types import TaskInfo
 from wagtail_async_hooks.utils.text import one_line
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
+
+FORMAT: Final = "%(asctime)s [%(process)d %(threadName)s] %(levelname)s %(message)s"
+"""Format of the lines where the site's ``LOGGING`` has none: time, process and thread, level."""
+
+FIELDS: Final = (
+    *("task_pk", "task_id", "task_name", "hook", "function", "queue", "attempt"),
+    *("action", "duration", "delay", "run_at", "error_type"),
+)
+"""Attributes that records about tasks have beside those of Python."""
+
+_OURS: Final = ("wagtail_async_hooks.", "huey.exceptions.")
+"""Modules of the errors whose texts are reasons, rather than what a function was called with."""
+
+
+class TaskFields(logging.Filter):
+    """Adds :data:`FIELDS` to all that passes a handler, also what the site's own functions log.
+
+    They say which task runs in the thread, and are ``None`` if none does. It is for ``filters`` of
+    a handler in ``LOGGING``.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See ``logging.Filter``; every record passes."""
+        here = task_here()
+        known = {} if here is None else here.log_fields
+        for name in FIELDS:
+            if not hasattr(record, name):
+                setattr(record, name, known.get(name))
+        return True
 
 
 def connect() -> None:
@@ -33,21 +66,33 @@ def _log_start(sender: str, *, task: TaskInfo) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    logger.info("%s started%s", str(task), again, extra={"action": "started", "task_pk": task.pk})
+    logger.info("%s started%s", str(task), again, extra=_fields(task, "started"))
 
 
 def _log_end(signal: NamedSignal, level: int) -> Any:
-    def receiver(sender: str, *, task: TaskInfo, duration: float, error: str = "") -> None:
+    def receiver(
+        sender: str,
+        *,
+        task: TaskInfo,
+        duration: float,
+        error: str = "",
+        error_type: str = "",
+        delay: float | None = None,
+    ) -> None:
         if not logger.isEnabledFor(level):
             return
+        what = signal.name if delay is None else f"{signal.name} {_in_words(delay)}"
+        told = _reason(error, error_type) if level <= logging.INFO else error
         logger.log(
             level,
-            "%s %s after %.3f s%s",
+            "%s %s after %s s%s",
             str(task),
-            signal.name,
-            duration,
-            f": {one_line(error)}" if error else "",
-            extra={"action": signal.name, "task_pk": task.pk},
+            what,
+            _number(duration),
+            f": {one_line(told)}" if told else "",
+            extra=_fields(
+                task, signal.name, duration=duration, delay=delay, error_type=error_type or None
+            ),
         )
 
     return receiver
@@ -55,11 +100,11 @@ def _log_end(signal: NamedSignal, level: int) -> Any:
 
 def _log_snooze(sender: str, *, task: TaskInfo, duration: float, run_at: datetime.datetime) -> None:
     logger.info(
-        "%s snoozed after %.3f s, to be called again at %s",
+        "%s snoozed after %s s, to be called again at %s",
         str(task),
-        duration,
+        _number(duration),
         run_at.isoformat(sep=" ", timespec="seconds"),
-        extra={"action": "snoozed", "task_pk": task.pk},
+        extra=_fields(task, "snoozed", duration=duration, run_at=run_at.isoformat()),
     )
 
 
@@ -68,8 +113,34 @@ def _log_rescue(sender: str, *, task: TaskInfo, waits: bool) -> None:
         "%s was held by a worker that died, and %s",
         str(task),
         "waits again" if waits else "failed, because too many workers died of it",
-        extra={"action": "rescued", "task_pk": task.pk},
+        extra=_fields(task, "rescued"),
     )
+
+
+def _fields(task: TaskInfo, action: str, **more: Any) -> dict[str, Any]:
+    fields = task.log_fields
+    fields["action"] = action
+    for name, value in more.items():
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def _reason(error: str, error_type: str) -> str:
+    """Return an error of ours; of any other, whose text may have arguments, the class."""
+    if not error_type or error_type.startswith(_OURS):
+        return error
+    return error_type.rpartition(".")[2]
+
+
+def _in_words(delay: float) -> str:
+    return f"in {_number(delay)} s" if delay > 0 else "at once"
+
+
+def _number(seconds: float) -> str:
+    """Return seconds with as many digits as say something, such as 0.02, 5 and 12.3."""
+    text = f"{seconds:.3f}" if seconds < 1 else f"{seconds:.1f}"
+    return text.rstrip("0").rstrip(".")
 
 
 _RECEIVERS: dict[NamedSignal, Any] = {

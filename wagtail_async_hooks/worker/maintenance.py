@@ -1,4 +1,4 @@
-"""Maintenance of the ledger by a worker: heartbeats, rescue, pauses, due tasks, pruning."""
+"""Maintenance of the ledger by a worker, such as heartbeats, rescue, due tasks and statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db import connections
 from huey.consumer import Scheduler as HueyScheduler
 
-from wagtail_async_hooks import ledger
+from wagtail_async_hooks import chores, ledger
 from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.queue.task_queue import TaskQueue
 from wagtail_async_hooks.storage.files import leave_replaced
@@ -19,8 +19,10 @@ from wagtail_async_hooks.utils.database.outages import Outage
 from wagtail_async_hooks.worker.bounds import ClaimBounds
 from wagtail_async_hooks.worker.identity import Registration
 from wagtail_async_hooks.worker.pruning import Pruner
+from wagtail_async_hooks.worker.reminding import Reminder
 from wagtail_async_hooks.worker.rescuing import Rescuer
 from wagtail_async_hooks.worker.scheduler import Scheduler
+from wagtail_async_hooks.worker.statistics import Statistics
 from wagtail_async_hooks.worker.timekeeping import Timekeeper
 
 HEARTBEAT_INTERVAL: Final = 5.0
@@ -43,6 +45,8 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         claim_bounds: ClaimBounds,
         recurring: Scheduler | None,
         timekeeper: Timekeeper,
+        statistics: Statistics,
+        reminder: Reminder | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -53,11 +57,16 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         self._rescuer = Rescuer(self.huey)
         self._pruner = Pruner(worker.pk)
         self._timekeeper = timekeeper
+        self._statistics = statistics
+        self._chores = chores.of_worker(worker)
+        self._reminder = reminder
         self._last_beat = float("-inf")
         self._rescues_from = float("-inf")
 
     def loop(self, now: Any = None) -> None:
-        """Do a round: heartbeat and rescue, pauses, due tasks, the schedule, pruning.
+        """Do a round: heartbeat and rescue, pauses, due tasks, the schedule, pruning, statistics.
+
+        After a heartbeat, chores are done as well.
 
         An error of one does not keep the others from being done, except in an outage.
         """
@@ -67,11 +76,17 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             self._claim_bounds.refresh,
             self.huey.read_schedule,
         ]
-        if begun - self._last_beat >= HEARTBEAT_INTERVAL:
+        beats = begun - self._last_beat >= HEARTBEAT_INTERVAL
+        if beats:
             tasks.insert(1, partial(self._beat, begun))
         if self._recurring is not None:
             tasks.append(self._recurring.enqueue_due)
         tasks += [self._pruner.take_step, self.huey.claims.record_set_aside]
+        if self._reminder is not None:
+            tasks.append(self._reminder.look)
+        if beats:
+            tasks += [self._statistics.flush, self._statistics.sample]
+            tasks += [chore.do for chore in self._chores]
         self._do_each(tasks)
         self.sleep_for_interval(begun, self.interval)
 
@@ -111,6 +126,8 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             self._rescuer.rescue_orphans(workers.HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL)
 
     def shutdown(self) -> None:
-        """Close this thread's connections."""
+        """End the chores, and close this thread's connections."""
+        for chore in self._chores:
+            chore.end()
         self._outage.leave()
         connections.close_all()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -19,6 +20,8 @@ from wagtail_async_hooks.queue.task_queue import TaskQueue
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.database import pools
 from wagtail_async_hooks.worker import log
+from wagtail_async_hooks.worker.recycling import Limits, Wear
+from wagtail_async_hooks.worker.reporting import REPORT_INTERVAL, Own, Phase, Report, Reporter
 from wagtail_async_hooks.worker.supervisor import STOP_SIGNALS
 from wagtail_async_hooks.worker.worker import Worker
 
@@ -33,8 +36,12 @@ class WorkerProcess:
 
     :param queue: the queue whose tasks it runs.
     :param threads: how many tasks it runs at once.
+    :param coroutines: how many coroutine functions it runs beside them.
     :param drain: run what is due and end, rather than run until stopped.
     :param max_seconds: end, calmly, after so many seconds.
+    :param begun: since when they are counted, by the monotonic clock; from now on, if not given.
+    :param limits: after what this process should be replaced, which it reports.
+    :param reporter: where it reports how it is, and learns whether to retire.
     :param shutdown_timeout: seconds that running tasks get to finish when the worker ends; what
         has not finished by then is handed back.
     :param schedule: whether it enqueues what recurs.
@@ -50,8 +57,12 @@ class WorkerProcess:
         queue: TaskQueue,
         *,
         threads: int,
+        coroutines: int = 0,
         drain: bool = False,
         max_seconds: float | None = None,
+        begun: float | None = None,
+        limits: Limits = Limits(),  # noqa: B008  # a tuple
+        reporter: Reporter | None = None,
         shutdown_timeout: float = 30.0,
         schedule: bool = True,
         queues: Sequence[str] = (),
@@ -61,12 +72,20 @@ class WorkerProcess:
         self._queue = queue
         self._drain = drain
         self._max_seconds = max_seconds
+        self._begun = time.monotonic() if begun is None else begun
+        self._wear = Wear(limits)
+        self._reporter = Own() if reporter is None else reporter
+        self._reported = Report(Phase.STARTING)
         self._parent = parent
         self._signals = 0
         self._can_interrupt = False
+        self._is_over = False
+        self._has_started = False
+        self._attended = threading.Event()
         self._worker = Worker(
             queue,
             threads=threads,
+            coroutines=coroutines,
             shutdown_timeout=shutdown_timeout,
             schedule=schedule,
             queues=queues,
@@ -79,30 +98,65 @@ class WorkerProcess:
 
         :raises OutageLasts: if the database does not work while there is something to drain.
         """
+        self.prepare()
+        self._handle_signals()
+        self.start()
+        try:
+            self._unless_hurried(self._work)
+        finally:
+            self._end()
+
+    def prepare(self) -> None:
+        """Do what comes before the first claim; may wait for the database."""
         _keep_connections_open()
         log.connect()
         forks.begin_worker()
         self._worker.prepare(due=self._drain)
-        self._handle_signals()
+
+    def start(self) -> None:
+        """Start the threads; :meth:`prepare` comes first."""
         self._worker.start()
-        is_calm = True
+        self._report(Phase.WORKING)
+
+    def attend(self) -> None:
+        """Start the threads, and do in this one what otherwise the main thread does; then SIGTERM.
+
+        For a process whose main thread has something else to do, which a signal ends.
+        """
         try:
+            if not self._is_over:
+                self._has_started = True
+                self.start()
             self._work()
-        except KeyboardInterrupt:
-            logger.info("Not waiting for what runs.")
-            is_calm = False
         finally:
-            self._end(is_calm=is_calm)
+            connections.close_all()
+            self._attended.set()
+            if not self._is_over:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def end_attended(self, code: int) -> int:
+        """End after :meth:`attend`, in the main thread, where a second signal can interrupt.
+
+        :param code: the exit code so far; 0 if this is because of a signal.
+        :returns: the exit code.
+        """
+        self._signals = 0 if code else 1
+        self._is_over = True
+        self._handle_signals()
+        self._attended.wait(STOP_INTERVAL * 100)
+        if self._has_started:
+            self._end()
+        else:
+            self._worker.hand_back()
+        return 0 if self._signals else code
 
     def is_alive(self) -> bool:
         """Return whether a thread still runs a task, after :meth:`run` has returned."""
         return self._worker.is_alive()
 
     def _work(self) -> None:
-        now = time.monotonic()
-        deadline = None if self._max_seconds is None else now + self._max_seconds
-        self._allow_interruption()
-        while not self._signals:
+        deadline = None if self._max_seconds is None else self._begun + self._max_seconds
+        while not self._signals and not self._is_over:
             time.sleep(STOP_INTERVAL)
             self._worker.check()
             if self._parent is not None and os.getppid() != self._parent:
@@ -114,11 +168,32 @@ class WorkerProcess:
             if self._drain and self._is_drained():
                 self._log_held_back()
                 return
+            if self._has_retired():
+                return
+            self._report(self._reported.phase)
 
-    def _end(self, *, is_calm: bool) -> None:
-        try:
-            self._worker.stop_threads(graceful=is_calm)
-        except KeyboardInterrupt:
+    def _has_retired(self) -> bool:
+        """Retire if another process works in this one's place; return whether nothing runs now."""
+        if self._reported.phase is not Phase.RETIRING and self._reporter.is_to_retire():
+            logger.info("Worker %d claims nothing more, and ends after what runs.", os.getpid())
+            self._worker.retire()
+            self._report(Phase.RETIRING)
+        return self._reported.phase is Phase.RETIRING and self._worker.activity.is_over()
+
+    def _report(self, phase: Phase) -> None:
+        """Report how this process is, if that has changed or was said long enough ago."""
+        excess = self._wear.excess(self._worker.activity.begun)
+        report = Report(phase, self._worker.problem, excess, time.monotonic())
+        is_old = report.at - self._reported.at >= REPORT_INTERVAL
+        if is_old or report[:-1] != self._reported[:-1]:
+            self._reporter.report(report)
+            self._reported = report
+
+    def _end(self) -> None:
+        self._report(Phase.STOPPING)
+        self._worker.claim_no_more()
+        self._unless_hurried(self._worker.stop_threads)
+        if self._signals > 1:
             logger.info("Not waiting for what runs.")
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
@@ -170,11 +245,20 @@ class WorkerProcess:
         if self._signals == 2 and self._can_interrupt:
             raise KeyboardInterrupt  # do not wait for what runs
 
-    def _allow_interruption(self) -> None:
-        """Let a second signal interrupt from now on, also one that came while threads started."""
-        self._can_interrupt = True
-        if self._signals > 1:
-            raise KeyboardInterrupt
+    def _unless_hurried(self, act: Callable[[], None]) -> None:
+        """Call a function that a second signal interrupts, or keeps from being called.
+
+        Only in here can it interrupt: what comes between two such calls, or after them, hands back
+        what has not finished, and is to be done whenever that signal comes.
+        """
+        try:
+            self._can_interrupt = True
+            if self._signals < 2:
+                act()
+        except KeyboardInterrupt:
+            return
+        finally:
+            self._can_interrupt = False
 
 
 def _keep_connections_open() -> None:

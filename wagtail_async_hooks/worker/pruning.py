@@ -1,5 +1,7 @@
 """Pruning: deletion of tasks that ended long ago, so that the ledger does not grow for ever.
 
+With them go old statistics, and old samples of how long functions of hooks took.
+
 One of the workers does it, a bounded number of rows at a time.
 """
 
@@ -34,17 +36,21 @@ class Pruner:
     def take_step(self) -> None:
         """Delete one batch, if it is time and this is the oldest worker, which does it for all."""
         now = time.monotonic()
-        ages = ages_of(conf.current().history)
-        if now < self._rests_until or not ages:
+        if now < self._rests_until:
             return
         if ledger.oldest_alive() != self.worker:
             self._rest(now)
             return
+        ages = ages_of(conf.current().history)
         gone, last = ledger.prune(ages, self._after)
         if gone:
             logger.debug("%d tasks have left the ledger.", gone)
         if last is None:
-            ledger.prune_workers(max(ages.values()))
+            ledger.prune_hook_samples()
+            ledger.prune_statistics()
+            ledger.merge_statistics()
+            if ages:
+                ledger.prune_workers(max(ages.values()))
             self._rest(now)
         else:
             self._after = last

@@ -9,7 +9,7 @@ from typing import Final
 
 from wagtail_async_hooks import ledger, signals
 from wagtail_async_hooks.queue.task_queue import TaskQueue
-from wagtail_async_hooks.types import TaskInfo
+from wagtail_async_hooks.types import State, TaskInfo
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -79,7 +79,9 @@ class Rescuer:
     def _tell(self, rescued: Rescued) -> None:
         self._queue.storage.announce((task.pk, task.priority) for task, waits in rescued if waits)
         for task, waits in rescued:
+            self._queue.claims.counts.add(task, State.WAITING if waits else State.FAILED)
             signals.announce(signals.rescued, task.sender, task=task, waits=waits)
             if not waits:
                 error = ledger.killed(self._max_deaths)
-                signals.announce(signals.failed, task.sender, task=task, duration=0.0, error=error)
+                told = {"task": task, "duration": 0.0, "error": error, "error_type": ""}
+                signals.announce(signals.failed, task.sender, **told)

@@ -19,7 +19,7 @@ from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.conf import ScheduleEntry
 from wagtail_async_hooks.integrations import scheduled_publishing
 from wagtail_async_hooks.integrations.commands import called, run_command
-from wagtail_async_hooks.models import Schedule
+from wagtail_async_hooks.models import BackgroundTask, Schedule
 from wagtail_async_hooks.queue.keys import key_of
 from wagtail_async_hooks.queue.row import name_of
 from wagtail_async_hooks.queue.submission import QueuedTask, Submission
@@ -40,6 +40,7 @@ class Entry:
     :param what: the command or function, for people.
     :param missed: whether to make up for a run that was missed: ``"once"`` or ``"skip"``.
     :param make: makes the task that runs it.
+    :param find: returns the function as its tasks' rows name it, which pauses go by.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     times: Times
     missed: str
     make: Callable[[], Task]
+    find: Callable[[], str]
 
     @property
     def key(self) -> str:
@@ -106,12 +108,28 @@ def known() -> dict[str, Entry]:
         name = name_of(task)
         definition = task.definition
         times = definition.times or AskedTimes(task.validate_datetime)
-        found[name] = Entry(name, name, times, definition.missed, partial(_for_nobody, task))
+        make, find = partial(_for_nobody, task), partial(str, definition.function)
+        found[name] = Entry(name, name, times, definition.missed, make, find)
     for name, given in conf.current().schedule.items():
         times = CrontabTimes(given.crontab, given.time_zone or timezone.get_default_timezone())
-        make = partial(_task_of, name, given)
-        found[name] = Entry(name, describe(given), times, given.missed, make)
+        make, find = partial(_task_of, name, given), partial(_function_of, name, given)
+        found[name] = Entry(name, describe(given), times, given.missed, make, find)
     return found
+
+
+def run_now(name: str) -> int | None:
+    """Enqueue the task of an entry, whenever it is due; that leaves its times as they are.
+
+    :returns: primary key of the task; ``None`` if somebody has discarded it already.
+    :raises LookupError: if there is no such entry.
+    """
+    entry = known().get(name)
+    if entry is None:
+        raise LookupError(f'There is no entry "{name}" in the schedule.')
+    task = entry.make()
+    background.enqueue(task)
+    recorded = BackgroundTask.objects.using(ledger.database()).filter(task_id=task.id)
+    return recorded.order_by("-pk").values_list("pk", flat=True).first()
 
 
 def describe(given: ScheduleEntry) -> str:
@@ -164,14 +182,23 @@ def _task_of(name: str, given: ScheduleEntry) -> QueuedTask:
         queue=options.queue or "",
         exclusive_key=key_of(options.exclusive, given.kwargs, "exclusive", owner),
     )
-    if wrapper is run_function:
-        submission.function = given.function
-    elif wrapper is run_command:
-        submission.function = called(given.command)
+    if wrapper in (run_function, run_command):
+        submission.function = _function_of(name, given)
     task: QueuedTask = wrapper.task_class(
         (*args, *given.args), dict(given.kwargs), submission=submission, **options.for_huey()
     )
     return task
+
+
+def _function_of(name: str, given: ScheduleEntry) -> str:
+    """Return the function of an entry of the settings, as rows have it."""
+    wrapper, _ = _what_runs(name, given)
+    if wrapper is run_function:
+        return given.function
+    if wrapper is run_command:
+        return called(given.command)
+    function: str = wrapper.task_class.definition.function
+    return function
 
 
 def _what_runs(name: str, given: ScheduleEntry) -> tuple[TaskWrapper, tuple[Any, ...]]:

@@ -1,12 +1,9 @@
-"""Threads of a worker that claim and run tasks, and the count of those that are busy."""
+"""Threads of a worker that claim and run tasks."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -16,13 +13,16 @@ from huey.consumer import Worker as HueyWorker
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.queue import connection_guard
+from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import TaskQueue
 from wagtail_async_hooks.storage.files import leave_replaced
 from wagtail_async_hooks.storage.waiter import Waiter
 from wagtail_async_hooks.utils import forks
 from wagtail_async_hooks.utils.database.outages import Outage, persist
 from wagtail_async_hooks.utils.text import one_line
-from wagtail_async_hooks.worker.identity import Registration
+from wagtail_async_hooks.worker.activity import Activity
+from wagtail_async_hooks.worker.coroutines import Coroutines
+from wagtail_async_hooks.worker.identity import HEARTBEAT_WAIT, Registration
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
@@ -31,33 +31,6 @@ IDLE_INTERVAL: Final = 1.0
 
 FILE_INTERVAL: Final = 0.1
 """Seconds between two checks of a thread whether the file of an SQLite database was replaced."""
-
-HEARTBEAT_WAIT: Final = 0.05
-"""Seconds between two checks of a thread whether the worker's heartbeats work again."""
-
-
-class Activity:
-    """The number of threads that claim or run a task, so that a drain knows when all is done."""
-
-    def __init__(self, threads: int) -> None:
-        self._lock = threading.Lock()
-        self._busy = threads
-
-    @contextmanager
-    def idle(self) -> Iterator[None]:
-        """Count the calling thread as idle, within the context."""
-        with self._lock:
-            self._busy -= 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._busy += 1
-
-    def is_over(self) -> bool:
-        """Return whether no thread claims or runs a task at this moment."""
-        with self._lock:
-            return self._busy == 0
 
 
 class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
@@ -71,6 +44,7 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         worker: Registration | None,
         waiter: Waiter,
         activity: Activity,
+        coroutines: Coroutines | None,
         outage: Outage,
         **options: Any,
     ) -> None:
@@ -78,12 +52,14 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         self._worker = worker
         self._waiter = waiter
         self._activity = activity
+        self._coroutines = coroutines
         self._outage = outage
         self._checks_file_at = float("-inf")
 
     def initialize(self) -> None:
         """Note which process this is, and call Huey's startup hooks."""
         self._since = forks.generation()
+        forks.begin_thread()
         super().initialize()
 
     def loop(self, now: Any = None) -> None:
@@ -93,21 +69,39 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         if worker is not None and worker.is_overdue():
             self._wait_for_heartbeat()
             return
+        if not self._activity.begin_claim():
+            self._rest()
+            return
         mark = self._waiter.mark()
         try:
-            self._leave_replaced()
-            task = self.huey.next(None if worker is None else worker.pk)
+            task = self._claim(None if worker is None else worker.pk)
         except Exception as error:
             connection_guard.restore_handler()
             self.stop_flag.wait(self._outage.begin(error))
             return
+        finally:
+            self._activity.end_claim()
         self._outage.end()
         if task is None:
             with self._activity.idle():
                 self._waiter.wait(mark, IDLE_INTERVAL)
         else:
             self._waiter.found()
-            self._run(task)
+            self._activity.begin()
+            if self._coroutines is None or not self._coroutines.take(task):
+                self._run(task)
+
+    def _claim(self, worker: int | None) -> QueuedTask | None:
+        """Record how the last task ended, and claim the next one; none if the worker stops.
+
+        It may have handed back all that it holds by then, and this one would be left with it.
+        """
+        self._leave_replaced()
+        task = self.huey.next(worker)
+        if task is not None and self.stop_flag.is_set():
+            self.huey.claims.put_back(task)
+            return None
+        return task
 
     def _leave_replaced(self) -> None:
         """Leave an SQLite file that was replaced; checked at intervals, not before each task."""
@@ -120,6 +114,17 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         """Neither begin nor record anything before it is known which tasks are still ours."""
         with self._activity.idle():
             self.stop_flag.wait(HEARTBEAT_WAIT)
+
+    def _rest(self) -> None:
+        """Record how the last task ended, and claim no other."""
+        try:
+            self.huey.settle()
+        except Exception as error:
+            self.stop_flag.wait(self._outage.begin(error))
+            return
+        self._outage.end()
+        with self._activity.idle():
+            self.stop_flag.wait(IDLE_INTERVAL)
 
     def _run(self, task: Task) -> None:
         """Run a task as Django serves a request: with connections neither old nor broken."""

@@ -1,0 +1,1 @@
+"""A site whose web processes run a worker, as servers start it."""

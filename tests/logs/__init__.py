@@ -1,0 +1,1 @@
+"""A site whose log is JSON, with the fields of background tasks."""

@@ -1,0 +1,253 @@
+"""The coroutine functions that a worker runs side by side, in one thread and one event loop.
+
+A task is executed as any other, in a greenlet. Where its coroutine is to be awaited, that is left
+to the event loop, and the thread goes on with another task; greenlets cannot change their thread.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Awaitable
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple
+
+from django.db import connections
+from greenlet import getcurrent, greenlet
+
+from wagtail_async_hooks.ledger import workers
+from wagtail_async_hooks.queue import connection_guard
+from wagtail_async_hooks.queue.submission import QueuedTask
+from wagtail_async_hooks.queue.task_queue import TaskQueue
+from wagtail_async_hooks.utils import forks, parking
+from wagtail_async_hooks.utils.database.outages import Outage
+from wagtail_async_hooks.utils.errors import report
+from wagtail_async_hooks.utils.text import one_line
+from wagtail_async_hooks.worker.activity import Activity
+from wagtail_async_hooks.worker.event_loop import Ended, EventLoop
+from wagtail_async_hooks.worker.identity import HEARTBEAT_WAIT, Registration
+
+logger = logging.getLogger("wagtail_async_hooks.worker")
+
+LOOK_INTERVAL: Final = 1.0
+"""Seconds between two checks whether the event loop answers."""
+
+
+class _Awaiting(NamedTuple):
+    """What an attempt waits for."""
+
+    answer: Awaitable[Any]
+    context: contextvars.Context
+
+
+class _Attempt(greenlet):
+    """An attempt at a task.
+
+    :param name: of the attempt, for the log.
+    """
+
+    def __init__(self, name: str, run: Any) -> None:
+        super().__init__(run)
+        self.name = name
+
+
+class _Resumed(NamedTuple):
+    """An attempt whose coroutine has ended."""
+
+    attempt: _Attempt
+    ended: Ended
+
+
+class Coroutines:
+    """Runs tasks of coroutine functions that the threads of a worker have claimed.
+
+    Its threads are started with the first one.
+
+    :param queue: whose tasks they are.
+    :param limit: how many to run at once; 0 for none.
+    :param threads: how many threads the worker has, and the event loop for what is not async.
+    :param activity: told of each that runs.
+    :param worker: of this process.
+    :param outage: notified of what cannot be recorded.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        *,
+        limit: int,
+        threads: int,
+        activity: Activity,
+        worker: Registration,
+        outage: Outage,
+    ) -> None:
+        self._queue = queue
+        self._limit = limit
+        self._threads = threads
+        self._activity = activity
+        self._worker = worker
+        self._outage = outage
+        self._lock = threading.Lock()
+        self._running = 0
+        self._is_blocked = False
+        self._is_closed = False
+        self._inbox: SimpleQueue[QueuedTask | _Resumed | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def take(self, task: QueuedTask) -> bool:
+        """Take a task that a thread has claimed, if it is one for an event loop with room for it.
+
+        :returns: whether it was taken; otherwise the thread is to run it.
+        """
+        if not self._limit or not _is_coroutine(task):
+            return False
+        with self._lock:
+            if self._is_closed or self._is_blocked or self._running >= self._limit:
+                return False
+            if self._thread is None and not self._start():
+                return False
+            self._running += 1
+        self._activity.occupy()
+        self._inbox.put(task)
+        return True
+
+    def _start(self) -> bool:
+        """Start the threads; return whether the system had room for them."""
+        thread = threading.Thread(target=self._run, name="Coroutines", daemon=True)
+        try:
+            self._loop = EventLoop(self._threads)
+            thread.start()
+        except (OSError, RuntimeError) as error:
+            logger.warning("No event loop can be started, so a thread runs it: %s", one_line(error))
+            return False
+        self._thread = thread
+        return True
+
+    def close(self) -> None:
+        """Take nothing more, and end with the last that runs."""
+        with self._lock:
+            self._is_closed = True
+        self._inbox.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Wait until all have ended, for so many seconds at most; :meth:`close` comes first."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def is_alive(self) -> bool:
+        """Return whether one still runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    # The thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._since = forks.generation()
+        forks.begin_thread()
+        while self._running or not self._is_closed:
+            item = self._next()
+            if item is not None:
+                self._step(item)
+        self._outage.leave()
+        self._loop.close()
+        connections.close_all()
+
+    def _next(self) -> QueuedTask | _Resumed | None:
+        """Return what there is to do; look after the event loop meanwhile."""
+        try:
+            item = self._inbox.get(timeout=LOOK_INTERVAL if self._running else None)
+        except Empty:
+            self._is_blocked = self._loop.is_blocked()
+            return None
+        if isinstance(item, _Resumed):
+            self._is_blocked = False
+        return item
+
+    def _step(self, item: QueuedTask | _Resumed) -> None:
+        """Make an attempt, or go on with it, until it waits for its coroutine or has ended."""
+        self._wait_for_heartbeat()
+        try:
+            if isinstance(item, _Resumed):
+                attempt = item.attempt
+                awaiting = attempt.switch(item.ended)
+            else:
+                # A greenlet has no context of its own but what it is given.
+                context = contextvars.copy_context()
+                attempt = _Attempt(str(item.claim), partial(self._within, context))
+                awaiting = attempt.switch(item)
+        except BaseException as error:
+            # The attempt itself lets nothing pass; this one must not take the others with it.
+            forks.end_if_forked(self._since, lambda: "a coroutine function", error)
+            report(logger, error, "An attempt at a coroutine function broke off.")
+        if not attempt.dead:
+            self._await(attempt, awaiting)
+            return
+        self._settle()
+        with self._lock:
+            self._running -= 1
+        self._activity.vacate()
+
+    def _await(self, attempt: _Attempt, awaiting: _Awaiting) -> None:
+        self._loop.await_(
+            awaiting.answer,
+            awaiting.context,
+            attempt.name,
+            lambda ended: self._inbox.put(_Resumed(attempt, ended)),
+        )
+
+    def _wait_for_heartbeat(self) -> None:
+        """Neither begin nor record anything before it is known which tasks are still ours."""
+        while self._worker.is_overdue() and not self._is_closed:
+            time.sleep(HEARTBEAT_WAIT)
+
+    def _settle(self) -> None:
+        """Record how an attempt ended, however long the database does not work."""
+        deadline: float | None = None
+        while True:
+            try:
+                self._queue.settle()
+            except Exception as error:
+                pause = self._outage.begin(error)
+                if self._is_closed:
+                    deadline = deadline or time.monotonic() + workers.HEARTBEAT_TIMEOUT
+                    if time.monotonic() + pause > deadline:
+                        told = "How a coroutine function ended could not be recorded: %s"
+                        logger.error(told, one_line(error))
+                        return
+                time.sleep(pause)
+            else:
+                self._outage.end()
+                return
+
+    # An attempt, in its greenlet ----------------------------------------------------------
+
+    def _within(self, context: contextvars.Context, task: QueuedTask) -> None:
+        context.run(self._attempt, task)
+
+    def _attempt(self, task: QueuedTask) -> None:
+        parking.give(self._park)
+        connection_guard.tidy()
+        try:
+            self._queue.attempt(task)
+        finally:
+            connection_guard.tidy()
+
+    def _park(self, answer: Awaitable[Any], context: contextvars.Context) -> Any:
+        """Let the thread do something else until something has ended that the loop awaits."""
+        parent = getcurrent().parent
+        assert parent is not None
+        with self._queue.set_aside():
+            ended: Ended = parent.switch(_Awaiting(answer, context))
+        if ended.error is not None:
+            raise ended.error
+        return ended.value
+
+
+def _is_coroutine(task: QueuedTask) -> bool:
+    """Return whether a task calls a coroutine function; an error is for the attempt to raise."""
+    try:
+        return task.definition.is_coroutine(task)
+    except Exception:
+        return False
