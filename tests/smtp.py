@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.message
 import email.policy
 from dataclasses import dataclass, field
@@ -71,11 +72,13 @@ class MailServer:
     :param port: where it listens, once it is started.
     :param answers: what it says instead of yes: to ``MAIL``, ``DATA`` or ``QUIT``, or about the
         recipient with an address.
+    :param silent: whether it answers nothing after the greeting, until :meth:`speak`.
     """
 
     port: int = field(default_factory=free_port)
     answers: dict[str, str] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
+    silent: bool = False
     connections: int = 0
     open_connections: int = 0
     _controller: Controller | None = None
@@ -94,6 +97,10 @@ class MailServer:
             self._controller.stop()
             self._controller = None
 
+    def speak(self) -> None:
+        """Answer, also those who wait."""
+        self.silent = False
+
     def to(self, address: str) -> list[Received]:
         """Return what was accepted for an address."""
         return [mail for mail in self.received if mail.accepted and address in mail.recipients]
@@ -104,6 +111,8 @@ class MailServer:
         self, server: Any, session: Any, envelope: Any, name: str, responses: list[str]
     ) -> list[str]:
         """Count who introduces themselves."""
+        while self.silent:
+            await asyncio.sleep(0.01)
         self.connections += 1
         session.host_name = name
         return responses

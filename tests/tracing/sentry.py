@@ -25,6 +25,7 @@ from django.core.management import call_command  # noqa: E402  (Django is set up
 
 from tests.work.tasks_of_package import add  # noqa: E402
 from wagtail_async_hooks import Snooze, background  # noqa: E402
+from wagtail_async_hooks.checks.integrations import check_sentry  # noqa: E402
 from wagtail_async_hooks.models import BackgroundTask  # noqa: E402
 
 sent: list[Any] = []
@@ -98,9 +99,11 @@ def main(options: dict[str, Any], address: str) -> dict[str, Any]:
         run()
         make("Milk", guest="Ada")
         later = add.enqueue(3, 4)
+        checked = [message.id for message in check_sentry()]
     run()  # by a worker without Sentry
     found = {row.pk: row for row in BackgroundTask.objects.order_by("pk")}
     return {
+        "checked": [*checked, *(message.id for message in check_sentry())],
         "traced": all(b"sentry_headers" in message for message in messages),
         "events": sent,
         "results": [add.get_backend().get_result(each.id).return_value for each in (result, later)],

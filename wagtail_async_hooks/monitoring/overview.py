@@ -26,7 +26,8 @@ RECENT: Final = 10_000
 """Number of tasks, the newest ones, that groups are made of."""
 
 _TABLE: Final = BackgroundTask._meta.db_table
-_ORDERS: Final = {
+_WORKERS: Final = Worker._meta.db_table
+ORDERS: Final = {
     State.WAITING: ("-priority", "pk"),
     State.SCHEDULED: ("run_at",),
     State.RUNNING: ("started_at",),
@@ -105,16 +106,16 @@ def first(state: State, limit: int = 50) -> list[BackgroundTask]:
     tasks, which are few. To sort waiting tasks by their age would take one more index, which every
     claim would write to.
     """
-    return _rows(control.select(state=state).order_by(*_ORDERS.get(state, ("-pk",))), limit)
+    return _rows(control.select(state=state).order_by(*ORDERS.get(state, ("-pk",))), limit)
 
 
 def bounded_counts() -> dict[State, BoundedCount]:
     """Return how many tasks there are in each state, counted up to :data:`MANY`."""
     each = " UNION ALL ".join(
-        f"SELECT '{state.value}', COUNT(*) FROM ({_of_state(state, 'id', MANY + 1)}) {state.value}"
+        f"SELECT '{state.value}', COUNT(*) FROM ({of_state(state, 'id', MANY + 1)}) {state.value}"
         for state in State
     )
-    found = {State(state): number for state, number in _fetch(each)}
+    found = {State(state): number for state, number in fetch(each)}
     return {
         state: BoundedCount(min(number, MANY), number <= MANY) for state, number in found.items()
     }
@@ -152,8 +153,21 @@ def by_user(limit: int = 50) -> list[OfUser]:
 
 def by_error(limit: int = 50) -> list[OfError]:
     """Return the errors of the newest failed tasks, the most frequent first."""
-    recent = _of_state(State.FAILED, "id, error_type, function", RECENT)
+    recent = of_state(State.FAILED, "id, error_type, function", RECENT)
     return [OfError(*row) for row in _grouped(recent, "error_type, function", "1 = 1", limit)]
+
+
+def releases(limit: int) -> list[tuple[int, str, bool]]:
+    """Return the newest workers, the oldest of them first, by primary key.
+
+    :returns: of each, the release, and whether it ran one of the newest tasks.
+    """
+    recent = f"SELECT id, worker_id FROM {_TABLE} ORDER BY id DESC LIMIT {RECENT}"
+    ran = f"SELECT worker_id FROM ({recent}) recent WHERE worker_id IS NOT NULL"
+    release = connections[ledger.database()].ops.quote_name("release")  # a word of MariaDB's
+    workers = f"SELECT id, {release}, id IN ({ran}) FROM {_WORKERS}"
+    rows = fetch(f"{workers} ORDER BY id DESC LIMIT {limit}")
+    return [(pk, release, bool(ran)) for pk, release, ran in reversed(rows)]
 
 
 def workers_alive() -> list[Worker]:
@@ -181,7 +195,7 @@ def _rows(tasks: QuerySet[BackgroundTask], limit: int) -> list[BackgroundTask]:
     return list(tasks.defer(*ledger.LARGE).select_related("subject_type")[:limit])
 
 
-def _of_state(state: State, columns: str, limit: int) -> str:
+def of_state(state: State, columns: str, limit: int) -> str:
     """Return a query for tasks in a state: the newest if it is final, any of them if it is not."""
     connection = connections[ledger.database()]
     where, index = f"state = '{state.value}'", ""
@@ -203,14 +217,15 @@ def _grouped(recent: str, columns: str, condition: str, limit: int) -> list[tupl
 
     Django's ORM cannot express groups of a query that has a limit.
     """
-    return _fetch(
+    return fetch(
         f"SELECT {columns}, COUNT(*), MAX(id) FROM ({recent}) recent WHERE {condition} "
         f"GROUP BY {columns} ORDER BY COUNT(*) DESC, MAX(id) DESC LIMIT %s",
         [limit],
     )
 
 
-def _fetch(statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+def fetch(statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement in the ledger's database."""
     with connections[ledger.database()].cursor() as cursor:
         cursor.execute(statement, parameters)
         found: list[tuple[Any, ...]] = cursor.fetchall()
