@@ -25,7 +25,7 @@ from wagtail_async_hooks.utils.functions import label
 IDS = (
     *(f"E00{number}" for number in range(1, 10)),
     "I001",
-    *(f"W0{number:02}" for number in (*range(1, 21), *range(30, 36))),
+    *(f"W0{number:02}" for number in (*range(1, 21), *range(30, 36), 46)),
 )
 
 
@@ -102,6 +102,26 @@ def test_check_settings__every_mistake(settings: Any) -> None:
     ]
     assert 'did you mean "BACKEND"?' in found[0].msg
     assert "Settings" in found[0].hint
+
+
+# W047 ---------------------------------------------------------------------------------------
+
+
+def test_check_embedded_worker__that_none_can_run(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WAGTAIL_TASKS = {"BACKEND": "", "WORKER": {"embedded": True}}
+    [message] = said("W047")
+    assert 'is True, but WAGTAIL_TASKS["BACKEND"] is blank' in message.msg
+
+    settings.WAGTAIL_TASKS = {"BACKEND": "database", "WORKER": {"embedded": True}}
+    assert said("W047") == []
+    monkeypatch.setattr("wagtail_async_hooks.worker.embedded.lock.fcntl", None)
+    [message] = said("W047")
+    assert "this platform has no locks of files" in message.msg
+
+    settings.WAGTAIL_TASKS = {"BACKEND": ""}
+    assert said("W047") == []
 
 
 # E002 ---------------------------------------------------------------------------------------
@@ -758,6 +778,80 @@ def test_check_email_timeout__none_in_mailers(settings: Any) -> None:
     assert message.msg.startswith('MAILERS["default"]["OPTIONS"]["using"] leads to SMTP without')
 
 
+# W046 ---------------------------------------------------------------------------------------
+
+RECEIVERS = "tests.monitoring.alerts.receivers"
+
+
+@pytest.mark.parametrize(
+    ("to", "problem"),
+    [
+        ("tests.no_such.tell", "which cannot be imported: No module named 'tests.no_such'"),
+        (f"{RECEIVERS}.no_such", "which cannot be imported: "),
+        (f"{RECEIVERS}.NO_FUNCTION", "which is not a function"),
+        (f"{RECEIVERS}.tell_later", "which is a coroutine function: nothing would await it"),
+        (
+            f"{RECEIVERS}.tell_in_background",
+            "which is a background task: without a worker, nobody would be told",
+        ),
+        (f"{RECEIVERS}.tell", ""),
+    ],
+)
+def test_check_alerts__a_function(settings: Any, to: str, problem: str) -> None:
+    settings.WAGTAIL_TASKS = {"BACKEND": "database", "ALERTS": {"to": [to]}}
+
+    messages = said("W046", "E001")
+
+    assert len(messages) == bool(problem)
+    for message in messages:
+        beginning = f'WAGTAIL_TASKS["ALERTS"]["to"] names {to}, {problem}'
+        assert message.msg.startswith(beginning)
+        assert message.level == checks.WARNING
+    settings.WAGTAIL_TASKS = {**settings.WAGTAIL_TASKS, "BACKEND": ""}
+    assert said("W046") == []
+
+
+@without_mailers
+@pytest.mark.parametrize(
+    ("backend", "debug", "problem"),
+    [
+        (SMTP, False, ""),
+        ("django.core.mail.backends.console.EmailBackend", True, ""),
+        (
+            "django.core.mail.backends.console.EmailBackend",
+            False,
+            "but django.core.mail.backends.console.EmailBackend sends e-mails nowhere",
+        ),
+        ("no.such.Backend", False, "but e-mails cannot be sent: No module named 'no'"),
+    ],
+)
+def test_check_alerts__an_address(settings: Any, backend: str, debug: bool, problem: str) -> None:
+    queue_by_path(settings, BACKEND=backend)
+    settings.WAGTAIL_TASKS = {
+        **settings.WAGTAIL_TASKS,
+        "ALERTS": {"to": ["ops@example.com", "me@example.com"]},
+    }
+    settings.DEBUG = debug
+
+    messages = said("W046")
+
+    assert [message.msg for message in messages] == (
+        [f'WAGTAIL_TASKS["ALERTS"]["to"] names ops@example.com, me@example.com, {problem}.']
+        if problem
+        else []
+    )
+
+
+@since_mailers
+def test_check_alerts__by_mailers(settings: Any) -> None:
+    queue_by_alias(settings, using="sender")
+    settings.WAGTAIL_TASKS = {"BACKEND": "database", "ALERTS": {"to": ["ops@example.com"]}}
+    assert said("W046") == []
+    queue_by_alias(settings, using="no-such")
+    [message] = said("W046")
+    assert "but e-mails cannot be sent: " in message.msg
+
+
 # The schedule -------------------------------------------------------------------------------
 
 
@@ -876,19 +970,6 @@ def test_bulk_actions__a_class_that_works_in_its_own_way(
     assert f"{OwnFormValid.__module__}.OwnFormValid does work of its own" in message.msg
 
 
-def test_middleware__before_what_it_needs(settings: Any) -> None:
-    ours = "wagtail_async_hooks.middleware.TaskMessagesMiddleware"
-    settings.MIDDLEWARE = [ours, *(path for path in settings.MIDDLEWARE if path != ours)]
-
-    assert len(said("E008")) == 2
-
-
-def test_middleware__that_is_not_used(settings: Any) -> None:
-    settings.MIDDLEWARE = []
-
-    assert said("E008") == []
-
-
 # Many mistakes ------------------------------------------------------------------------------
 
 MISTAKES = [
@@ -906,8 +987,8 @@ MISTAKES = [
     (
         "E002",
         "WAGTAIL_TASKS[\"BACKEND\"] is 'databse', which cannot be imported (databse doesn't look "
-        'like a module path); use "database", "redis", the dotted path of a Huey storage or Huey '
-        'class, or "" for immediate mode. → Did you mean "database"?',
+        'like a module path); use "database", "redis", "celery", the dotted path of a Huey storage '
+        'or Huey class, or "" for immediate mode. → Did you mean "database"?',
     ),
     (
         "E004",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from wagtail import hooks as wagtail_hooks
 
-from wagtail_async_hooks.checks import leftovers
+from wagtail_async_hooks.hooks import leftovers
 
 HOOK = "before_edit_page"
 

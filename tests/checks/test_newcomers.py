@@ -145,15 +145,10 @@ def test_app_is_missing__nothing_is_said_where_nothing_was_asked_for(site: Any) 
     assert "INSTALLED_APPS" not in said
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        'TASKS = {"default": {"BACKEND": "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"}}',
-        'MIDDLEWARE += ["wagtail_async_hooks.middleware.TaskMessagesMiddleware"]',
-    ],
-    ids=["TASKS", "MIDDLEWARE"],
-)
-def test_app_is_missing__what_needs_tables_says_what_to_do(settings: str, site: Any) -> None:
+def test_app_is_missing__what_needs_tables_says_what_to_do(site: Any) -> None:
+    settings = (
+        'TASKS = {"default": {"BACKEND": "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"}}'
+    )
     more = f'WAGTAIL_TASKS = {{"BACKEND": "database"}}\n{settings}'
     site = site(apps=WITHOUT_THE_APP, settings=more)
     site.write()

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from smtplib import SMTPNotSupportedError
+from smtplib import SMTPNotSupportedError, SMTPServerDisconnected
 from typing import Any
 
 import django
@@ -30,7 +30,7 @@ from tests.site.editing import form_data
 from tests.smtp import MailServer
 from wagtail_async_hooks import background
 from wagtail_async_hooks.exceptions import ConfigurationError
-from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend
+from wagtail_async_hooks.integrations.mail import BackgroundEmailBackend, send_now
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.serialization.codecs import resolve
 from wagtail_async_hooks.types import State
@@ -273,6 +273,34 @@ def test_worker__sends_by_the_settings_of_its_time(running: MailServer, settings
 
     settings.MAILERS = {"default": settings.MAILERS["smtp"]}  # the queue is not used any more
     assert [task.state for task in work()] == [State.SUCCEEDED] * 2
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("mailers", BY_SETTINGS)
+def test_send_now__is_not_queued(
+    configure: Callable[..., None], running: MailServer, mailers: bool
+) -> None:
+    configure(mailers=mailers)
+    send_now(make())
+    assert not rows()
+    assert len(running.to("bo@example.com")) == 1
+    wait_until(lambda: not running.open_connections, "the connection is closed")
+
+
+@pytest.mark.usefixtures("db")
+def test_send_now__waits_for_no_server_without_end(
+    configure: Callable[..., None],
+    running: MailServer,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configure(mailers=False)
+    settings.EMAIL_TIMEOUT = None
+    running.silent = True
+    monkeypatch.setattr("wagtail_async_hooks.integrations.mail.TIMEOUT", 0.1)
+    with pytest.raises(SMTPServerDisconnected, match="timed out"):
+        send_now(make())
+    running.speak()
 
 
 # Errors -------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ def test_sentry__adds_to_calls_and_nothing_shows_it(work: Callable[..., dict[str
     told = work()
 
     assert told["traced"]
+    assert told["checked"] == ["wagtail_async_hooks.W045"]  # not without it
     assert told["results"] == [3, 7]
     assert told["made"] == "Tea for Ada"
     assert told["titles"] == ["Make Tea for Ada", "Make Milk for Ada"]

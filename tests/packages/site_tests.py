@@ -197,4 +197,5 @@ def test_hooks_command__says_what_was_moved(site: BlogPage, start: Callable[...,
     assert process.wait() == 0, process.said()
 
     for path in MOVED:
-        assert f"  {path}\n  moved by WAGTAIL_TASKS" in process.said()
+        moved = f'it was moved by WAGTAIL_TASKS["HOOKS"]["{path}"]["background"]'
+        assert f"{path} in the background: {moved}" in " ".join(process.said().split())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.apps import apps
@@ -14,7 +13,7 @@ from django.db import DatabaseError, connections, router
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.ledger import migrated
-from wagtail_async_hooks.utils.database import pools
+from wagtail_async_hooks.utils.database import pools, sqlite
 
 
 def check_database(**kwargs: Any) -> list[CheckMessage]:
@@ -42,31 +41,17 @@ def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
     alias = router.db_for_write(apps.get_model("wagtail_async_hooks", "BackgroundTask"))
     if connections[alias].vendor != "sqlite":
         return []
-    missing = _missing_of_sqlite(connections[alias].settings_dict["OPTIONS"])
+    missing = sqlite.missing(connections[alias].settings_dict["OPTIONS"])
     if not missing:
         return []
     return [
         checks.Warning(
             f"The SQLite database {alias!r} is not set up for a worker beside the site, so an "
             f'editor may see "database is locked"; it lacks {" and ".join(missing)}.',
-            hint=f'Put this into DATABASES["{alias}"]: "OPTIONS": {{"transaction_mode": '
-            '"IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL; PRAGMA '
-            'synchronous=NORMAL;"}',
+            hint=sqlite.remedy(alias),
             id="wagtail_async_hooks.W005",
         )
     ]
-
-
-def _missing_of_sqlite(options: Mapping[str, Any]) -> list[str]:
-    found = []
-    if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
-        found.append("transaction_mode IMMEDIATE")
-    if "timeout" not in options:
-        found.append("a timeout")
-    script = str(options.get("init_command", ""))
-    if not re.search(r"journal_mode\s*=\s*wal", script, re.IGNORECASE):
-        found.append("journal_mode=WAL")
-    return found
 
 
 def check_migrations(

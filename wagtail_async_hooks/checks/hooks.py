@@ -10,8 +10,7 @@ from django.core.checks import CheckMessage
 from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.checks import leftovers, source
-from wagtail_async_hooks.hooks import catalogue, registry
+from wagtail_async_hooks.hooks import catalogue, leftovers, registry, source
 from wagtail_async_hooks.hooks.known_hooks import UNSUITABLE_HOOKS
 from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
 from wagtail_async_hooks.utils import functions, signatures

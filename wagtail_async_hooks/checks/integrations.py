@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,14 +10,14 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.utils.module_loading import import_string
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.validators import queue_name
 from wagtail_async_hooks.integrations import mail_routes, renditions
 from wagtail_async_hooks.integrations.bulk_actions import moving
 from wagtail_async_hooks.integrations.bulk_actions import registry as bulk_registry
-from wagtail_async_hooks.integrations.tasks_backend import WagtailTasksBackend
+from wagtail_async_hooks.integrations.tasks_backend.backend import leads_here
+from wagtail_async_hooks.monitoring.alerts import sending
 from wagtail_async_hooks.utils import functions
 from wagtail_async_hooks.utils.suggestions import nearest
 
@@ -76,15 +77,6 @@ def _problems_of_tasks(where: str, params: Mapping[str, Any]) -> Iterator[tuple[
             )
 
 
-def leads_here(path: Any) -> bool:
-    """Return whether the backend of an entry of ``TASKS`` is ours."""
-    try:
-        found = import_string(path)
-    except (ImportError, AttributeError):
-        return False  # Django says so
-    return isinstance(found, type) and issubclass(found, WagtailTasksBackend)
-
-
 def check_renditions(**kwargs: Any) -> Iterator[CheckMessage]:
     """Filter specs that Wagtail cannot parse."""
     where, specs = f'{conf.SETTING}["RENDITIONS"]["specs"]', conf.current().renditions.specs
@@ -99,6 +91,36 @@ def check_renditions(**kwargs: Any) -> Iterator[CheckMessage]:
             yield _wrong_specs(
                 f'{where} names "{spec}", which Wagtail cannot parse: {problem}.',
                 'Write it as in the template tag "image", e.g. "fill-800x600|format-webp".',
+            )
+
+
+def check_sentry(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Sentry's own integration with Huey, which is on by itself."""
+    sentry = sys.modules.get("sentry_sdk")  # where nobody has imported it, nothing is reported
+    if sentry is None or not conf.current().backend:
+        return
+    client = sentry.get_client()
+    found = client.get_integration("huey") if client.options.get("dsn") else None
+    if found is not None and type(found).__module__.startswith("sentry_sdk."):
+        yield checks.Warning(
+            "Sentry reports background tasks by its integration with Huey, which sends several "
+            "events for one error, and events for errors that are retried.",
+            hint="Give sentry_sdk.init() integrations=[BackgroundTasksIntegration()], from "
+            "wagtail_async_hooks.sentry.",
+            id="wagtail_async_hooks.W045",
+        )
+
+
+def check_alerts(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Recipients of alerts who would hear nothing."""
+    setting = f'{conf.SETTING}["ALERTS"]["to"]'
+    for target in sending.targets() if conf.current().backend else ():
+        if problem := sending.problem_of(target):
+            yield checks.Warning(
+                f"{setting} names {sending.names(target)}, {problem}.",
+                hint='See "Alerts" on the page “Monitoring” of the documentation, and try it by '
+                '"manage.py wagtail_tasks doctor --test-alert".',
+                id="wagtail_async_hooks.W046",
             )
 
 

@@ -14,10 +14,10 @@ from django.core.checks import CheckMessage, Error
 from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.checks.integrations import leads_here
 from wagtail_async_hooks.conf.options import KeyTemplate, TaskOptions
 from wagtail_async_hooks.hooks import catalogue, registry
 from wagtail_async_hooks.integrations import tasks_backend
+from wagtail_async_hooks.integrations.tasks_backend.backend import leads_here
 from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any
 from wagtail_async_hooks.queue import retries
 from wagtail_async_hooks.utils import functions, placeholders, signatures

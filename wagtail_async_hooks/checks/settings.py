@@ -11,11 +11,12 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from wagtail import hooks as wagtail_hooks
 
-from wagtail_async_hooks import conf, middleware
+from wagtail_async_hooks import conf
 from wagtail_async_hooks.exceptions import ConfigurationError
 from wagtail_async_hooks.hooks import registry
 from wagtail_async_hooks.storage.factory import find_class, make_notifier
 from wagtail_async_hooks.utils.suggestions import nearest
+from wagtail_async_hooks.worker.embedded import lock
 
 _NAMED: Final = 3
 """Maximum number of functions that a message names."""
@@ -41,7 +42,7 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
     try:
         if settings.backend == "redis" and importlib.util.find_spec("redis"):
             return []  # whether it answers is for the worker to say, not for a deployment's check
-        if settings.backend != "redis":
+        if settings.backend not in ("redis", conf.CELERY):
             find_class(settings.backend)
             return []
         make_notifier(settings, "check")
@@ -52,9 +53,11 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _hint_of_backend(given: str) -> str:
+    if given == conf.CELERY:
+        return "See the page “Celery”."
     if given == "redis":
         return 'Run "pip install wagtail-async-hooks[redis]".'
-    near = nearest(given.strip().lower(), ("database", "redis"))
+    near = nearest(given.strip().lower(), ("database", "redis", conf.CELERY))
     return f'Did you mean "{near}"?' if near else "See the page “Storages”."
 
 
@@ -88,20 +91,6 @@ def check_blank_backend(**kwargs: Any) -> Iterator[CheckMessage]:
     )
 
 
-def check_middleware(**kwargs: Any) -> Iterator[CheckMessage]:
-    """A middleware of ours before those that it needs."""
-    order = list(django_settings.MIDDLEWARE)
-    if middleware.PATH not in order:
-        return
-    for needed in middleware.NEEDED:
-        if needed not in order[: order.index(middleware.PATH)]:
-            yield Error(
-                f"MIDDLEWARE has {middleware.PATH}, but not {needed} before it.",
-                hint=f'Put "{middleware.PATH}" after "{needed}".',
-                id="wagtail_async_hooks.E008",
-            )
-
-
 def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
     """Settings with almost the name of one of ours."""
     known = {value for name, value in vars(conf).items() if name.endswith("SETTING")}
@@ -114,3 +103,25 @@ def check_setting_names(**kwargs: Any) -> Iterator[CheckMessage]:
                 hint=hint,
                 id="wagtail_async_hooks.W013",
             )
+
+
+def check_embedded_worker(**kwargs: Any) -> Iterator[CheckMessage]:
+    """A worker in web processes that no process can run."""
+    if not conf.current().worker.embedded:
+        return
+    if not conf.current().backend:
+        why = (
+            f'{conf.SETTING}["BACKEND"] is blank, so that hooks run in the request and there is '
+            "nothing for a worker to do"
+        )
+        hint = 'Set the backend to "database", or leave "embedded" out.'
+    elif not lock.is_possible():
+        why = "this platform has no locks of files, so that no web process runs a worker"
+        hint = "Run manage.py wagtail_worker instead."
+    else:
+        return
+    yield checks.Warning(
+        f'{conf.SETTING}["WORKER"]["embedded"] is True, but {why}.',
+        hint=hint,
+        id="wagtail_async_hooks.W047",
+    )

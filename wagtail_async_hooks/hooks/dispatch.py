@@ -13,7 +13,7 @@ from wagtail_async_hooks import conf, current_task
 from wagtail_async_hooks.conf import installed
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE, TaskOptions
 from wagtail_async_hooks.exceptions import CannotSerialize, Snooze
-from wagtail_async_hooks.hooks import catalogue, overrides, registry
+from wagtail_async_hooks.hooks import catalogue, measuring, overrides, registry
 from wagtail_async_hooks.hooks.call import HookCall
 from wagtail_async_hooks.hooks.overrides import Mode
 from wagtail_async_hooks.hooks.registry import BackgroundFunction, KeptSynchronous
@@ -103,8 +103,10 @@ def dispatch(
     if mode is Mode.SUPPRESSED:
         logger.debug("%s is suppressed.", entry)
         return
-    if mode is Mode.SYNCHRONOUS or entry.is_synchronous_now():
+    if mode is Mode.SYNCHRONOUS:
         return _at_once(entry, run)
+    if entry.is_synchronous_now():
+        return measuring.call(entry.hook, entry.path, lambda: _at_once(entry, run))
     if installed.is_missing():
         if conf.current().backend:
             logger.error("%s runs in the request: %s. %s", entry, installed.MISSING, installed.HINT)

@@ -6,6 +6,7 @@ Beside it, :mod:`.private_registries` reads what is registered with Wagtail and 
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -210,8 +211,13 @@ def _task(hook: str, path: str, function: Function, signal: Signal | None) -> Ta
         return _provided.pop((hook, path))
     name = f"{function.__qualname__}@{hook}"
     called = function if signal is None else functools.partial(function, signal=signal)
+    is_coroutine = inspect.iscoroutinefunction(function)
     decorate = background.task_with(
-        name=name, hook=hook, function=path, options=lambda task: _options_of(hook, path)
+        name=name,
+        hook=hook,
+        function=path,
+        options=lambda task: _options_of(hook, path),
+        is_coroutine=lambda task: is_coroutine,
     )
     return decorate(_without_result(function, called))
 

@@ -5,6 +5,8 @@ function by its dispatcher: among the functions of each background-safe hook, an
 receivers of each suited signal. Nothing of Wagtail or Django is patched: the function is
 deregistered and its dispatcher is registered by their public ways, once all apps' hooks are
 registered, and again before the next request where more was registered since then.
+
+In the same way, what stays in the request gets a timer around it, if the settings ask for that.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.options import TaskOptions
-from wagtail_async_hooks.hooks import catalogue, private_registries, registry
+from wagtail_async_hooks.hooks import catalogue, measuring, private_registries, registry
 from wagtail_async_hooks.hooks.catalogue import Kind
 from wagtail_async_hooks.hooks.dispatch import Moved
 from wagtail_async_hooks.hooks.private_registries import Connection, Registration, Unreadable
@@ -69,14 +71,14 @@ def _before_query(**kwargs: Any) -> None:
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
     if setting != conf.SETTING or not apps.ready:
         return
-    if conf.current().moved:
+    if conf.current().moved or measuring.is_wanted():
         take_over()
-    elif any(entry.moved for entry in registry.entries.values()):
+    elif measuring.is_on() or any(entry.moved for entry in registry.entries.values()):
         _scan()
 
 
 def _is_wanted() -> bool:
-    return bool(registry.entries or conf.current().moved)
+    return bool(registry.entries or conf.current().moved or measuring.is_wanted())
 
 
 def _has_changed() -> bool:
@@ -119,6 +121,7 @@ def _scan() -> None:
     global _seen
     with _lock:
         moved = conf.current().moved
+        measuring.switch()
         try:
             try:
                 for hook, kind in catalogue.hooks().items():
@@ -140,13 +143,16 @@ def _scan_hook(hook: str, kind: Kind, moved: frozenset[str]) -> None:
     for place, each in enumerate(entries):
         if isinstance(each.function, Moved):
             if each.function.entry.path not in moved:
-                instead[place] = each.function.entry.function
+                instead[place] = measuring.timed(hook, each.function.entry.function)
                 returned.append(each.function.entry)
         elif entry_of(each.function) is None:
+            function = measuring.plain(each.function)
             if _is_in_background_too(hook, each, entries):
                 instead[place] = None
-            elif path_of(each.function) in moved and not why_not(hook, each.function):
-                instead[place] = _moved(hook, each.function, kind)
+            elif path_of(function) in moved and not why_not(hook, function):
+                instead[place] = _moved(hook, function, kind)
+            elif (timed := measuring.timed(hook, each.function)) is not each.function:
+                instead[place] = timed
     if instead:
         private_registries.substitute(hook, instead)
     for entry in returned:
@@ -223,6 +229,7 @@ def path_of(function: Any) -> str:
 
 def why_not(hook: str, function: Function) -> str:
     """Return why a registered function cannot be moved; blank if it can."""
+    function = measuring.plain(function)
     return _why_lost(function) or registry.why_lost(hook, function, None)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar, cast
 from django.core import mail as django_mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.utils.module_loading import import_string
 from huey.api import Task
 from huey.exceptions import CancelExecution
@@ -31,6 +32,9 @@ from wagtail_async_hooks.utils.database.transactions import guarded
 from wagtail_async_hooks.utils.text import one_line
 
 logger = logging.getLogger(__name__)
+
+TIMEOUT: Final = 30
+"""Seconds to wait for a mail server, where nothing waits for one without end."""
 
 T = TypeVar("T")
 
@@ -241,6 +245,34 @@ def _task(email: EmailMessage, alias: str | None) -> Task:
         retry_delay=options.retry_delay,
         retry_backoff=options.retry_backoff,
     )
+
+
+# At once ------------------------------------------------------------------------------------
+
+
+def send_now(email: EmailMessage) -> None:
+    """Send an e-mail in this thread by what really sends, also where the site queues its e-mails.
+
+    A mail server that does not answer is waited for as long as the site's settings say, or else
+    :data:`TIMEOUT`.
+
+    :raises Exception: whatever the server, or the settings, are in the way with.
+    """
+    connection = real_default()
+    if isinstance(connection, SMTPBackend) and connection.timeout is None:
+        connection.timeout = TIMEOUT
+    try:
+        connection.send_messages([email])
+    finally:
+        _close(connection)
+
+
+def real_default() -> BaseEmailBackend:
+    """Return what really sends the e-mails of the site's default mailer."""
+    if mail_routes.has_mailers():
+        return _real_now(None)
+    connection = django_mail.get_connection()
+    return connection.real() if isinstance(connection, BackgroundEmailBackend) else connection
 
 
 # In the worker ------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def test_move__ends_if_the_new_parent_is_deleted(home: HomePage, act: Act, work:
 
     assert (task.state, task.error) == (State.CANCELLED, "its page was deleted")
     [told] = texts(task)
-    assert told.startswith("“Move”: cancelled when 0 of 3 objects were done.")
+    assert told.startswith("“Move”: cancelled when 0 of 3 pages were done.")
     assert Page.objects.child_of(home).count() == 3
 
 
@@ -366,7 +366,7 @@ def test_failures__do_not_undo_the_rest_and_can_be_retried(
     failed = work()
 
     assert failed.state == State.FAILED
-    assert failed.error == "2 of 5 objects failed."
+    assert failed.error == "2 of 5 pages failed."
     assert [(i.label, i.error) for i in ledger.items(failed.pk)[:2]] == [
         ("Post 1", "This title will not do."),
         ("Post 3", "It was deleted meanwhile."),
@@ -374,7 +374,7 @@ def test_failures__do_not_undo_the_rest_and_can_be_retried(
     assert Page.objects.filter(pk__in=keys, live=True).count() == 3
     success, failure = texts(failed)
     assert success == "3 pages have been published"
-    assert "“Publish”: 2 of 5 objects failed." in failure
+    assert "“Publish”: 2 of 5 pages failed." in failure
     assert "<li>Post 1: This title will not do.</li>" in failure
 
     refuse()
@@ -382,7 +382,7 @@ def test_failures__do_not_undo_the_rest_and_can_be_retried(
     assert control.retry([failed.pk]) == 1
     again = work()
 
-    assert (again.state, again.error) == (State.FAILED, "1 of 5 objects failed.")
+    assert (again.state, again.error) == (State.FAILED, "1 of 5 pages failed.")
     after = dict(Page.objects.filter(pk__in=keys).values_list("pk", "last_published_at"))
     assert {pk for pk in after if after[pk] != before[pk]} == {keys[1]}
     assert texts(again)[0] == "1 page has been published"
@@ -450,7 +450,7 @@ def test_cancel__takes_effect_after_the_current_object(
     assert items(cancelled) == [(f"Post {n}", ItemState.DONE) for n in (0, 1)]
     success, told = texts(cancelled)
     assert success == "2 pages have been published"
-    assert told.startswith("“Publish”: cancelled when 2 of 4 objects were done.")
+    assert told.startswith("“Publish”: cancelled when 2 of 4 pages were done.")
 
     assert control.retry([cancelled.pk]) == 1
     again = work()

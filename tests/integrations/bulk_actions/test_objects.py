@@ -85,7 +85,7 @@ def test_object__another_error_of_the_database_is_the_objects(
     trouble.append(conflict())
     task = work()
 
-    assert (task.state, task.error) == (State.FAILED, "1 of 3 objects failed.")
+    assert (task.state, task.error) == (State.FAILED, "1 of 3 pages failed.")
 
 
 def test_object__that_a_worker_has_done_that_was_thought_dead(

@@ -103,7 +103,7 @@ def test_publishing__of_many_pages_survives_the_death_of_the_worker(
     assert (task.state, task.attempt, task.error) == (
         State.FAILED,
         2,
-        f"3 of {PAGES} objects failed.",
+        f"3 of {PAGES} pages failed.",
     )
     reasons = {item.label: item.error for item in ledger.items(task.pk)[:3]}
     assert list(reasons) == [f"Post {n}" for n in range(PAGES - 3, PAGES)]

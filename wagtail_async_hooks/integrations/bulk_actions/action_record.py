@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -25,6 +27,7 @@ class RecordedAction(NamedTuple):
     :param total: how many objects it is about.
     :param done: how many of them are done.
     :param failed: how many of them failed.
+    :param keys: their primary keys, in the order in which they have their turn.
     """
 
     row: BackgroundTask
@@ -33,6 +36,7 @@ class RecordedAction(NamedTuple):
     total: int
     done: int
     failed: int
+    keys: Sequence[Any] = ()
 
     @classmethod
     def find(cls, task_id: str) -> RecordedAction | None:
@@ -52,7 +56,20 @@ class RecordedAction(NamedTuple):
         found = ledger.items(row.pk).order_by().values_list("state").annotate(Count("pk"))
         counts: dict[str, int] = dict(found)
         done, failed = counts.get(ItemState.DONE, 0), counts.get(ItemState.FAILED, 0)
-        return cls(row, name, apps.get_model(label), len(keys), done, failed)
+        return cls(row, name, apps.get_model(label), len(keys), done, failed, keys)
+
+    @property
+    def left(self) -> int:
+        """How many objects have not had their turn."""
+        return max(0, self.total - self.done - self.failed)
+
+    def keys_left(self, limit: int) -> list[Any]:
+        """Return the keys of objects that have not had their turn, those that come next first."""
+        if not self.left:
+            return []
+        dealt_with = set(self.items().values_list("key", flat=True))
+        left = (key for key in self.keys if ledger.item_key(str(key)) not in dealt_with)
+        return list(islice(left, limit))
 
     @property
     def state(self) -> State:

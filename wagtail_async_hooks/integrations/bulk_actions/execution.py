@@ -102,7 +102,7 @@ class BulkRun:
         if cancelled:
             raise CancelExecution(cancelled, retry=False)
         if self.failed:
-            raise ObjectsFailed(summary.failures(self.failed, len(self.keys)))
+            raise ObjectsFailed(summary.failures(self.call.model, self.failed, len(self.keys)))
         return {"done": len(self.keys)}
 
     def _work_through(self, left: list[Any], done: int) -> bool:

@@ -12,13 +12,15 @@ from django.db import InterfaceError, OperationalError, connections, router, tra
 from django.db.models import Model
 from django.http import Http404
 from django.utils.text import capfirst
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from treebeard.mp_tree import MP_Node
 from wagtail.log_actions import registry as log_registry
 
-from wagtail_async_hooks import ledger
+from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.exceptions import TargetGone
 from wagtail_async_hooks.integrations.bulk_actions.calls import BulkCall, Refused, label_of, told
+from wagtail_async_hooks.queue.titles import explanation
 from wagtail_async_hooks.types import ItemState
 from wagtail_async_hooks.utils import catching
 from wagtail_async_hooks.utils.database.errors import is_away, is_contention
@@ -121,8 +123,14 @@ class ObjectRunner:
         if not isinstance(error, Refused):
             label = self.call.model._meta.label
             report(logger, error, "A bulk action failed for %s %s.", label, key)
-        text = storable(shortened(told(error), MAX_TEXT))
+        text = storable(shortened(self._reason(error), MAX_TEXT))
         ledger.record_item(self.task, str(key), self._name(key), ItemState.FAILED, error=text)
+
+    def _reason(self, error: BaseException) -> str:
+        """Return what went wrong, in the words of the action or of the site where there are any."""
+        own = getattr(self.call.action_class, "background_explain", None)
+        explain = conf.current().bulk_actions.explain if own is None else own
+        return explanation(explain, error, get_language()) or told(error)
 
     def _name(self, key: Any) -> str:
         """Return what an object is called; one that is gone, as Wagtail's log calls it."""

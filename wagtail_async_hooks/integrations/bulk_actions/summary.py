@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from wagtail.admin import messages
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.integrations.bulk_actions.calls import BulkCall
+from wagtail_async_hooks.integrations.bulk_actions.words import counted
 from wagtail_async_hooks.models import TaskItem
 from wagtail_async_hooks.types import Claim, ItemState
 
@@ -28,12 +29,10 @@ _REASON: Final = 120
 """Characters of a name and of a reason."""
 
 
-def failures(failed: int, total: int) -> str:
+def failures(model: type[Model], failed: int, total: int) -> str:
     """Say how many objects failed, in one sentence."""
-    told = ngettext(
-        "%(failed)d of %(total)d object failed.", "%(failed)d of %(total)d objects failed.", total
-    )
-    return told % {"failed": failed, "total": total}
+    told = {"failed": failed, "objects": counted(model, total)}
+    return _("%(failed)d of %(objects)s failed.") % told
 
 
 def tell(call: BulkCall, claim: Claim, total: int, *, was_cancelled: bool) -> None:
@@ -45,10 +44,13 @@ def tell(call: BulkCall, claim: Claim, total: int, *, was_cancelled: bool) -> No
     action = call.action_class.display_name
     said: list[str] = [format_html("“{}”:", action)]
     if was_cancelled:
-        done = {"done": len(ledger.keys_done(claim.pk)), "total": total}
-        said.append(_("cancelled when %(done)d of %(total)d objects were done.") % done)
+        done = {
+            "done": len(ledger.keys_done(claim.pk)),
+            "objects": counted(call.model, total),
+        }
+        said.append(_("cancelled when %(done)d of %(objects)s were done.") % done)
     if number:
-        said.append(failures(number, total))
+        said.append(failures(call.model, number, total))
         said += _listed(failed[:LISTED], number)
     address = reverse("wagtail_async_hooks:bulk_action", args=[claim.task_id])
     level = messages.error if number else messages.warning

@@ -14,13 +14,15 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from huey.api import Task
 from wagtail import hooks
-from wagtail.admin import messages
 
 from wagtail_async_hooks import conf
+from wagtail_async_hooks.conf.options import Explain
 from wagtail_async_hooks.exceptions import CannotSerialize
 from wagtail_async_hooks.integrations.bulk_actions.forms import encode_form
 from wagtail_async_hooks.integrations.bulk_actions.registry import name_of
+from wagtail_async_hooks.integrations.bulk_actions.words import counted
 from wagtail_async_hooks.queue import enqueue
+from wagtail_async_hooks.queue.submission import Submission
 from wagtail_async_hooks.queue.task_queue import background
 from wagtail_async_hooks.serialization import fields
 from wagtail_async_hooks.serialization.arguments import ModelSequence
@@ -43,6 +45,9 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
     ``get_execution_context()`` and ``execute_action()``. Of the form there is ``cleaned_data``,
     and the request is what a background hook gets.
     """
+
+    background_explain: Explain | None = None
+    """What errors mean, for editors, by class or dotted path; by default what the settings say."""
 
     background_threshold: int | None = None
     """So many objects are done in the request still; by default what the settings say."""
@@ -99,7 +104,14 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         keys = [fields.key_of(found) for found in objects]
         references = ModelSequence([(self.model._meta.label_lower, alias, keys)])
         arguments = (self.name, references, encode_form(form), self.request)
-        return run_bulk_action.task_class(arguments, {})
+        definition = run_bulk_action.task_class.definition
+        submission = Submission(options=definition.options(None)._replace(title=self._title(keys)))
+        return run_bulk_action.task_class(arguments, {}, submission=submission)
+
+    def _title(self, keys: Sequence[Any]) -> str:
+        """Return what people read of the task, as a template without names: "Publish: 3 pages"."""
+        told = {"action": self.display_name, "objects": counted(self.model, len(keys))}
+        return (_("%(action)s: %(objects)s") % told).replace("{", "{{").replace("}", "}}")
 
     def _recorded(self, task: Task, objects: Sequence[models.Model]) -> HttpResponse | None:
         """Ask the site's hooks and record a task; return ``None`` if it could not be recorded."""
@@ -118,8 +130,6 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
             )
             self.is_recorded = False
             return None
-        told = _("“%(action)s” runs in the background for %(count)d objects.")
-        messages.success(self.request, told % {"action": self.display_name, "count": len(objects)})
         address = reverse("wagtail_async_hooks:bulk_action", args=[task.id])
         return redirect(f"{address}?{urlencode({'next': self.next_url})}")
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.validators import queue_name
@@ -150,3 +151,12 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
             exc_info=error,
         )
         enqueue.run_here(call.path, lambda: note(self._run_here(call.task, call.args, call.kwargs)))
+
+
+def leads_here(path: Any) -> bool:
+    """Return whether the backend of an entry of ``TASKS`` is ours."""
+    try:
+        found = import_string(path)
+    except (ImportError, AttributeError):
+        return False  # Django says so
+    return isinstance(found, type) and issubclass(found, WagtailTasksBackend)

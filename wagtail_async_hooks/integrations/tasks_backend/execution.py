@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-import threading
 from typing import Any, Final, NamedTuple
 
 from huey.exceptions import RetryTask
@@ -13,7 +13,7 @@ from wagtail_async_hooks.conf.options import TaskOptions
 from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call, amend
-from wagtail_async_hooks.integrations.tasks_backend.lookup import is_task
+from wagtail_async_hooks.integrations.tasks_backend.lookup import find_any, is_task
 from wagtail_async_hooks.queue.claims import UNKNOWN_TASK_DELAYS
 from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import background
@@ -41,13 +41,12 @@ class Attempt(NamedTuple):
         return f"<Attempt at {self.claim}>"
 
 
-class _ThreadState(threading.local):
-    """The attempt that a thread makes, until its end is recorded: the same thread does that."""
+_attempts: Final[dict[tuple[int, int], Attempt]] = {}
+"""The attempts of this process, until their ends are recorded, by their tasks and numbers."""
 
-    attempt: Attempt | None = None
-
-
-_here: Final = _ThreadState()
+_MANY: Final = 10_000
+"""Attempts above which the oldest is forgotten: nobody hears how those ended that another worker
+was given meanwhile."""
 
 
 def _options_now(task: QueuedTask | None) -> TaskOptions:
@@ -55,7 +54,12 @@ def _options_now(task: QueuedTask | None) -> TaskOptions:
     return wagtails_own.options_now(task.kwargs["path"])
 
 
-@background.own_task("run_task", call_class=Call, options=_options_now)
+def _is_coroutine(task: QueuedTask) -> bool:
+    found = find_any(task.kwargs.get("path", ""))
+    return found is not None and inspect.iscoroutinefunction(found.func)
+
+
+@background.own_task("run_task", call_class=Call, options=_options_now, is_coroutine=_is_coroutine)
 def run(**payload: Any) -> Any:
     """Call a task of ``TASKS``; what it returns has to be JSON."""
     call = Call.from_payload(payload)
@@ -106,7 +110,9 @@ def _begin(call: Call, claim: Claim) -> Attempt:
         errors=[*earlier.get("errors", ())],
         worker_ids=workers,
     )
-    attempt = _here.attempt = Attempt(claim, call, result)
+    attempt = _attempts[claim.pk, claim.attempt] = Attempt(claim, call, result)
+    if len(_attempts) > _MANY:
+        del _attempts[next(iter(_attempts))]
     _announce(call.package.signals.task_started, call, result)
     return attempt
 
@@ -150,13 +156,14 @@ def ended_otherwise(sender: str, *, task: TaskInfo, **told: Any) -> None:
         _announce_row(task)
 
 
+def goes_on(sender: str, *, task: TaskInfo, **told: Any) -> None:
+    """Forget the attempt at one that is tried again."""
+    _taken(task)
+
+
 def _taken(task: TaskInfo) -> Attempt | None:
-    """Return the attempt that has ended, if it was made in this thread, and forget it."""
-    attempt = _here.attempt
-    if attempt is None or (attempt.claim.pk, attempt.claim.attempt) != (task.pk, task.attempt):
-        return None
-    _here.attempt = None
-    return attempt
+    """Return the attempt that has ended, if it was made in this process, and forget it."""
+    return _attempts.pop((task.pk, task.attempt), None)
 
 
 def _announce_attempt(attempt: Attempt, *, succeeded: bool) -> None:
@@ -181,6 +188,8 @@ def connect() -> None:
     signals.succeeded.connect(succeeded)
     for signal in (signals.failed, signals.cancelled, signals.expired):
         signal.connect(ended_otherwise)
+    for signal in (signals.retrying, signals.snoozed):
+        signal.connect(goes_on)
 
 
 connect()
