@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -45,3 +45,33 @@ def refusal(ask: Ask) -> Ask:
         return str(refused.value)
 
     return refusal
+
+
+class Complaint(NamedTuple):
+    """What a subcommand has answered before it ended with another exit code than 0."""
+
+    lines: list[str]
+    error: str
+    exit_code: int
+
+    @property
+    def json(self) -> Any:
+        """Its answer, where that is JSON."""
+        return json.loads("\n".join(self.lines))
+
+
+@pytest.fixture
+def complaint() -> Ask:
+    """Run a subcommand that answers, and ends with an exit code; return both.
+
+    Which database it is run on is up to the test, unlike with the others.
+    """
+
+    def complaint(*arguments: object) -> Complaint:
+        stdout = io.StringIO()
+        with pytest.raises(CommandError) as refused:
+            call_command("wagtail_tasks", *map(str, arguments), stdout=stdout, stderr=io.StringIO())
+        lines = stdout.getvalue().splitlines()
+        return Complaint(lines, str(refused.value), refused.value.returncode)
+
+    return complaint

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.core.management import CommandError
 
 from tests.draining import run_all
 from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.queue import control
 
 
 def keys() -> list[int]:
@@ -43,13 +47,13 @@ def test_retry__by_state(three: None, ask_json: Ask) -> None:
 
 
 def test_discard__by_function(three: None, ask: Ask) -> None:
-    assert ask("discard", "--function=tests.work.tasks.add") == ["2 tasks discarded."]
+    assert ask("discard", "--function=tests.work.tasks.add", "--yes") == ["2 tasks discarded."]
     assert states() == ["failed"]
 
 
 def test_discard__all(three: None, ask: Ask) -> None:
     BackgroundTask.objects.filter(state="waiting").update(state="running")
-    assert ask("discard", "--all") == ["2 tasks discarded."]
+    assert ask("discard", "--all", "--yes") == ["2 tasks discarded."]
     assert states() == ["running"]
 
 
@@ -103,3 +107,19 @@ def test_retry__leaves_out_what_may_repeat_a_side_effect(three: None, ask: Ask) 
 
     assert ask("retry", failed, "--repeat-side-effects") == ["1 task retried."]
     assert states() == ["succeeded", "waiting", "waiting"]
+
+
+def test_interrupted__says_how_things_stand(
+    three: None, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(tasks: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control, "discard", interrupt)
+    with pytest.raises(CommandError) as interrupted:
+        ask("discard", "--all", "--yes")
+
+    assert interrupted.value.returncode == 130
+    assert str(interrupted.value) == (
+        "Interrupted: some of the tasks may be discarded already, the others are as they were."
+    )

@@ -7,6 +7,7 @@ and has its class, ``Subcommand``.
 from __future__ import annotations
 
 import json
+import shutil
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -31,6 +32,9 @@ class BaseSubcommand:
     needs_ledger: ClassVar[bool] = True
     """Whether the subcommand needs a backend and the tables."""
 
+    needs_site: ClassVar[bool] = True
+    """Whether the subcommand needs settings without mistakes, and the site's modules."""
+
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool) -> None:
         self.stdout = stdout
         self.stderr = stderr
@@ -46,6 +50,11 @@ class BaseSubcommand:
         :raises CommandError: if it cannot be done.
         """
         raise NotImplementedError
+
+    @property
+    def width(self) -> int | None:
+        """Characters of a line of the terminal; ``None`` if the answer does not go to one."""
+        return shutil.get_terminal_size().columns if self.stdout.isatty() else None
 
     def answer(self, data: Any, lines: Iterable[str]) -> None:
         """Print the answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -100,16 +101,6 @@ def pause_data(row: Pause) -> dict[str, Any]:
     }
 
 
-def description(row: BackgroundTask) -> str:
-    """Return a task's title, or its hook, function and object, for people."""
-    if row.title:
-        return row.title
-    named = row.function or row.name
-    about = subject(row)
-    call = f"{row.hook}: {named}" if row.hook else named
-    return f"{call} ({about})" if about else call
-
-
 def progress_text(row: BackgroundTask) -> str:
     """Return a task's progress for people; blank if it has reported none."""
     if row.progress_done is None:
@@ -120,8 +111,32 @@ def progress_text(row: BackgroundTask) -> str:
 
 def note(row: BackgroundTask) -> str:
     """Return a task's error, or else its progress, in at most :data:`WIDTH` characters."""
-    text = row.error or progress_text(row)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    return shorter(row.error or progress_text(row), WIDTH)
+
+
+def worker_name(row: Worker) -> str:
+    """Return for people which worker it is."""
+    return f"{row.host}, process {row.pid} (worker {row.pk})"
+
+
+def shorter(text: str, width: int) -> str:
+    """Return a text, or its beginning and a mark if it has more characters than that."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def wrapped(text: str, indent: str, width: int) -> list[str]:
+    """Return the lines of a paragraph; only a word that is longer than the width exceeds it.
+
+    :param indent: of the first line; the others begin two characters further right.
+    """
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
@@ -133,3 +148,24 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[st
         cells = zip(line, widths, right, strict=True)
         aligned = (cell.rjust(width) if r else cell.ljust(width) for cell, width, r in cells)
         yield "  ".join(aligned).rstrip()
+
+
+def fitting_table(
+    headings: Sequence[str], rows: Sequence[Sequence[Any]], *, beside: int, width: int | None
+) -> Iterator[str]:
+    """Yield the lines of a table, with its last columns below each row where it is too wide.
+
+    :param beside: how many columns stay beside each other then.
+    :param width: characters of a line, to which lines are cut; ``None`` for as many as there are.
+    """
+    wide = list(table(headings, rows))
+    if width is None or max(map(len, wide)) <= width:
+        yield from wide
+        return
+    first, *others = table(headings[:beside], [row[:beside] for row in rows])
+    yield shorter(first, width)
+    indent = "  " + " " * (len(first) - len(first.lstrip()))
+    for line, row in zip(others, rows, strict=True):
+        yield shorter(line, width)
+        if below := "  ".join(str(cell) for cell in row[beside:] if cell):
+            yield shorter(f"{indent}{below}", width)

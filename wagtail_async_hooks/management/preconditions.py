@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 
@@ -37,23 +34,11 @@ def require_tables() -> Standing:
         from wagtail_async_hooks import ledger
 
         alias = ledger.database()
-        standing = migrated.standing_of(connections[alias])
-        tables = connections[alias].introspection.table_names()
+        standing, problem = migrated.examine(connections[alias])
     except DatabaseError as error:
         raise CommandError(
             f"The database {alias!r} of DATABASES does not answer: {one_line(error)}"
         ) from error
-    if standing.missing:
-        raise CommandError(migrated.told_of_missing(alias, standing.missing))
-    if any(model._meta.db_table not in tables for model in _models()):
-        raise CommandError(
-            f"The database {alias!r} lacks the tables of wagtail_async_hooks, although its "
-            "migrations are recorded there as applied; see to it that allow_migrate() of "
-            "DATABASE_ROUTERS lets them be made, and run "
-            f'"{migrated.command(alias)} --fake zero" and then "{migrated.command(alias)}".'
-        )
+    if problem:
+        raise CommandError(problem)
     return standing
-
-
-def _models() -> Any:
-    return apps.get_app_config("wagtail_async_hooks").get_models()

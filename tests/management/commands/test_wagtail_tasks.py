@@ -32,7 +32,7 @@ def test_subcommand__that_does_not_exist() -> None:
 def test_backend__blank(immediate: None, refusal: Ask) -> None:
     assert refusal("list") == (
         'WAGTAIL_TASKS["BACKEND"] is blank, so that there are no background tasks; set it to '
-        '"database" or "redis".'
+        '"database", "redis" or "celery".'
     )
 
 

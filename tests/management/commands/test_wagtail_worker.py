@@ -28,7 +28,7 @@ def refusal(**options: Any) -> str:
 def test_backend__blank(immediate: None) -> None:
     assert refusal() == (
         'WAGTAIL_TASKS["BACKEND"] is blank, so that hooks run in the request and there is nothing '
-        'for a worker to do; set it to "database" or "redis".'
+        'for a worker to do; set it to "database", "redis" or "celery".'
     )
 
 

@@ -16,10 +16,10 @@ def test_list__for_people(ask: Ask) -> None:
     run_all()
     tasks.add(1, 2)
     [headings, newest, oldest] = ask("list")
-    assert headings.split() == ["ID", "State", "Recorded", "Tries", "What"]
+    assert headings.split() == ["ID", "State", "Enqueued", "Tries", "What", "Function"]
     row = BackgroundTask.objects.latest("pk")
     moment = f"{row.enqueued_at:%Y-%m-%d %H:%M:%S}+00:00"
-    assert newest.split() == [str(row.pk), "waiting", *moment.split(), "0", row.function]
+    assert newest.split() == [str(row.pk), "waiting", *moment.split(), "0", "Add", row.function]
     assert oldest.endswith("no luck no luck no luck no luck no luck no luck no luck no …")
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks.queue import pausing
+from wagtail_async_hooks.worker import identity
 
 
 def test_pause__a_queue(settings: Any, ask: Ask, ask_json: Ask) -> None:
@@ -20,6 +21,7 @@ def test_pause__a_queue(settings: Any, ask: Ask, ask_json: Ask) -> None:
     [pause] = pausing.paused()
     assert (pause.kind, pause.name, pause.reason) == ("queue", "slow", "it moves")
     assert ask("pause", "--queue=slow") == ['Queue "slow" was paused already.']
+    identity.register(1, "", 0)  # so that somebody works
     [told] = ask_json("status")["paused"]
     assert (told["kind"], told["name"], told["reason"]) == ("queue", "slow", "it moves")
     assert re.fullmatch(r'Queue "slow" is paused, for \d+ s: it moves', ask("status")[-1])

@@ -166,7 +166,7 @@ def test_run__a_task_that_our_workers_do_not_run(refusal: Ask) -> None:
 def test_run__without_a_backend(immediate: None, refusal: Ask) -> None:
     assert refusal("run", "check") == (
         'WAGTAIL_TASKS["BACKEND"] is blank, so that nothing runs in the background; set it to '
-        '"database" or "redis", or run it with --here.'
+        '"database", "redis" or "celery", or run it with --here.'
     )
 
 
@@ -255,7 +255,7 @@ def test_wait__says_that_nobody_works(
     assert stopped.value.returncode == 130
     assert capsys.readouterr().err.splitlines() == [
         f"Task {row().pk} is recorded.",
-        "No worker is alive, so it waits until one is started.",
+        "It does not begin yet: No worker is running.",
     ]
 
 

@@ -41,7 +41,7 @@ def test_show__all_that_is_known(ask: Ask, ask_json: Ask) -> None:
     assert told["subject"] == f"wagtailcore.page {page.pk}"
     assert told["arguments"] == {"page": f"<wagtailcore.page {page.pk}>", "password": "…"}
     assert "hunter2" not in lines + str(told)
-    assert f"Task {row().pk}: {__name__}.fail_with_page (wagtailcore.page {page.pk})" in lines
+    assert f"Task {row().pk}: Fail with page for “{page.title}”" in lines
     for told_line in ("State         failed", "Tries         2", "Progress      3/7 pages"):
         assert told_line in lines
     assert lines.endswith("ValueError: no luck")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from typing import Any
 
 from django.utils import timezone
 
@@ -19,15 +20,24 @@ def worker() -> Worker:
     return ledger.register_worker(Worker(host="a-host", pid=7, threads=4, release="1.2"))
 
 
-def test_status__nothing(ask: Ask, ask_json: Ask) -> None:
-    assert ask("status") == [
+def test_status__nothing(db: None, complaint: Ask) -> None:
+    said = complaint("status")
+    assert said.lines == [
         "There are no tasks.",
         "",
         'No worker is alive; start one with "manage.py wagtail_worker".',
     ]
-    told = ask_json("status")
+    assert said.exit_code == 1
+    assert said.error == 'Nobody works; "manage.py wagtail_tasks doctor" says more.'
+    told = complaint("status", "--json").json
+    assert told["nobody_works"] is True
     assert set(told["states"].values()) == {0}
     assert (told["queues"], told["workers"], told["oldest_waiting"]) == ({}, [], None)
+
+
+def test_status__nobody_works_in_a_web_process(db: None, complaint: Ask, settings: Any) -> None:
+    settings.WAGTAIL_TASKS = {"BACKEND": "database", "WORKER": {"embedded": True}}
+    assert complaint("status").lines[-1].startswith("No worker is alive; open any page of the site")
 
 
 def test_status__counts_and_workers(ask: Ask, ask_json: Ask) -> None:
@@ -50,7 +60,7 @@ def test_status__counts_and_workers(ask: Ask, ask_json: Ask) -> None:
         "succeeded        1     0",
         "",
         f"Worker {alive.pk}: process 7 on a-host, threads: 4, release 1.2, for a moment",
-        f"Task {first.pk} waits longest, for 3 h: tests.work.tasks.add",
+        f"Task {first.pk} waits longest, for 3 h: Add",
     ]
     told = ask_json("status")
     assert (told["states"]["waiting"], told["states"]["failed"]) == (3, 0)
@@ -59,8 +69,29 @@ def test_status__counts_and_workers(ask: Ask, ask_json: Ask) -> None:
     assert told["oldest_waiting"]["id"] == first.pk
 
 
-def test_status__a_worker_that_is_silent_is_not_alive(ask_json: Ask) -> None:
+def test_status__a_worker_that_is_silent_is_not_alive(db: None, complaint: Ask) -> None:
     silent = worker()
     Worker.objects.update(heartbeat_at=timezone.now() - datetime.timedelta(minutes=5))
-    assert ask_json("status")["workers"] == []
+    told = complaint("status", "--json").json
+    assert (told["workers"], told["nobody_works"]) == ([], True)
     assert silent.stopped_at is None
+
+
+def test_status__of_a_site_whose_worker_cron_starts(
+    ask: Ask, ask_json: Ask, complaint: Ask
+) -> None:
+    ledger.stop_worker(worker().pk)
+    assert ask("status")[-1] == (
+        "No worker is alive; one has stopped lately, as one that cron starts does."
+    )
+    told = ask_json("status")
+    assert (told["workers"], told["nobody_works"]) == ([], False)
+
+    ago = timezone.now() - datetime.timedelta(minutes=16)
+    tasks.add(1, 2)
+    BackgroundTask.objects.update(enqueued_at=ago)
+    assert complaint("status").exit_code == 1
+    BackgroundTask.objects.all().delete()
+
+    Worker.objects.update(heartbeat_at=ago, stopped_at=ago + datetime.timedelta(seconds=1))
+    assert complaint("status").exit_code == 1

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from wagtail_async_hooks.hooks import discovery, takeover
 from wagtail_async_hooks.management import subcommands
 from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.endings import without_traceback
 from wagtail_async_hooks.management.preconditions import require_settings, require_tables
 
 
@@ -20,6 +21,10 @@ class Command(BaseCommand):
 
     help = "Looks at background tasks, and does something about them."
     requires_system_checks = []  # it is wanted most where something is wrong
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        with without_traceback():
+            super().run_from_argv(argv)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         adding = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
@@ -30,18 +35,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         subcommand = known()[options["subcommand"]]
-        settings = require_settings()
-        if subcommand.needs_ledger:
-            if not settings.backend:
-                raise CommandError(
-                    'WAGTAIL_TASKS["BACKEND"] is blank, so that there are no background tasks; set '
-                    'it to "database" or "redis".'
-                )
-            require_tables()
-        discovery.import_all()
-        takeover.take_over()
-        takeover.provide_tasks()
+        if subcommand.needs_site:
+            _prepare(needs_ledger=subcommand.needs_ledger)
         subcommand(self.stdout, self.stderr, as_json=options["json"]).handle(options)
+
+
+def _prepare(*, needs_ledger: bool) -> None:
+    """Make sure of the settings and the tables, and import what has hooks and tasks."""
+    settings = require_settings()
+    if needs_ledger:
+        if not settings.backend:
+            raise CommandError(
+                'WAGTAIL_TASKS["BACKEND"] is blank, so that there are no background tasks; set '
+                'it to "database", "redis" or "celery".'
+            )
+        require_tables()
+    discovery.import_all()
+    takeover.take_over()
+    takeover.provide_tasks()
 
 
 def known() -> dict[str, type[BaseSubcommand]]:

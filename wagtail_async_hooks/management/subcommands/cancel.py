@@ -17,6 +17,7 @@ class Subcommand(BulkSubcommand):
         "progress."
     )
     done = "cancelled"
+    question = "This cancels {tasks}"
     states = control.UNFINISHED
 
     def do(self, tasks: QuerySet[BackgroundTask]) -> int:

@@ -18,6 +18,7 @@ class Subcommand(BulkSubcommand):
         "not begun never run. Tasks that run stay."
     )
     done = "discarded"
+    question = "This discards {tasks} for good, with their results and errors"
     states = tuple(state for state in State if state is not State.RUNNING)
 
     def do(self, tasks: QuerySet[BackgroundTask]) -> int:

@@ -11,11 +11,13 @@ from django.core.management.base import CommandError, CommandParser
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.management import formatting, runnables
 from wagtail_async_hooks.management.base import BaseSubcommand
+from wagtail_async_hooks.management.endings import INTERRUPTED
 from wagtail_async_hooks.management.preconditions import require_tables
 from wagtail_async_hooks.management.runnables import EnqueueOptions, Runnable
 from wagtail_async_hooks.management.subcommands import show
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.monitoring import display
+from wagtail_async_hooks.monitoring.details import Details
 from wagtail_async_hooks.queue import progress
 from wagtail_async_hooks.types import Progress, State
 from wagtail_async_hooks.utils.text import visible
@@ -48,7 +50,10 @@ class Subcommand(BaseSubcommand):
             metavar="NAME",
             help="a management command, an entry of the schedule, or the dotted path of a task",
         )
-        parser.add_argument("rest", nargs=REMAINDER, metavar="…", help="its arguments and options")
+        rest = parser.add_argument(
+            "rest", nargs=REMAINDER, metavar="…", help="its arguments and options"
+        )
+        rest.required = False  # so that they are not asked for where the name is missing
 
     def handle(self, options: dict[str, Any]) -> None:
         arguments, options = _understood(options)
@@ -69,21 +74,33 @@ class Subcommand(BaseSubcommand):
         if not conf.current().backend:
             raise CommandError(
                 'WAGTAIL_TASKS["BACKEND"] is blank, so that nothing runs in the background; set it '
-                'to "database" or "redis", or run it with --here.'
+                'to "database", "redis" or "celery", or run it with --here.'
             )
         require_tables()
         task = ledger.newest(runnable.enqueue(options))
         assert task is not None
-        if not wait:
-            self.answer(formatting.task_data(task), [f"Task {task.pk} is recorded."])
-            return
-        self.stderr.write(f"Task {task.pk} is recorded.")
-        if not ledger.is_served():
-            self.stderr.write("No worker is alive, so it waits until one is started.")
-        self._answer_end(_ended(task))
+        try:
+            self._tell(task, waits=wait)
+            ended = _ended(task) if wait else None
+        except KeyboardInterrupt:
+            raise CommandError(
+                f"Task {task.pk} goes on; nobody waits for it.", returncode=INTERRUPTED
+            ) from None
+        if ended is not None:
+            self._answer_end(ended)
+
+    def _tell(self, task: BackgroundTask, *, waits: bool) -> None:
+        """Say that a task is recorded, and why it does not begin yet."""
+        recorded = f"Task {task.pk} is recorded."
+        if waits:
+            self.stderr.write(recorded)
+        else:
+            self.answer(formatting.task_data(task), [recorded])
+        if obstacles := Details(task).obstacles:
+            self.stderr.write(f"It does not begin yet: {visible(' '.join(obstacles))}")
 
     def _answer_end(self, task: BackgroundTask) -> None:
-        data = show.details(task)
+        data = show.details(Details(task))
         result = data["result"]
         lines = [] if result is None else str(result).splitlines()
         succeeded = task.state == State.SUCCEEDED
@@ -124,24 +141,19 @@ def _understood(options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
 def _ended(task: BackgroundTask) -> BackgroundTask:
     """Wait for the end of a task, or of the one that it was merged into, and return it.
 
-    :raises CommandError: if somebody discards it meanwhile, or the user does not want to wait.
+    :raises CommandError: if somebody discards it meanwhile.
     """
     tasks = BackgroundTask.objects.using(ledger.database()).select_related("subject_type")
-    try:
-        while True:
-            found = tasks.filter(pk=task.pk).first()
-            if found is None:
-                raise CommandError(f"Task {task.pk} was discarded.")
-            task = ledger.unmerged(found)
-            _show_progress(task)
-            if State(task.state).is_final:
-                progress.end_line()
-                return task
-            time.sleep(POLL_INTERVAL)
-    except KeyboardInterrupt:
-        raise CommandError(
-            f"Task {task.pk} goes on; nobody waits for it.", returncode=130
-        ) from None
+    while True:
+        found = tasks.filter(pk=task.pk).first()
+        if found is None:
+            raise CommandError(f"Task {task.pk} was discarded.")
+        task = ledger.unmerged(found)
+        _show_progress(task)
+        if State(task.state).is_final:
+            progress.end_line()
+            return task
+        time.sleep(POLL_INTERVAL)
 
 
 def _show_progress(task: BackgroundTask) -> None:

@@ -6,12 +6,16 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from wagtail_async_hooks import ledger
+from django.core.management.base import CommandError
+
+from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.management import formatting
 from wagtail_async_hooks.management.base import BaseSubcommand
 from wagtail_async_hooks.management.base_pause import in_words
 from wagtail_async_hooks.models import Pause
-from wagtail_async_hooks.monitoring import overview
+from wagtail_async_hooks.monitoring import description, overview, problems
+from wagtail_async_hooks.monitoring.moment import Moment
+from wagtail_async_hooks.monitoring.starting import start_worker
 from wagtail_async_hooks.queue import pausing
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database import clock
@@ -22,7 +26,8 @@ class Subcommand(BaseSubcommand):
     """Show the numbers of tasks, the workers, and the pauses."""
 
     help = (
-        "Tells how many tasks there are by state and queue, which workers live, what waits longest."
+        "Tells how many tasks there are by state and queue, which workers live, and what waits "
+        "longest. The exit code is 1 if nobody works."
     )
 
     def handle(self, options: dict[str, Any]) -> None:
@@ -30,19 +35,28 @@ class Subcommand(BaseSubcommand):
         workers = overview.workers_alive()
         oldest = overview.oldest_waiting()
         pauses = pausing.paused()
-        now = ledger.clock()
+        now, nobody_works = ledger.clock(), problems.nobody_works(Moment())
         data = {
             "states": {state: overview.total(counts, state=state) for state in State.values},
             "queues": counts,
             "workers": [formatting.worker_data(row) for row in workers],
+            "nobody_works": nobody_works,
             "paused": [formatting.pause_data(row) for row in pauses],
             "oldest_waiting": None if oldest is None else formatting.task_data(oldest),
         }
-        lines = self._lines(counts, workers, oldest, now)
+        lines = self._lines(counts, workers, oldest, now, nobody_works=nobody_works)
         self.answer(data, [*lines, *(_pause_line(pause, now) for pause in pauses)])
+        if nobody_works:
+            raise CommandError('Nobody works; "manage.py wagtail_tasks doctor" says more.')
 
     def _lines(
-        self, counts: overview.Counts, workers: Any, oldest: Any, now: datetime.datetime
+        self,
+        counts: overview.Counts,
+        workers: Any,
+        oldest: Any,
+        now: datetime.datetime,
+        *,
+        nobody_works: bool,
     ) -> Iterator[str]:
         queues = sorted(counts)
         rows: list[tuple[Any, ...]] = [
@@ -62,11 +76,14 @@ class Subcommand(BaseSubcommand):
             )
             if abs(row.clock_ahead) > clock.TOLERANCE:
                 yield f"  The clock of {row.host} is {clock.described(row.clock_ahead)}."
-        if not workers:
-            yield 'No worker is alive; start one with "manage.py wagtail_worker".'
+        if nobody_works:
+            page = "open any page of the site, or " if conf.current().worker.embedded else ""
+            yield f'No worker is alive; {page}start one with "{start_worker()}".'
+        elif not workers:
+            yield "No worker is alive; one has stopped lately, as one that cron starts does."
         if oldest is not None:
             since = elapsed_text(overview.waits_since(oldest), now)
-            yield f"Task {oldest.pk} waits longest, for {since}: {formatting.description(oldest)}"
+            yield f"Task {oldest.pk} waits longest, for {since}: {description.title_of(oldest)}"
 
 
 def _pause_line(pause: Pause, now: datetime.datetime) -> str:
