@@ -12,10 +12,10 @@ from django.http import HttpRequest
 from django.urls import include, path
 from wagtail import hooks
 
-from wagtail_async_hooks.admin import urls
 from wagtail_async_hooks.hooks import catalogue, delete_snapshots, registry, takeover
 from wagtail_async_hooks.integrations import scheduled_publishing
 from wagtail_async_hooks.integrations.bulk_actions import moving
+from wagtail_async_hooks.queue.task_queue import background
 
 LAST: Final = 10_000
 """Order of the ``before_*`` functions: after those of the site, which may refuse."""
@@ -52,12 +52,87 @@ def register_late_action(actions: Any) -> None:
     actions.register_action(scheduled_publishing.LATE_ACTION)(scheduled_publishing.LateFormatter)
 
 
+def register_log_actions(actions: Any) -> None:
+    """Let histories show what people did to background tasks."""
+    from wagtail_async_hooks.admin import log_actions  # only who asks for the log needs it
+
+    log_actions.register(actions)
+
+
+def register_reports_menu_item() -> Any:
+    """Return the entry of the menu *Reports*."""
+    from wagtail_async_hooks.admin import menu
+
+    return menu.report_menu_item()
+
+
+def add_homepage_panels(request: HttpRequest, panels: list[Any]) -> None:
+    """Show on Wagtail's home page what is wrong, and what runs, waits and has failed."""
+    from wagtail_async_hooks.admin import home
+
+    home.add_panels(request, panels)
+
+
+def register_permissions() -> Any:
+    """Return what the group editor offers."""
+    from wagtail_async_hooks.admin import menu
+
+    return menu.permissions()
+
+
+def show_notices(request: HttpRequest, menu_items: Any) -> None:
+    """Tell the user what became of her tasks, on each full page of the admin."""
+    if background.immediate:
+        return
+    from wagtail_async_hooks.admin import notices, receipts  # as below
+
+    notices.show(request)
+    receipts.tell_in_history(request)
+
+
+def tell_on_edit(request: HttpRequest, instance: Any) -> None:
+    """Say in the editor how the tasks about its object stand."""
+    if not background.immediate:
+        from wagtail_async_hooks.admin import receipts
+
+        receipts.tell_on_edit(request, instance)
+
+
+def tell_after(request: HttpRequest, instance: Any) -> None:
+    """Say after a change to an object what still happens for it."""
+    if not background.immediate:
+        from wagtail_async_hooks.admin import receipts
+
+        receipts.tell_after(request, instance)
+
+
+def register_page_header_buttons(
+    page: Any, user: Any, view_name: str, next_url: str | None = None
+) -> list[Any]:
+    """Return what leads from the menu of a page to its receipts."""
+    if background.immediate or page.is_root() or not page.permissions_for_user(user).can_edit():
+        return []
+    from wagtail_async_hooks.admin import receipts
+
+    return [receipts.button(page)]
+
+
+def construct_page_listing_buttons(buttons: Any, page: Any, user: Any, context: Any) -> None:
+    """Mark pages of which tasks run or failed, in lists of pages."""
+    if not background.immediate:
+        from wagtail_async_hooks.admin import marks
+
+        marks.mark(buttons, page, user, context)
+
+
 def register_admin_urls() -> list[Any]:
     """Return the URLs of the package's own pages.
 
     Wagtail asks for them once all apps' hooks are registered, and before it looks for the first
     bulk action: the moment to move those that the settings name.
     """
+    from wagtail_async_hooks.admin import urls  # only who serves the admin needs its views
+
     moving.move()
     return [path("background-tasks/", include(urls))]
 
@@ -70,8 +145,25 @@ for _hook, _function in (
 ):
     hooks.register(_hook, _function, order=LAST)
 
+for _hook in ("before_edit_page", "before_edit_snippet"):
+    hooks.register(_hook, tell_on_edit, order=LAST)
+for _hook in (
+    "after_create_page",
+    "after_edit_page",
+    "after_create_snippet",
+    "after_edit_snippet",
+):
+    hooks.register(_hook, tell_after, order=LAST)
+
+hooks.register("construct_main_menu", show_notices)
+hooks.register("register_page_header_buttons", register_page_header_buttons)
+hooks.register("construct_page_listing_buttons", construct_page_listing_buttons)
 hooks.register("register_admin_urls", register_admin_urls)
 hooks.register("register_log_actions", register_late_action)
+hooks.register("register_reports_menu_item", register_reports_menu_item)
+hooks.register("register_permissions", register_permissions)
+hooks.register("construct_homepage_panels", add_homepage_panels)
+hooks.register("register_log_actions", register_log_actions)
 for _hook in (
     "before_create_page",
     "before_edit_page",

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from wagtail.models import Page
 
+from tests.admin.editing import page
 from tests.integrations.bulk_actions.conftest import Act, make_pages
 from tests.site.blog.models import HomePage
 from wagtail_async_hooks import ledger
@@ -46,11 +47,88 @@ def test_page__while_it_waits(address: str, admin: Client) -> None:
     html = admin.get(f"{address}?next=/admin/pages/").content.decode()
 
     assert "Publish: 3 pages" in html
-    assert "Waiting for a worker. 0 of 3 objects done." in html
+    assert "Waiting for a worker. 0 of 3 pages done." in html
     assert "No background worker is running" in html
     assert f'action="{address}cancel/"' in html
     assert 'href="/admin/pages/"' in html
     assert '<progress class="bulk-action__bar" max="3" value="0"' in html
+
+
+def test_page__lists_what_was_not_reached_and_says_what_its_button_does(
+    address: str, admin: Client, work: Any
+) -> None:
+    [task] = BackgroundTask.objects.all()
+    ledger.record_item(task.pk, "0", "Post 0", ItemState.FAILED, error="no luck")
+    BackgroundTask.objects.update(state=State.FAILED, error="gone", error_type="ValueError")
+    html = admin.get(address).content.decode()
+    assert "Not reached yet" in html
+    assert "Post 2" in html
+    assert "Retry 1 and go on with 2" in html
+
+    admin.post(f"{address}retry/")
+    work()
+
+    html = admin.get(address).content.decode()
+    assert "Not reached yet" not in html
+
+
+def test_page__does_not_count_what_it_does_not_list(
+    home: HomePage, act: Act, admin: Client
+) -> None:
+    address = act("wagtailcore.page.publish", make_pages(home, 53))["Location"].partition("?")[0]
+
+    html = admin.get(address).content.decode()
+
+    assert "And 3 more." in html
+    assert html.count("</svg> Waits") == 50
+
+
+def test_report__leads_to_the_page_of_the_action(address: str, admin: Client) -> None:
+    html = admin.get("/admin/background-tasks/").content.decode()
+
+    assert f'href="{address}"' in html
+    assert "Publish: 3 pages" in html
+
+
+def test_message__leads_to_the_page_of_the_action(address: str, admin: Client, work: Any) -> None:
+    work()
+
+    html = page(admin)
+
+    assert "3 pages have been published" in html
+    assert f'<a href="{address}">Details</a>' in html
+
+
+def test_message__says_nothing_of_what_runs_once_it_has_ended(
+    address: str, admin: Client, work: Any
+) -> None:
+    work()
+
+    assert "in the background for" not in admin.get(address).content.decode()
+
+
+def test_page__explains_errors_in_the_words_of_the_site(
+    home: HomePage, act: Act, admin: Client, work: Any, settings: Any, monkeypatch: Any
+) -> None:
+    options = settings.WAGTAIL_TASKS["BULK_ACTIONS"]
+    explain = {"builtins.OSError": "The disk is <full>."}
+    settings.WAGTAIL_TASKS = {
+        **settings.WAGTAIL_TASKS,
+        "BULK_ACTIONS": {**options, "explain": explain},
+    }
+    address = act("wagtailcore.page.publish", make_pages(home, 3))["Location"].partition("?")[0]
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError("EIO")
+
+    monkeypatch.setattr(
+        "wagtail.admin.views.pages.bulk_actions.publish.PublishBulkAction.execute_action", fail
+    )
+    work()
+
+    html = admin.get(address).content.decode()
+    assert "The disk is &lt;full&gt;." in html
+    assert "EIO" not in html
 
 
 def test_page__does_not_lead_to_another_site(address: str, admin: Client) -> None:
@@ -75,7 +153,7 @@ def test_page__when_it_has_ended_with_failures_first(
 
     html = admin.get(address).content.decode()
 
-    assert "Finished with errors. 2 of 3 objects done. 1 failed." in html
+    assert "Finished with errors. 2 of 3 pages done. 1 failed." in html
     assert html.index("Post 1") < html.index("Post 0") < html.index("Post 2")
     assert "It was deleted meanwhile." in html
     assert f'href="/admin/pages/{Page.objects.get(slug="post-0").pk}/edit/"' in html
@@ -148,7 +226,7 @@ def test_state__tells_the_script(address: str, admin: Client, work: Any) -> None
 
     assert (before["state"], before["ended"], before["done"]) == ("waiting", False, 0)
     assert (after["state"], after["ended"], after["done"]) == ("succeeded", True, 3)
-    assert after["text"] == "Finished. 3 of 3 objects done."
+    assert after["text"] == "Finished. 3 of 3 pages done."
     assert "Post 2" in after["results"]
     assert "<form" in before["buttons"]
     assert "<form" not in after["buttons"]

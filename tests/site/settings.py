@@ -67,7 +67,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "wagtail_async_hooks.middleware.TaskMessagesMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "wagtail.contrib.redirects.middleware.RedirectMiddleware",
 ]
@@ -137,6 +136,8 @@ def mysql() -> dict[str, Any]:
 DATABASES = {
     "default": {"sqlite": sqlite, "postgres": postgres, "mysql": mysql}[env("DATABASE", "sqlite")]()
 }
+if env("DATABASE") == "mysql":
+    SILENCED_SYSTEM_CHECKS = ["models.W036"]  # of a constraint of Wagtail's
 if env("DATABASE") == "postgres":
     INSTALLED_APPS.append("django.contrib.postgres")  # for Wagtail's search
 
@@ -186,6 +187,16 @@ WAGTAILSEARCH_BACKENDS = {"default": {"BACKEND": "wagtail.search.backends.databa
 
 # Background tasks
 
+EMBEDDED = env("EMBEDDED") == "1"
+if EMBEDDED:
+    # What the worker says, among the lines of the web process.
+    LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"console": {"class": "logging.StreamHandler"}},
+        "loggers": {"wagtail_async_hooks": {"handlers": ["console"], "level": "INFO"}},
+    }
+
 WAGTAIL_TASKS = {
     # Blank: no worker is needed, and background hooks run within the request.
     "BACKEND": env("BACKEND", "database"),
@@ -196,7 +207,8 @@ WAGTAIL_TASKS = {
         # ... and the slowest function last, although it belongs to the same hook.
         "tests.site.blog.wagtail_hooks.draw_share_image": {"priority": 10},
     },
-    "WORKER": {"threads": 2},
+    # With a process of its own for the worker, or in the web process.
+    "WORKER": {"threads": 2, "embedded": EMBEDDED},
     "EMAIL": {"BACKEND": SENDER},
     # The sizes that the templates show, made when an image is uploaded.
     "RENDITIONS": {"specs": ["fill-480x270", "fill-1520x640", "width-760"], "on": ["upload"]},

@@ -13,3 +13,9 @@ def rebuild_text_digests() -> int:
     for page in pages.iterator(chunk_size=100):
         digest.keep(page)
     return pages.count()
+
+
+@background.task()
+def report_digests(pages: int) -> str:
+    """Say how many posts there are."""
+    return f"{pages} posts have a digest."

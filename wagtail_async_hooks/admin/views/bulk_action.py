@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin import messages
 from wagtail.admin.admin_url_finder import AdminURLFinder
@@ -22,6 +22,8 @@ from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.integrations.bulk_actions.action_record import RecordedAction
+from wagtail_async_hooks.integrations.bulk_actions.calls import label_of
+from wagtail_async_hooks.integrations.bulk_actions.words import counted, name_of_many
 from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 
@@ -81,12 +83,24 @@ class _BulkActionView(View):
             "may_change": self.may_change,
             "no_worker": not action.state.is_final and not ledger.is_served(),
             "results": self._results(page.object_list),
+            "objects": name_of_many(action.model, 2),
+            "retry_label": retry_label(action),
+            **self._left(),
             "page": page,
             "elided_page_range": paginator.get_elided_page_range(page.number),
             "urls": {name: self.url(f"_{name}") for name in ("state", "cancel", "retry")},
             "page_url": self.url(),
             "next_url": self.next_url,
         }
+
+    def _left(self) -> dict[str, Any]:
+        """Return what the list of objects needs that have not had their turn."""
+        keys = self.action.keys_left(PER_PAGE)
+        found = self.action.model._base_manager.in_bulk(keys)
+        finder = AdminURLFinder(self.request.user)
+        left = [found.get(self.action.model._meta.pk.to_python(key)) for key in keys]
+        shown = [(label_of(each), finder.get_edit_url(each) or "") for each in left if each]
+        return {"left": shown, "more_left": self.action.left - len(keys)}
 
     def _results(self, items: Any) -> list[tuple[Any, str]]:
         """Return items, each with the address under which its object is edited, if there is one."""
@@ -100,17 +114,29 @@ class _BulkActionView(View):
         ]
 
 
+def retry_label(action: RecordedAction) -> str:
+    """Return what running an action again would do, in a few words."""
+    told = {"failed": action.failed, "left": action.left}
+    if action.failed and action.left:
+        return _("Retry %(failed)d and go on with %(left)d") % told
+    if action.failed:
+        return _("Retry %(failed)d") % told
+    return _("Go on with %(left)d") % told if action.left else _("Go on")
+
+
 def status_text(action: RecordedAction) -> str:
     """Say in one or two sentences how far an action is."""
-    counts = {"done": action.done, "failed": action.failed, "total": action.total}
-    counted = ngettext(
-        "%(done)d of %(total)d object done.", "%(done)d of %(total)d objects done.", action.total
-    )
-    parts = [_STATES[action.state], counted % counts]
+    counts = {
+        "done": action.done,
+        "failed": action.failed,
+        "objects": counted(action.model, action.total),
+        "object": name_of_many(action.model, 1),
+    }
+    parts = [_STATES[action.state], _("%(done)d of %(objects)s done.") % counts]
     if action.failed:
         parts.append(_("%(failed)d failed.") % counts)
     if not action.state.is_final and action.row.cancel_requested:
-        parts.append(_("It ends after the current object."))
+        parts.append(_("It ends after the current %(object)s.") % counts)
     return " ".join(str(part) for part in parts)
 
 
@@ -136,9 +162,7 @@ class ProgressView(_BulkActionView, WagtailAdminTemplateMixin, TemplateView):  #
         return self.action.title
 
     def get_page_subtitle(self) -> str:
-        options = self.action.model._meta
-        plural = options.verbose_name if self.action.total == 1 else options.verbose_name_plural
-        return f"{self.action.total} {plural}"
+        return counted(self.action.model, self.action.total)
 
     def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
         return [*self.breadcrumbs_items, {"url": "", "label": self.get_header_title()}]

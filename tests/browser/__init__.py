@@ -1,0 +1,1 @@
+"""The admin as people see it: Chromium, a real site and a real worker."""
