@@ -114,6 +114,33 @@ def _drain() -> Iterator[Budget]:
         )
 
 
+def _waiting() -> Iterator[Budget]:
+    def rate(contender: str, database: str, redis: bool) -> Value:
+        return Pick("waiting", "rate", contender, database, redis, {"at_once": 100})
+
+    for key, ours, title, contender, theirs in (
+        ("procrastinate", ("postgres", False), "procrastinate", "procrastinate_itself", None),
+        ("celery", ("postgres", True), "Celery with gevent", "celery_itself", ("", True)),
+    ):
+        yield Budget(
+            f"waiting_{key}",
+            f"calls of 200 ms per second, 100 at once, on {_STORAGES[ours]}, against {title}",
+            ratio(rate("ours", *ours), rate(contender, *(theirs or ours))),
+            1,
+            at_least=True,
+        )
+
+
+def _pruning() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+        yield Budget(
+            f"pruning_{database}",
+            f"99 of 100 claims on {name} while 1,000,000 old tasks are deleted, against before",
+            Pick("pruning", "ratio", "ours", database, options={"ended": 1_000_000}),
+            2,
+        )
+
+
 def _pickup() -> Iterator[Budget]:
     for measure, rest in (("pickup", 1.0), ("rested", 60.0)):
         for (database, redis), name in _STORAGES.items():
@@ -182,6 +209,38 @@ def _publish() -> Iterator[Budget]:
         )
 
 
+def _editing() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+        for page, what in (("edit", "the edit view"), ("listing", "a list of pages")):
+
+            def of(contender: str, metric: str, database: str = database) -> Value:
+                return Pick("editing", metric, contender, database)
+
+            for metric, said, limit, unit in (
+                (page, f"{what} on {name}", 3, " ms more"),
+                (f"{page}_queries", f"queries of {what} on {name}", 2, " more"),
+            ):
+                yield Budget(
+                    f"editing_{metric}_{database}",
+                    f"{said}, against Wagtail alone",
+                    difference(of("ours_without_hooks", metric), of("bare", metric)),
+                    limit,
+                    unit,
+                )
+
+
+def _measuring() -> Iterator[Budget]:
+    yield Budget(
+        "measuring",
+        "a hook's function that renders a small template and is measured, against one that is not",
+        ratio(
+            Pick("measuring", "work", "ours_measured", "sqlite"),
+            Pick("measuring", "work", "ours", "sqlite"),
+        ),
+        1.1,
+    )
+
+
 def _reports() -> Iterator[Budget]:
     for database, name in _NAMES.items():
         for metric, what, limit, unit in (
@@ -192,6 +251,21 @@ def _reports() -> Iterator[Budget]:
                 f"report_{metric}_{database}",
                 f"{what}, over 1,000,000 tasks on {name}",
                 Pick("reports", metric, "ours", database, options={"rows": 1_000_000}),
+                limit,
+                unit,
+            )
+
+
+def _admin() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+        for metric, what, limit, unit in (
+            ("slowest", "the slowest page of the admin", 150, " ms"),
+            ("queries", "how many queries a page of the admin makes at most", 15, ""),
+        ):
+            yield Budget(
+                f"admin_{metric}_{database}",
+                f"{what}, over 1,000,000 tasks on {name}",
+                Pick("admin", metric, "ours", database, options={"rows": 1_000_000}),
                 limit,
                 unit,
             )
@@ -228,11 +302,16 @@ def _footprint() -> Iterator[Budget]:
 ALL: Final = (
     *_enqueue(),
     *_drain(),
+    *_waiting(),
     *_pickup(),
     *_claim(),
+    *_pruning(),
     *_snapshot(),
     *_publish(),
+    *_editing(),
+    *_measuring(),
     *_reports(),
+    *_admin(),
     *_footprint(),
 )
 """The budgets, in the order of the page."""

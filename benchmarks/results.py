@@ -19,6 +19,7 @@ PACKAGES: Final = (
     "huey",
     "django-tasks-db",
     "celery",
+    "flower",
     "procrastinate",
     "psycopg",
     "redis",
@@ -73,6 +74,10 @@ class Results:
     def figure(self, case: Case, metric: str) -> Figure:
         """Return one metric of a case."""
         return Figure.of(run.values[metric] for run in self.runs if run.case == case)
+
+    def has(self, case: Case, metric: str) -> bool:
+        """Return whether a case told of a metric; not all have all that is asked for."""
+        return any(run.case == case and run.values.get(metric) for run in self.runs)
 
     def rounds(self, measure: str) -> int:
         """Return how often the cases of a measure were run."""

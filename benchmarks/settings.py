@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 
 from tests.site.settings import *  # noqa: F403
-from tests.site.settings import INSTALLED_APPS, MIDDLEWARE, WAGTAIL_TASKS
+from tests.site.settings import INSTALLED_APPS, MIDDLEWARE, SITE_DATA, WAGTAIL_TASKS
 
 CONTENDER = os.environ.get("BENCH_CONTENDER", "")
 REDIS = os.environ.get("BENCH_REDIS", "")
@@ -29,6 +29,8 @@ if CONTENDER.startswith("ours"):
     WAGTAIL_TASKS["BACKEND"] = "database"
     if REDIS:
         WAGTAIL_TASKS |= {"BACKEND": "redis", "BACKEND_OPTIONS": {"url": REDIS}}
+    if CONTENDER == "ours_measured":
+        WAGTAIL_TASKS["MEASURE_HOOKS"] = True
 elif CONTENDER == "django_tasks_db":
     TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 elif CONTENDER == "wagtail":
@@ -51,6 +53,15 @@ elif CONTENDER in ("wagtail_without_hooks", "bare") or CONTENDER.endswith("_itse
 if CONTENDER == "bare" or CONTENDER.endswith("_itself"):
     INSTALLED_APPS.remove("wagtail_async_hooks")
     MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("wagtail_async_hooks.")]
+
+if CONTENDER == "huey_stats_itself":
+    INSTALLED_APPS += ["huey.contrib.djhuey", "huey.contrib.djhuey.stats"]
+    HUEY = {"huey_class": "huey.MemoryHuey", "name": "bench", "immediate": False}
+    HUEY_STATS = {
+        "filename": str(SITE_DATA / "stats.sqlite3"),
+        "max_events": 10_000_000,
+        "retention_hours": 10_000,
+    }
 
 WITHOUT_HOOKS = ("ours_without_hooks", "wagtail_without_hooks", "dropped", "bare")
 if CONTENDER in WITHOUT_HOOKS or CONTENDER.endswith("_itself"):

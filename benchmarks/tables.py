@@ -27,7 +27,7 @@ def table(results: Results, measure: str, module: Any) -> str:
     ]
     for case in results.cases(measure):
         cells = [
-            told(results.figure(case, name), metric.digits)
+            told(results.figure(case, name), metric.digits) if results.has(case, name) else "–"
             for name, metric in module.METRICS.items()
         ]
         database = DATABASES[case.database]

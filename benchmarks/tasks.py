@@ -5,7 +5,7 @@ from __future__ import annotations
 import django
 from django_tasks import task
 
-from benchmarks import work
+from benchmarks import calls, work
 from wagtail_async_hooks import background
 
 if django.VERSION >= (6, 0):  # django-tasks-db uses what is newest
@@ -16,6 +16,12 @@ if django.VERSION >= (6, 0):  # django-tasks-db uses what is newest
 def ours(seconds: float, sent: float) -> None:
     """Do the work, as a task of ours."""
     work.do(seconds, sent)
+
+
+@background.task()
+async def call(port: int) -> None:
+    """Call a server."""
+    await calls.acall(port)
 
 
 @task()

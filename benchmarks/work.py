@@ -34,6 +34,11 @@ def do(seconds: float, sent: float) -> None:
     begun = time.monotonic()
     if seconds:
         time.sleep(seconds)
+    leave(begun, sent)
+
+
+def leave(begun: float, sent: float = 0.0) -> None:
+    """Leave a trace of a task that is done now."""
     record = _RECORD.pack(sent, begun, time.monotonic())
     os.write(_opened(os.environ["SITE_DATA"]), record)
 

@@ -6,7 +6,7 @@ import os
 
 from celery import Celery
 
-from benchmarks import work
+from benchmarks import calls, work
 from benchmarks.contenders import PYTHON, load_site_if_asked
 
 load_site_if_asked()
@@ -18,6 +18,12 @@ app.conf.task_ignore_result = True
 def do(seconds: float, sent: float) -> None:
     """Do the work."""
     work.do(seconds, sent)
+
+
+@app.task  # type: ignore[untyped-decorator]
+def call(port: int) -> None:
+    """Call a server."""
+    calls.call(port)
 
 
 def set_up() -> None:
@@ -39,3 +45,14 @@ def workers(number: int) -> list[list[str]]:
     """Return the command of a worker with so many processes."""
     worker = [PYTHON, "-m", "celery", "--app", f"{__name__}:app", "worker"]
     return [[*worker, "--concurrency", str(number), "--loglevel", "ERROR"]]
+
+
+def enqueue_calls(number: int, port: int) -> None:
+    """Enqueue so many calls to a server."""
+    for _ in range(number):
+        call.delay(port)
+
+
+def callers(number: int) -> list[list[str]]:
+    """Return the command of a worker with so many greenlets."""
+    return [[*command, "--pool", "gevent"] for command in workers(number)]

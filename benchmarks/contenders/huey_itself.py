@@ -6,7 +6,7 @@ import os
 
 from huey.api import Huey, PostgresHuey, PriorityRedisHuey, SqliteHuey
 
-from benchmarks import work
+from benchmarks import calls, work
 from benchmarks.contenders import PYTHON, load_site_if_asked
 
 load_site_if_asked()
@@ -31,6 +31,12 @@ def do(seconds: float, sent: float) -> None:
     work.do(seconds, sent)
 
 
+@queue.task()  # type: ignore[untyped-decorator]
+def call(port: int) -> None:
+    """Call a server."""
+    calls.call(port)
+
+
 def set_up() -> None:
     """Nothing is left to be done."""
 
@@ -50,3 +56,16 @@ def workers(number: int) -> list[list[str]]:
     """Return the command of a consumer with so many threads."""
     consumer = [PYTHON, "-m", "huey.bin.huey_consumer", f"{__name__}.queue"]
     return [[*consumer, "--quiet", "--workers", str(number), "--worker-type", "thread"]]
+
+
+def enqueue_calls(number: int, port: int) -> None:
+    """Enqueue so many calls to a server."""
+    for _ in range(number):
+        call(port)
+
+
+def callers(number: int) -> list[list[str]]:
+    """Return the command of a consumer with so many greenlets."""
+    patched = [PYTHON, "-m", "gevent.monkey", "--module", "huey.bin.huey_consumer"]
+    options = ["--quiet", "--workers", str(number), "--worker-type", "greenlet"]
+    return [[*patched, f"{__name__}.queue", *options]]

@@ -31,3 +31,16 @@ def workers(number: int, processes: int = 1) -> list[list[str]]:
     """Return the command of a worker with so many threads, in each of so many processes."""
     worker = [*MANAGE, "wagtail_worker", "--verbosity", "0", "--threads", str(number)]
     return [worker if processes == 1 else [*worker, "--processes", str(processes)]]
+
+
+def enqueue_calls(number: int, port: int) -> None:
+    """Record so many calls to a server, by few INSERTs."""
+    from benchmarks import tasks
+    from wagtail_async_hooks import background
+
+    background.enqueue_many(tasks.call.s(port) for _ in range(number))
+
+
+def callers(number: int) -> list[list[str]]:
+    """Return the command of a worker that runs so many coroutines at once."""
+    return [[*command, "--coroutines", str(number)] for command in workers(2)]

@@ -6,7 +6,7 @@ import os
 
 from procrastinate import App, PsycopgConnector
 
-from benchmarks import work
+from benchmarks import calls, work
 from benchmarks.contenders import PYTHON, load_site_if_asked
 
 load_site_if_asked()
@@ -22,6 +22,12 @@ app = App(
 def do(seconds: float, sent: float) -> None:
     """Do the work."""
     work.do(seconds, sent)
+
+
+@app.task(name="call")
+async def call(port: int) -> None:
+    """Call a server."""
+    await calls.acall(port)
 
 
 def set_up() -> None:
@@ -44,3 +50,11 @@ def workers(number: int) -> list[list[str]]:
     """Return the command of a worker that does so many at once."""
     cli = [PYTHON, "-m", "procrastinate", "--app", f"{__name__}.app"]
     return [[*cli, "worker", "--concurrency", str(number)]]
+
+
+def enqueue_calls(number: int, port: int) -> None:
+    """Enqueue so many calls to a server, by one INSERT."""
+    call.batch_defer(*({"port": port} for _ in range(number)))
+
+
+callers = workers

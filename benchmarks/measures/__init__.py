@@ -27,15 +27,20 @@ class Metric(NamedTuple):
 ALL: Final = (
     "enqueue",
     "drain",
+    "waiting",
     "matrix",
     "snapshot",
     "claim",
+    "pruning",
     "statements",
     "pickup",
     "rested",
     "publish",
+    "editing",
+    "measuring",
     "footprint",
     "importing",
     "reports",
+    "admin",
 )
 """Their names, in the order of the page."""

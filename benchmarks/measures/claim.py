@@ -136,6 +136,7 @@ def _looked(worker: Worker) -> float:
     from wagtail_async_hooks.worker.identity import Registration
     from wagtail_async_hooks.worker.maintenance import Maintenance
     from wagtail_async_hooks.worker.scheduler import Scheduler
+    from wagtail_async_hooks.worker.statistics import Statistics
     from wagtail_async_hooks.worker.timekeeping import Timekeeper
 
     class TimedMaintenance(Maintenance):
@@ -146,16 +147,18 @@ def _looked(worker: Worker) -> float:
         def sleep_for_interval(self, start_ts: float, nseconds: float) -> None:
             self.taken = time.monotonic() - start_ts
 
+    registration = Registration(worker, background)
     maintenance = TimedMaintenance(
         huey=background,
         stop_flag=threading.Event(),
         interval=1,
         periodic=False,
-        worker=Registration(worker, background),
+        worker=registration,
         outage=Outage(),
         claim_bounds=ClaimBounds(background, (), ()),
         recurring=Scheduler(),
         timekeeper=Timekeeper(),
+        statistics=Statistics(background, registration),
     )
     maintenance.loop()
     return maintenance.taken

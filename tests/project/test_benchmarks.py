@@ -269,10 +269,12 @@ def test_quick__has_every_measure_and_every_contender() -> None:
 def in_small(name: str, database: str) -> Case | None:
     """Return the smallest case of ours that a measure has on a database."""
     module = command.module_of(name)
-    for case in module.cases(quick=True):
-        if (case.contender, case.database) == ("ours", database):
-            return replace(case, options={**case.options, **module.SMALL})
-    return None
+    ours = ("ours", "ours_without_hooks")
+    found = [c for c in module.cases(quick=True) if c.contender in ours and c.database == database]
+    if not found:
+        return None
+    case = min(found, key=lambda each: ours.index(each.contender))
+    return replace(case, options={**case.options, **module.SMALL})
 
 
 @pytest.mark.slow
