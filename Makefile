@@ -31,16 +31,16 @@ COMPILED = $(VENV)/compiled
 NOX = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
 JOBS = lint sqlite postgres mysql
 
-.PHONY: demo test test-all test-quick lint soak bench clean
+.PHONY: demo test test-all test-quick lint soak bench messages screenshots tools clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: $(COMPILED)
+test: tools $(COMPILED)
 	$(NOX) --parallel 4 -s $(JOBS)
 
 # Everything, on all databases, with coverage.
-test-all: $(COMPILED)
+test-all: tools $(COMPILED)
 	$(BIN)/coverage erase
 	$(NOX) --parallel 4 -s $(JOBS) -- -m "" --cov --cov-report=
 	$(BIN)/coverage combine --quiet
@@ -60,6 +60,20 @@ soak: $(INSTALLED)
 # docs/performance.md, if neither is given.
 bench: $(BENCHABLE)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(OUTPUT),--output $(OUTPUT)) $(MEASURES)
+
+# A picture of every page of the admin, light and dark, wide and narrow; those that the docs use
+# are written to docs/pictures/.
+screenshots: tools $(INSTALLED)
+	$(BIN)/python scripts/screenshots.py
+
+# A browser, and GNU gettext.
+tools:
+	@scripts/install_tools.sh
+
+# Reads the texts to translate into wagtail_async_hooks/locale/, and compiles what is translated
+# there; needs GNU gettext.
+messages: $(INSTALLED)
+	$(BIN)/python scripts/messages.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

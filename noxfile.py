@@ -19,7 +19,7 @@ import nox
 
 from tests.selection import DEPEND_ON_THE_DATABASE as MODULES
 
-SERVERS: Final = {"postgres": 5432, "mysql": 3306, "redis": 6379}
+SERVERS: Final = {"postgres": 5432, "mysql": 3306, "redis": 6379, "rabbitmq": 5672}
 
 PROCESSES: Final = {"sqlite": (8, 4), "postgres": (12, 2), "mysql": (14, 2)}
 """The number of the Redis database of a database's first process, and how many processes it has:
@@ -90,6 +90,11 @@ def run_pytest(session: nox.Session, chosen: list[str]) -> None:
         variables["SITE_REDIS_DATABASE"] = str(first)
     elif database == "sqlite":
         require(session, "redis")
+    if answers("rabbitmq"):
+        host, port = address("rabbitmq")
+        variables["SITE_RABBITMQ_URL"] = f"amqp://guest:guest@{host}:{port}//"
+    elif database == "sqlite":
+        require(session, "rabbitmq")
     with tempfile.TemporaryDirectory(prefix="wagtail_async_hooks-") as folder:
         command = ["python", "-m", "pytest", "-q", "-n", str(processes)]
         options = session.posargs or chosen
@@ -102,7 +107,7 @@ def require(session: nox.Session, server: str) -> None:
         message = f"{server} does not answer at {':'.join(map(str, address(server)))}"
         if os.environ.get("CI"):
             session.error(message)
-        if server == "redis":
+        if server in ("redis", "rabbitmq"):
             session.warn(f"{message}: its tests are left out.")
         else:
             session.skip(message)

@@ -2,8 +2,9 @@
 Runs the demo: a Wagtail site, its worker and a webhook receiver, until Ctrl-C.
 
 The environment variable PORT says where the site answers (8000); SITE_DATA, where it keeps its
-data (.demo); SITE_HOOK_DELAY, how many seconds longer a share image takes (3). Everything else
-that tests/site/settings.py reads is handed on as it is.
+data (.demo); SITE_HOOK_DELAY, how many seconds longer a share image takes (3); SITE_EMBEDDED=1,
+that the web process is to run the tasks as well. Everything else that tests/site/settings.py reads
+is handed on as it is.
 
 honcho runs processes side by side as well, but kills them after five seconds, of which the worker
 gets more for its running tasks; it does not heed SIGHUP, so that closing the terminal leaves its
@@ -83,8 +84,9 @@ class Child:
 class Demo:
     """The children of one demo, and what they share."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, child: type[Child] = Child) -> None:
         self.port = port
+        self.child = child
         self.url = f"http://{HOST}:{port}"
         self.children: list[Child] = []
         self.interrupted = False
@@ -105,12 +107,13 @@ class Demo:
         self.data.mkdir(parents=True, exist_ok=True)
         self.prepare("migrate", "--verbosity=0")
         # In immediate mode: its hundreds of index tasks would fill the screen.
-        self.prepare("seed", SITE_BACKEND="")
+        self.prepare("seed", SITE_BACKEND="", SITE_EMBEDDED="")
         log = self.data / "deliveries.jsonl"
         receiver = ["-m", "tests.site.receiver", f"--port={self.receiver_port}", f"--log={log}"]
         self.start("webhook", [sys.executable, *receiver])
         self.start("web", [*MANAGE, "runserver", "--noreload", f"{HOST}:{self.port}"])
-        self.start("worker", [*MANAGE, "wagtail_worker"])
+        if self.environment.get("SITE_EMBEDDED") != "1":
+            self.start("worker", [*MANAGE, "wagtail_worker", "--noreload"])
         self.wait_for_web()
         print(WELCOME.format(url=self.url, data=self.data), flush=True)
         while True:
@@ -118,7 +121,7 @@ class Demo:
 
     def start(self, name: str, command: list[str], **environment: str) -> Child:
         """Start a child that `stop` will end, if nothing else has."""
-        child = Child(name, command, {**self.environment, **environment})
+        child = self.child(name, command, {**self.environment, **environment})
         self.children.append(child)
         return child
 

@@ -127,17 +127,24 @@ def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None
 def real_commits(django_db_blocker: Any) -> Iterator[None]:
     """Do what :func:`committed_db` does, for fixtures that live longer than a test."""
     from wagtail_async_hooks.models import (
+        AlertRecord,
+        AlertTarget,
         BackgroundTask,
         Counter,
+        MutedError,
         Pause,
+        QueueSample,
         Schedule,
         StoredValue,
+        TaskStatistic,
         Worker,
     )
 
     def clean() -> None:
         # With the tasks go their attempts, objects and notices.
-        for model in (BackgroundTask, Worker, StoredValue, Counter, Schedule, Pause):
+        models = (BackgroundTask, Worker, StoredValue, Counter, Schedule, Pause)
+        models += (MutedError, TaskStatistic, QueueSample, AlertRecord, AlertTarget)
+        for model in models:
             model.objects.all().delete()
 
     with django_db_blocker.unblock():
@@ -308,7 +315,7 @@ def task_of() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def read_source() -> Callable[..., Any]:
     """What the system checks parse a function with, which does so once."""
-    from wagtail_async_hooks.checks.source import Source
+    from wagtail_async_hooks.hooks.source import Source
 
     return cache(Source.of)
 
@@ -316,7 +323,7 @@ def read_source() -> Callable[..., Any]:
 @pytest.fixture
 def sources_read_once(read_source: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the system checks parse each function once, rather than in each test."""
-    monkeypatch.setattr("wagtail_async_hooks.checks.source.Source.of", read_source)
+    monkeypatch.setattr("wagtail_async_hooks.hooks.source.Source.of", read_source)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ WAGTAIL_TASKS = {
     "QUEUES": json.loads(os.environ.get("TEST_QUEUES", "{}")),
     "EMAIL": {**WAGTAIL_TASKS["EMAIL"], **json.loads(os.environ.get("TEST_EMAIL", "{}"))},
     "RENDITIONS": json.loads(os.environ.get("TEST_RENDITIONS", "{}")),
+    "ALERTS": json.loads(os.environ.get("TEST_ALERTS", "{}")),
     "SCHEDULE": json.loads(os.environ.get("TEST_SCHEDULE", "{}")),
 }
 

@@ -415,3 +415,52 @@ class Redis(Server):
     def backend_options(self) -> dict[str, Any]:
         """Return ``BACKEND_OPTIONS`` that lead to it."""
         return {"url": f"redis://{HOST}:{self.port}/10"}
+
+
+class PgBouncer(Server):
+    """A pooler in front of a PostgreSQL that runs already.
+
+    :param mode: ``"session"`` or ``"transaction"``.
+    :param database: the entry of ``DATABASES`` that leads to that PostgreSQL.
+    """
+
+    title = "PgBouncer"
+    account = "postgres"
+
+    def __init__(self, mode: str, database: dict[str, Any]) -> None:
+        super().__init__()
+        self._mode = mode
+        self._database = database
+
+    def prepare(self) -> None:
+        """See :class:`Server`."""
+        given = self._database
+        users, settings = self.folder / "users.txt", self.folder / "pgbouncer.ini"
+        users.write_text(f'"{given["USER"]}" "{given["PASSWORD"]}"\n')
+        server = f"host={given['HOST'] or HOST} port={given['PORT'] or 5432}"
+        settings.write_text(
+            f"[databases]\n* = {server}\n[pgbouncer]\nlisten_addr = {HOST}\n"
+            f"listen_port = {self.port}\nauth_type = trust\nauth_file = {users}\n"
+            f"pool_mode = {self._mode}\nunix_socket_dir =\n"
+            "ignore_startup_parameters = extra_float_digits,options\n"
+        )
+
+    def command(self) -> list[str]:
+        """See :class:`Server`."""
+        return [find_binary("pgbouncer"), str(self.folder / "pgbouncer.ini")]
+
+    def answers(self) -> bool:
+        """See :class:`Server`."""
+        import psycopg
+
+        given = self._database
+        where = {"host": HOST, "port": self.port, "user": given["USER"], "dbname": given["NAME"]}
+        try:
+            with psycopg.connect(**where, password=given["PASSWORD"], connect_timeout=5):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def version(self) -> str:
+        """See :class:`Server`."""
+        return self.run(find_binary("pgbouncer"), "--version").splitlines()[0]

@@ -34,7 +34,7 @@ HOOK_DELAY = 3
 class Demo:
     """A running demo, and somebody who is logged in to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,8 +45,8 @@ class Demo:
             SITE_DATA=str(folder),
             SITE_DATABASE="sqlite",
             SITE_DATABASE_NAME=str(folder / "site.sqlite3"),
-            SITE_HOOK_DELAY=str(HOOK_DELAY),
             DJANGO_SETTINGS_MODULE="tests.site.settings",
+            **{"SITE_HOOK_DELAY": str(HOOK_DELAY), "TMPDIR": str(folder), **environment},
         )
         self.session = requests.Session()
 
@@ -172,6 +172,23 @@ def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
     with again.process:
         again.process.wait_for("The site is up")
         assert again.row("SELECT 1 FROM wagtailcore_page WHERE slug = 'tide-tables'")
+
+
+def test_embedded__the_web_process_runs_the_hooks(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, SITE_EMBEDDED="1", SITE_HOOK_DELAY="0")
+    with demo.process:
+        demo.process.wait_for("The site is up")
+        demo.log_in("moderator")
+        file = {"file": ("hills.jpg", pictures.draw("Mist"), "image/jpeg")}
+        demo.post("/admin/images/add/", {"title": "Hills in mist"}, file)
+        image = demo.row("SELECT id FROM wagtailimages_image WHERE title = 'Hills in mist'")
+        assert image is not None
+        made = "SELECT count(*) AS count FROM wagtailimages_rendition WHERE image_id = ?"
+        wait_until(lambda: demo.row(made, image["id"])["count"] >= 3, "the renditions are there")
+        demo.process.wait_for(r"web \| .*runs the embedded worker")
+        demo.process.wait_for(r"web \| .* succeeded after")
+    assert "worker |" not in demo.process.said()
+    assert "W047" not in demo.process.said()
 
 
 def test_port__in_use_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from wagtail import hooks as wagtail_hooks
 from wagtail.models import Page
 
 from tests.fidelity import differences
-from tests.work import tasks
+from tests.work import celery_app, tasks
 from wagtail_async_hooks import __version__, background, checks, conf, hooks, signals, testing
 from wagtail_async_hooks.conf import parsing
 from wagtail_async_hooks.conf.options import TaskOptions
@@ -53,6 +53,7 @@ from wagtail_async_hooks.integrations import localize
 from wagtail_async_hooks.management.commands.wagtail_tasks import known
 from wagtail_async_hooks.management.commands.wagtail_worker import Command
 from wagtail_async_hooks.models import BackgroundTask
+from wagtail_async_hooks.monitoring.doctor.finding import Code
 from wagtail_async_hooks.serialization import arguments, codecs, editor_messages, messages
 from wagtail_async_hooks.storage.factory import make_notifier
 from wagtail_async_hooks.types import State, TaskInfo
@@ -277,21 +278,34 @@ def test_readme__version_and_extras() -> None:
     assert extras == set(project()["project"]["optional-dependencies"]) - {"test", "bench"}
 
 
-def test_readme__servers_of_the_tests() -> None:
+def test_readme__figures_are_those_of_the_pages() -> None:
+    """Figures that are measured anew are to be put into the README as well."""
+    text = text_of(REPOSITORY / "README.md")
+    measured = re.findall(r"\d[\d,]*\.?\d*", text_of(DOCS / "performance.md"))
+    known = {*measured, *(f"{float(each.replace(',', '')):.0f}" for each in measured)}
+    told = [line for line in text.splitlines() if "](docs/performance.md#" in line]
+    assert len(told) == 3
+    for line in told:
+        figures = re.findall(r"(?<![\w.])\d[\d,]*\.?\d*(?= ms| on |, \d| \||, \d)", line)
+        assert figures
+        assert {each.rstrip(",") for each in figures} <= known
+
+
+def test_contributing__servers_of_the_tests() -> None:
     source = (REPOSITORY / "noxfile.py").read_text(encoding="utf-8")
     [servers] = re.findall(r"^SERVERS: Final = (.+)$", source, re.MULTILINE)
     expected = [
         ([f"{name.upper()}_HOST", f"{name.upper()}_PORT"], f"127.0.0.1, {port}")
         for name, port in ast.literal_eval(servers).items()
     ]
-    rows = table("README.md", "Server", "Variables", "Default")
+    rows = table("CONTRIBUTING.md", "Server", "Variables", "Default")
     assert [(codes(row["Variables"]), row["Default"]) for row in rows] == expected
 
 
-def test_readme__variables_are_read_somewhere() -> None:
+def test_contributing__variables_are_read_somewhere() -> None:
     sources = ["Makefile", "scripts/demo.py", "noxfile.py", "tests/site/settings.py"]
     text = "".join((REPOSITORY / source).read_text(encoding="utf-8") for source in sources)
-    rows = table("README.md", "Variable", "Meaning", "Default")
+    rows = table("CONTRIBUTING.md", "Variable", "Meaning", "Default")
     names = {name for row in rows for name in codes(row["Variable"])} | {
         "SITE_DATABASE_USER",
         "SITE_DATABASE_PASSWORD",
@@ -318,7 +332,7 @@ def test_changelog__has_what_is_not_released_on_top() -> None:
 # Tables -------------------------------------------------------------------------------------
 
 
-NESTED = ("worker", "email", "renditions", "history", "bulk_actions")
+NESTED = ("worker", "health", "alerts", "email", "renditions", "history", "bulk_actions")
 """Settings that are told of by their parts."""
 
 
@@ -332,6 +346,8 @@ def test_settings__are_those_of_the_code() -> None:
         ('["HOOKS"][name]', TaskOptions),
         ('["WORKER"]', conf.WorkerOptions),
         ('["QUEUES"][name]', conf.QueueOptions),
+        ('["HEALTH"]', conf.HealthOptions),
+        ('["ALERTS"]', conf.AlertOptions),
         ('["HISTORY"]', conf.HistoryOptions),
         ('["RENDITIONS"]', conf.RenditionOptions),
     ):
@@ -343,7 +359,7 @@ def test_settings__are_those_of_the_code() -> None:
         key = "BACKEND" if name == "backend" else name
         expected[f'{conf.SETTING}["EMAIL"]["{key}"]'] = default
     bulk = conf.BulkActionOptions()
-    for name, default in (("actions", []), ("threshold", bulk.threshold), ("copies", bulk.copies)):
+    for name, default in bulk._replace(actions=[])._asdict().items():  # type: ignore[arg-type]
         expected[f'{conf.SETTING}["BULK_ACTIONS"]["{name}"]'] = default
     expected[conf.SYNC_HOOKS_SETTING] = list(defaults.sync_hooks)
 
@@ -368,6 +384,7 @@ def test_settings__every_option_is_explained() -> None:
             TaskOptions,
             conf.WorkerOptions,
             conf.QueueOptions,
+            conf.HealthOptions,
             conf.RenditionOptions,
             conf.HistoryOptions,
             conf.ScheduleEntry,
@@ -378,6 +395,19 @@ def test_settings__every_option_is_explained() -> None:
     }
     options = options - {"task_options"} | {"options"}
     assert [name for name in options if f"\n`{name}`:" not in prose] == []
+
+
+def test_monitoring__metrics_are_those_of_the_code() -> None:
+    pytest.importorskip("prometheus_client")
+    from wagtail_async_hooks.monitoring import prometheus
+
+    kinds = (prometheus.Counter, prometheus.Histogram)
+    counted = [each for each in vars(prometheus).values() if isinstance(each, kinds)]
+    expected = {family.name: family.type for each in counted for family in each.describe()}
+    expected |= {family.name: family.type for family in prometheus._gauges()}
+    rows = table("docs/monitoring.md", "Metric", "Type", "Labels", "Meaning")
+    documented = {code(row["Metric"]).removesuffix("_total"): row["Type"] for row in rows}
+    assert documented == expected
 
 
 def test_schedule__keys_are_those_of_the_code() -> None:
@@ -501,6 +531,11 @@ def test_worker__options_are_those_of_the_command() -> None:
 def test_commands__subcommands_are_those_of_the_code() -> None:
     rows = table("docs/commands.md", "Subcommand", "What it does")
     assert {code(row["Subcommand"]) for row in rows} == set(known())
+
+
+def test_commands__what_the_doctor_finds_is_that_of_the_code() -> None:
+    rows = table("docs/commands.md", "Code", "What is wrong")
+    assert [code(row["Code"]) for row in rows] == list(Code)
 
 
 def test_worker__defaults_are_those_of_the_settings() -> None:
@@ -648,6 +683,8 @@ def test_example__settings_have_no_mistakes(
     block: Block, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ("mysite", "mysite.celery"):
+        monkeypatch.setitem(sys.modules, name, celery_app)
     settings = conf.parse(value)
     assert settings.problems == ()
     if settings.backend not in ("", "database"):

@@ -18,12 +18,15 @@ FOR_WORKERS = {
 FOR_COMMANDS = {
     *("management", "monitoring"),
     *(f"checks.{name}" for name in ("hooks", "integrations", "options", "settings", "takeover")),
-    *(f"checks.{name}" for name in ("database", "modules", "schedule", "source", "unimported")),
+    *(f"checks.{name}" for name in ("database", "modules", "schedule", "unimported")),
 }
 FOR_TESTS = {"testing", "pytest_plugin", "localize", "integrations.localize"}
 FOR_OTHER_STORAGES = {"storage.notifier"}
 FOR_WHO_ASKS = {
+    "health",
+    *("embedded", "worker.embedded.process", "worker.embedded.thread", "worker.embedded.host"),
     *("mail", "integrations.mail", "hooks.receivers", "queue.progress", "queue.pausing"),
+    *("hooks.source", "hooks.leftovers"),
     *("integrations.bulk_actions.calls", "integrations.bulk_actions.summary"),
 }
 """Imported when something of the site asks for it, which the demo's start does not."""
@@ -33,7 +36,8 @@ OF_TASKS = {"django", "django_tasks"}
 
 LOAD = """
 import sys
-sys.modules["redis"] = None  # as if it were not installed: Huey imports it if it is
+# As if they were not installed: Huey imports them if they are.
+sys.modules["redis"] = sys.modules["gevent"] = None
 from benchmarks.loading import load_site
 
 load_site()

@@ -27,9 +27,12 @@ IN_SETTINGS = [
     "tasks_backend.WagtailTasksBackend",
 ]
 IMPORTED = {
+    "embedded": ["lifespan", "start", "stop"],
     "exceptions": ["BackgroundError", "NotCarried", "Snooze", "TimedOut"],
+    "health": ["background_health"],
     "hooks": ["get_hooks", "register", "register_temporarily", "search_for_hooks", "suppress"],
     "models": ["BackgroundTask", "Worker"],
+    "prometheus": ["LedgerCollector", "metrics"],
     "pytest_plugin": ["background_tasks"],
     "signals": ["enqueued", "failed", "retrying", "snoozed", "started", "succeeded"],
     "testing": ["run_background_tasks"],
