@@ -17,7 +17,7 @@ EXPLAINED: Final = (
     "Each task calls a server on the same machine, which answers after 200 ms. One process makes "
     "so many calls at once: by coroutines for ours and for procrastinate, by greenlets of gevent "
     "for Celery and for Huey. With 20 at once nobody can make more than 100 in a second, with 100 "
-    "not more than 500; ours has two threads, which make calls as well when there are so many. "
+    "not more than 500. "
     "The server computes on the same two cores. Memory is that of the worker with the site loaded "
     "(PSS), half-way."
 )

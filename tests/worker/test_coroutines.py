@@ -22,7 +22,7 @@ from django.utils import translation
 
 from tests.processes import Process, wait_until
 from tests.work import tasks
-from wagtail_async_hooks import background, background_task, hooks, ledger, receiver
+from wagtail_async_hooks import background, background_task, hooks, ledger, receiver, signals
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.models import Worker as WorkerRow
 from wagtail_async_hooks.types import State
@@ -66,6 +66,10 @@ def is_over() -> bool:
     return not BackgroundTask.objects.filter(
         state__in=[State.WAITING, State.RUNNING, State.SCHEDULED]
     ).exists()
+
+
+def count(state: State) -> int:
+    return BackgroundTask.objects.filter(state=state).count()
 
 
 async def pass_gate() -> None:
@@ -183,15 +187,33 @@ def test_coroutines__run_side_by_side_beside_the_thread() -> None:
     assert sorted(here) == list(range(20))
 
 
-def test_coroutines__beyond_the_limit_run_in_threads() -> None:
+def test_coroutines__beyond_the_limit_wait_for_their_turn() -> None:
     for number in range(8):
         wait(number)
     with working(threads=2, coroutines=3):
-        wait_until(lambda: len(here) == 5, "five have begun")
-        assert BackgroundTask.objects.filter(state=State.WAITING).count() == 3
+        wait_until(lambda: count(State.RUNNING) == 5, "each thread has claimed one more")
+        assert len(here) == 3
         gate.set()
         wait_until(is_over, "all have ended")
     assert sorted(here) == list(range(8))
+
+
+def test_coroutines__ends_are_recorded_with_the_next_claim() -> None:
+    recorded_by: set[str] = set()
+
+    def note(sender: Any, **kwargs: Any) -> None:
+        recorded_by.add(threading.current_thread().name)
+
+    def look() -> bool:
+        wait(0)
+        wait(1)
+        return "Worker-1" in recorded_by
+
+    gate.set()
+    with signals.succeeded.connected_to(note), working(threads=1, coroutines=1):
+        wait_until(look, "the thread that waited for a place has recorded an end")
+        wait_until(is_over, "all have ended")
+    assert count(State.SUCCEEDED) == len(here)
 
 
 def test_coroutines__none_keep_their_threads() -> None:
@@ -387,6 +409,18 @@ def test_stop__waits_for_coroutines() -> None:
     assert BackgroundTask.objects.get().state == State.SUCCEEDED
 
 
+def test_stop__puts_back_what_waits_for_its_turn() -> None:
+    for number in range(2):
+        wait(number)
+    with working(threads=1, coroutines=1, shutdown_timeout=3600) as worker:
+        wait_until(lambda: count(State.RUNNING) == 2, "the thread has claimed one more")
+        worker.claim_no_more()
+        wait_until(lambda: count(State.WAITING) == 1, "it has put that back")
+    row = BackgroundTask.objects.get(state=State.WAITING)
+    assert (row.deaths, here) == (0, [0])
+    assert count(State.SUCCEEDED) == 1
+
+
 def test_stop__hands_back_what_has_not_ended() -> None:
     wait(1)
     with working(shutdown_timeout=0.1) as worker:
@@ -414,12 +448,13 @@ def test_retire__goes_on_with_coroutines_alone() -> None:
 # A coroutine that blocks --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("coroutines", [20, 1], ids=["room", "no room"])
 def test_block__is_told_and_others_run_in_threads(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    coroutines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("wagtail_async_hooks.worker.event_loop.UNRESPONSIVE", 0.5)
     block()
-    with working(threads=1):
+    with working(threads=1, coroutines=coroutines):
         wait_until(lambda: here, "it blocks")
         wait_until(lambda: "keeps all other coroutines" in caplog.text, "that is told")
         assert "tests.worker.test_coroutines.block" in caplog.text
@@ -489,12 +524,12 @@ def test_drain__waits_for_coroutines(
     for _ in range(6):
         tasks.await_gate(str(trace_file), str(gate))
     worker = start("wagtail_worker", "--drain", "--threads=1", "--coroutines=5", **backend)
-    wait_until(lambda: len(words(trace_file)) == 6, "all have begun")
+    wait_until(lambda: len(words(trace_file)) == 5, "as many have begun as there are places")
     gate.touch()
     assert worker.wait() == 0
     assert is_over()
     threads = [thread for state, _, thread in words(trace_file) if state == "began"]
-    assert threads.count("EventLoop") == 5
+    assert threads == ["EventLoop"] * 6
 
 
 def test_kill__what_the_loop_ran_is_rescued(

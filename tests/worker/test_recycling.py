@@ -106,7 +106,12 @@ def test_what_runs__ends_in_its_process_while_the_next_one_works(
     gate.touch()
     wait_until(lambda: int(old) not in alive(), "the old process has ended")
     assert ["ended", old] in lines(trace_file)
-    assert set(BackgroundTask.objects.values_list("state", "attempt")) == {(State.SUCCEEDED, 1)}
+    wait_until(
+        lambda: (
+            set(BackgroundTask.objects.values_list("state", "attempt")) == {(State.SUCCEEDED, 1)}
+        ),
+        "the end of both is recorded",
+    )
 
 
 @pytest.mark.slow

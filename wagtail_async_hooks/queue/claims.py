@@ -141,9 +141,13 @@ class Claims:
 
     def put_back(self, task: QueuedTask) -> None:
         """Let a task wait again that this thread has claimed, and not begun."""
+        self.pass_back(task)
+        self.settle()
+
+    def pass_back(self, task: QueuedTask) -> None:
+        """Let a task wait again, once :meth:`settle` is called, that was claimed and not begun."""
         assert task.claim is not None
         self._pass_over(Outcome(task.claim, State.WAITING, was_called=False))
-        self.settle()
 
     def settle(self) -> None:
         """Record how this thread's last task ended, if that is not done yet.

@@ -10,6 +10,7 @@ import contextvars
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -22,6 +23,7 @@ from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.queue import connection_guard
 from wagtail_async_hooks.queue.submission import QueuedTask
 from wagtail_async_hooks.queue.task_queue import TaskQueue
+from wagtail_async_hooks.types import Outcome
 from wagtail_async_hooks.utils import forks, parking
 from wagtail_async_hooks.utils.database.outages import Outage
 from wagtail_async_hooks.utils.errors import report
@@ -91,28 +93,50 @@ class Coroutines:
         self._worker = worker
         self._outage = outage
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._running = 0
+        self._waiting = 0
+        self._left: deque[Outcome] = deque()
         self._is_blocked = False
         self._is_closed = False
         self._inbox: SimpleQueue[QueuedTask | _Resumed | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def take(self, task: QueuedTask) -> bool:
-        """Take a task that a thread has claimed, if it is one for an event loop with room for it.
+        """Take a task that a thread has claimed, if it is one for an event loop.
 
-        :returns: whether it was taken; otherwise the thread is to run it.
+        With no room for it, the thread waits. It would be busy as well if it ran the task, but
+        then no place that gets free meanwhile would get a task.
+
+        :returns: whether it was taken; otherwise the thread is to run it, unless the worker stops.
         """
         if not self._limit or not _is_coroutine(task):
             return False
-        with self._lock:
-            if self._is_closed or self._is_blocked or self._running >= self._limit:
+        with self._room:
+            if self._takes_none() or (self._thread is None and not self._start()):
                 return False
-            if self._thread is None and not self._start():
+            self._wait_for_room()
+            if self._takes_none():
                 return False
             self._running += 1
+            if self._left:
+                self._queue.claims.pending = self._left.popleft()
         self._activity.occupy()
         self._inbox.put(task)
         return True
+
+    def _takes_none(self) -> bool:
+        return self._is_closed or self._is_blocked
+
+    def _has_room(self) -> bool:
+        return self._running < self._limit
+
+    def _wait_for_room(self) -> None:
+        self._waiting += 1
+        try:
+            self._room.wait_for(lambda: self._has_room() or self._takes_none())
+        finally:
+            self._waiting -= 1
 
     def _start(self) -> bool:
         """Start the threads; return whether the system had room for them."""
@@ -128,8 +152,9 @@ class Coroutines:
 
     def close(self) -> None:
         """Take nothing more, and end with the last that runs."""
-        with self._lock:
+        with self._room:
             self._is_closed = True
+            self._room.notify_all()
         self._inbox.put(None)
 
     def join(self, seconds: float) -> None:
@@ -150,6 +175,7 @@ class Coroutines:
             item = self._next()
             if item is not None:
                 self._step(item)
+            self._settle_left()
         self._outage.leave()
         self._loop.close()
         connections.close_all()
@@ -159,7 +185,9 @@ class Coroutines:
         try:
             item = self._inbox.get(timeout=LOOK_INTERVAL if self._running else None)
         except Empty:
-            self._is_blocked = self._loop.is_blocked()
+            with self._room:
+                self._is_blocked = self._loop.is_blocked()
+                self._room.notify_all()
             return None
         if isinstance(item, _Resumed):
             self._is_blocked = False
@@ -184,10 +212,10 @@ class Coroutines:
         if not attempt.dead:
             self._await(attempt, awaiting)
             return
-        self._settle()
-        with self._lock:
-            self._running -= 1
-        self._activity.vacate()
+        if not self._leave():
+            self._settle()
+            with self._room:
+                self._vacate()
 
     def _await(self, attempt: _Attempt, awaiting: _Awaiting) -> None:
         self._loop.await_(
@@ -201,6 +229,37 @@ class Coroutines:
         """Neither begin nor record anything before it is known which tasks are still ours."""
         while self._worker.is_overdue() and not self._is_closed:
             time.sleep(HEARTBEAT_WAIT)
+
+    def _leave(self) -> bool:
+        """Leave how an attempt ended, and its place, to a thread that waits for a place, if any.
+
+        It records that together with its next claim: one commit, not two.
+        """
+        with self._room:
+            outcome = self._queue.claims.pending
+            if outcome is None or self._takes_none() or len(self._left) >= self._waiting:
+                return False
+            self._left.append(outcome)
+            self._queue.claims.pending = None
+            self._vacate()
+        return True
+
+    def _vacate(self) -> None:
+        """Let the place of an attempt be another's; the caller holds the lock."""
+        self._running -= 1
+        self._room.notify()
+        self._activity.vacate()
+
+    def _settle_left(self) -> None:
+        """Record what was left to threads that do not wait any more."""
+        while (outcome := self._left_to_nobody()) is not None:
+            self._queue.claims.pending = outcome
+            self._settle()
+
+    def _left_to_nobody(self) -> Outcome | None:
+        with self._lock:
+            waiting = 0 if self._takes_none() else self._waiting
+            return self._left.popleft() if len(self._left) > waiting else None
 
     def _settle(self) -> None:
         """Record how an attempt ended, however long the database does not work."""

@@ -88,8 +88,16 @@ class TaskThread(HueyWorker):  # type: ignore[misc]  # Huey has no types
         else:
             self._waiter.found()
             self._activity.begin()
-            if self._coroutines is None or not self._coroutines.take(task):
-                self._run(task)
+            self._execute(task)
+
+    def _execute(self, task: QueuedTask) -> None:
+        """Leave a coroutine function to the event loop, which may mean to wait; run any other."""
+        if self._coroutines is not None and self._coroutines.take(task):
+            return
+        if self.stop_flag.is_set():
+            self.huey.claims.pass_back(task)
+        else:
+            self._run(task)
 
     def _claim(self, worker: int | None) -> QueuedTask | None:
         """Record how the last task ended, and claim the next one; none if the worker stops.

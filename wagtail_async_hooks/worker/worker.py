@@ -54,7 +54,7 @@ class Worker(Consumer):  # type: ignore[misc]  # Huey has no types
     :param queue: the queue whose tasks it runs.
     :param threads: how many tasks it runs at once.
     :param coroutines: how many coroutine functions it runs beside them, in one event loop; beyond
-        that, and with 0, threads run them.
+        that, they wait for their turn. With 0, threads run them.
     :param shutdown_timeout: seconds that running tasks get to finish when it stops; what has not
         finished by then is handed back.
     :param schedule: whether it enqueues what recurs.
