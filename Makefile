@@ -31,7 +31,7 @@ COMPILED = $(VENV)/compiled
 NOX = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
 JOBS = lint sqlite postgres mysql
 
-.PHONY: demo test test-all test-quick lint soak bench messages screenshots tools clean
+.PHONY: demo docs test test-all test-quick lint soak bench messages screenshots tools clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
@@ -52,12 +52,17 @@ test-quick: $(INSTALLED)
 lint: $(INSTALLED)
 	$(NOX) -s lint
 
-# Real faults on real servers, for some twenty minutes; writes the table of docs/reliability.md.
+# The documentation as a site, in docs/_build/html/; warnings are errors, among them links that lead
+# nowhere.
+docs: $(INSTALLED)
+	$(NOX) -s docs
+
+# Real faults on real servers, for some twenty minutes; writes the table of docs/explanation/reliability.md.
 soak: $(INSTALLED)
-	$(BIN)/python scripts/soak.py --write docs/reliability.md
+	$(BIN)/python scripts/soak.py --write docs/explanation/reliability.md
 
 # How fast it is, beside the alternatives, e.g. `make bench QUICK=1 MEASURES=publish`; writes
-# docs/performance.md, if neither is given.
+# docs/explanation/performance.md, if neither is given.
 bench: $(BENCHABLE)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(OUTPUT),--output $(OUTPUT)) $(MEASURES)
 
@@ -90,4 +95,4 @@ $(BENCHABLE): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
+	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache docs/_build

@@ -44,6 +44,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def docs(session: nox.Session) -> None:
+    """The documentation as a site; warnings are errors, among them links that lead nowhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "-b", "dirhtml"]
+        session.run(*command, "docs", "docs/_build/html", env={"SITE_DATA": folder})
+
+
+@nox.session(python=False)
 def sqlite(session: nox.Session) -> None:
     """All tests but the long ones."""
     run_pytest(session, ["-m", "not long"])

@@ -22,7 +22,7 @@ Plan = Mapping[str, Sequence[Case]]
 """The cases by measure."""
 
 
-DOCS = REPOSITORY / "docs"
+EXPLANATION = REPOSITORY / "docs" / "explanation"
 
 
 def main() -> int:
@@ -41,8 +41,8 @@ def main() -> int:
     if options.output:
         results.save(options.output)
     if options.write or options.kept or _measures_all(options):
-        page.write(results, DOCS, module_of)
-        print(f"The page is {(DOCS / page.PAGE).relative_to(REPOSITORY)}.")
+        page.write(results, EXPLANATION, module_of)
+        print(f"The page is {(EXPLANATION / page.PAGE).relative_to(REPOSITORY)}.")
     return 0
 
 
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="write docs/performance.md even if it is quick, or not all was measured",
+        help="write docs/explanation/performance.md even if it is quick, or not all was measured",
     )
     parser.add_argument(
         "--from",

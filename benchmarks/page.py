@@ -26,7 +26,7 @@ medians; the charts show these as a line across the end of each bar. *Compared* 
 case of the same database that says “–”.
 
 Other machines have other numbers. What carries over is how the contenders compare, and the order of
-magnitude. [`benchmarks/`](../benchmarks/README.md) has the code; `make bench` writes this page."""
+magnitude. The folder `benchmarks/` has the code; `make bench` writes this page."""
 
 _QUICK: Final = """\
 **From a quick run**: in few and small rounds, which show that it works. The figures are rough."""
@@ -35,7 +35,7 @@ _QUICK: Final = """\
 def write(results: Results, docs: Path, module_of: ModuleOf) -> None:
     """Write the page and its charts; remove charts that an earlier run has left.
 
-    :param docs: the folder of the documentation.
+    :param docs: the folder of the page.
     """
     folder = docs / FOLDER
     folder.mkdir(exist_ok=True)

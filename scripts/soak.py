@@ -4,8 +4,8 @@ Servers are our own processes on free ports, with data in temporary folders; not
 this machine is touched. The whole takes some 20 minutes, with --small some 5. It ends with 1 if a
 task was lost, or anything else was not as promised.
 
-It is no run of pytest, since its outcome is a table of counts that docs/reliability.md shows: how
-many tasks each fault ran twice is a figure there, and no failure.
+It is no run of pytest, since its outcome is a table of counts that the page *Reliability*
+shows: how many tasks each fault ran twice is a figure there, and no failure.
 """
 
 from __future__ import annotations

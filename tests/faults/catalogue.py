@@ -1,4 +1,4 @@
-"""Every fault and every storage: the rows and the columns of the table in docs/reliability.md."""
+"""Every fault and every storage: the rows and the columns of the table in *Reliability*."""
 
 from __future__ import annotations
 

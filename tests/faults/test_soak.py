@@ -15,7 +15,7 @@ from wagtail_async_hooks.ledger import workers
 from wagtail_async_hooks.utils.database.outages import OUTAGE_INTERVAL
 from wagtail_async_hooks.worker import maintenance, rescuing, threads
 
-PAGE = REPOSITORY / "docs" / "reliability.md"
+PAGE = REPOSITORY / "docs" / "explanation" / "reliability.md"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a function sees differently in a worker, by design: a table. All else is the same.
 
-The page ``docs/arguments.md`` has the same table; ``tests/project/test_docs.py`` compares the two.
+The page *Arguments* has the same table; ``tests/project/test_docs.py`` compares the two.
 """
 
 from __future__ import annotations

@@ -1181,7 +1181,7 @@ def test_docs__the_examples_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "docs_receivers", module)
     known = set(registry.entries)
 
-    for block in test_docs.blocks_of(test_docs.DOCS / "receivers.md"):
+    for block in test_docs.blocks_of(test_docs.page_named("receivers")):
         if block.language == "python" and "WAGTAIL_TASKS" not in block.code:
             exec(compile(block.code, str(block.page), "exec"), vars(module))
 

@@ -65,7 +65,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = [
     *(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
-    *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
 ]
 TASK_PATIENCE = 20.0
 """Seconds that the tasks of one block get to come to their end."""
@@ -145,10 +145,18 @@ def _cells(line: str) -> list[str]:
     return re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
 
 
+def page_named(name: str) -> Path:
+    """Return the page with a name, in whichever folder it is."""
+    [found] = [page for page in PAGES if page.stem == name]
+    return found
+
+
 def table(page: str, *headings: str) -> list[Row]:
-    """Return all rows of a page's tables that have these headings."""
-    path = REPOSITORY / page
-    found = [t for t in tables_of(path) if tuple(t[0])[: len(headings)] == headings]
+    """Return all rows of a page's tables that have these headings.
+
+    :param page: its name, without its folder.
+    """
+    found = [t for t in tables_of(page_named(page)) if tuple(t[0])[: len(headings)] == headings]
     assert found, f"{page} has no table with the headings {headings}"
     return [row for rows in found for row in rows]
 
@@ -185,16 +193,6 @@ def project() -> dict[str, Any]:
 
 
 # Pages and links ----------------------------------------------------------------------------
-
-
-def test_index__names_every_page() -> None:
-    linked = {link.partition("#")[0] for link in links_of(DOCS / "index.md")}
-    assert {page.name for page in DOCS.glob("*.md")} - {"index.md"} <= linked
-
-
-def test_readme__names_every_page() -> None:
-    linked = set(links_of(REPOSITORY / "README.md"))
-    assert {f"docs/{page.name}" for page in DOCS.glob("*.md")} <= linked
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -237,7 +235,7 @@ def classified(framework: str) -> list[str]:
 @pytest.fixture
 def supported() -> Row:
     """What the README says is supported."""
-    rows = table("README.md", "Component", "Versions")
+    rows = table("README", "Component", "Versions")
     return {row["Component"]: row["Versions"] for row in rows}
 
 
@@ -275,15 +273,15 @@ def test_readme__version_and_extras() -> None:
     text = text_of(REPOSITORY / "README.md")
     assert f"Version {__version__} " in text
     extras = set(re.findall(r"wagtail-async-hooks\[(\w+)\]", text))
-    assert extras == set(project()["project"]["optional-dependencies"]) - {"test", "bench"}
+    assert extras == set(project()["project"]["optional-dependencies"]) - {"test", "bench", "docs"}
 
 
 def test_readme__figures_are_those_of_the_pages() -> None:
     """Figures that are measured anew are to be put into the README as well."""
     text = text_of(REPOSITORY / "README.md")
-    measured = re.findall(r"\d[\d,]*\.?\d*", text_of(DOCS / "performance.md"))
+    measured = re.findall(r"\d[\d,]*\.?\d*", text_of(page_named("performance")))
     known = {*measured, *(f"{float(each.replace(',', '')):.0f}" for each in measured)}
-    told = [line for line in text.splitlines() if "](docs/performance.md#" in line]
+    told = [line for line in text.splitlines() if "](docs/explanation/performance.md#" in line]
     assert len(told) == 3
     for line in told:
         figures = re.findall(r"(?<![\w.])\d[\d,]*\.?\d*(?= ms| on |, \d| \||, \d)", line)
@@ -298,14 +296,14 @@ def test_contributing__servers_of_the_tests() -> None:
         ([f"{name.upper()}_HOST", f"{name.upper()}_PORT"], f"127.0.0.1, {port}")
         for name, port in ast.literal_eval(servers).items()
     ]
-    rows = table("CONTRIBUTING.md", "Server", "Variables", "Default")
+    rows = table("CONTRIBUTING", "Server", "Variables", "Default")
     assert [(codes(row["Variables"]), row["Default"]) for row in rows] == expected
 
 
 def test_contributing__variables_are_read_somewhere() -> None:
     sources = ["Makefile", "scripts/demo.py", "noxfile.py", "tests/site/settings.py"]
     text = "".join((REPOSITORY / source).read_text(encoding="utf-8") for source in sources)
-    rows = table("CONTRIBUTING.md", "Variable", "Meaning", "Default")
+    rows = table("CONTRIBUTING", "Variable", "Meaning", "Default")
     names = {name for row in rows for name in codes(row["Variable"])} | {
         "SITE_DATABASE_USER",
         "SITE_DATABASE_PASSWORD",
@@ -370,14 +368,14 @@ def test_settings__are_those_of_the_code() -> None:
         if name not in ("kwargs", "task_options"):
             expected[f'{entry}["{name}"]'] = default
 
-    rows = table("docs/settings.md", "Setting", "Type", "Default")
+    rows = table("settings", "Setting", "Type", "Default")
     documented = {code(r["Setting"]): r["Default"] for r in rows}
     assert documented.pop(f'{entry}["crontab"]') == "required"
     assert {name: ast.literal_eval(code(told)) for name, told in documented.items()} == expected
 
 
 def test_settings__every_option_is_explained() -> None:
-    prose = prose_of(DOCS / "settings.md")
+    prose = prose_of(page_named("settings"))
     options = {
         name
         for options in (
@@ -405,40 +403,40 @@ def test_monitoring__metrics_are_those_of_the_code() -> None:
     counted = [each for each in vars(prometheus).values() if isinstance(each, kinds)]
     expected = {family.name: family.type for each in counted for family in each.describe()}
     expected |= {family.name: family.type for family in prometheus._gauges()}
-    rows = table("docs/monitoring.md", "Metric", "Type", "Labels", "Meaning")
+    rows = table("monitoring", "Metric", "Type", "Labels", "Meaning")
     documented = {code(row["Metric"]).removesuffix("_total"): row["Type"] for row in rows}
     assert documented == expected
 
 
 def test_schedule__keys_are_those_of_the_code() -> None:
-    rows = table("docs/schedule.md", "Key of an entry", "Meaning")
+    rows = table("schedule", "Key of an entry", "Meaning")
     documented = {name for row in rows for name in codes(row["Key of an entry"])}
     kinds = {name for pair in parsing._ARGUMENTS_OF.items() for name in pair}
     assert documented == {*kinds, "args", *parsing._ENTRY_READERS}
 
 
 def test_schedule__attributes_are_those_of_the_code() -> None:
-    rows = table("docs/schedule.md", "Attribute of an entry", "Meaning")
+    rows = table("schedule", "Attribute of an entry", "Meaning")
     documented = [name for row in rows for name in codes(row["Attribute of an entry"])]
     assert sorted(documented) == sorted(f.name for f in dataclasses.fields(schedule.Status))
 
 
 def test_wagtail_localize__options_are_those_of_the_code() -> None:
     defaults = localize.DEFAULTS.over(TaskOptions(priority=0, retry_backoff=1))
-    rows = table("docs/wagtail-localize.md", "Option", "Meaning", "Default")
+    rows = table("wagtail-localize", "Option", "Meaning", "Default")
     documented = {code(row["Option"]): ast.literal_eval(code(row["Default"])) for row in rows}
     assert documented == {name.upper(): getattr(defaults, name) for name in localize.OPTIONS}
 
 
 def test_wagtail_localize__version() -> None:
     [least] = re.findall(
-        r"wagtail-localize ([\d.]+\d) installs", text_of(DOCS / "wagtail-localize.md")
+        r"wagtail-localize ([\d.]+\d) installs", text_of(page_named("wagtail-localize"))
     )
     assert f"wagtail-localize>={least}" in project()["project"]["optional-dependencies"]["test"]
 
 
 def test_catalogue__is_that_of_the_code() -> None:
-    rows = table("docs/hooks.md", "Hook", "Arguments", "Objects passed as")
+    rows = table("hooks", "Hook", "Arguments", "Objects passed as")
     documented = {
         code(row["Hook"]): (
             tuple(code(row["Arguments"]).split(", ")),
@@ -460,7 +458,7 @@ def _passed_as(kind: catalogue.Kind) -> str:
 
 
 def test_security__names_of_secrets_are_those_of_the_code() -> None:
-    section = text_of(DOCS / "security.md").split("## Names of secrets")[1].split("\n## ")[0]
+    section = text_of(page_named("security")).split("## Names of secrets")[1].split("\n## ")[0]
     words, keys, examples = (codes(part) for part in re.split("\nSo it is|, as in", section))
     assert tuple(words) == redaction.WORDS
     assert tuple(keys) == redaction.KEYS
@@ -468,7 +466,7 @@ def test_security__names_of_secrets_are_those_of_the_code() -> None:
 
 
 def test_security__limits_are_those_of_the_code() -> None:
-    rows = table("docs/security.md", "What", "At most")
+    rows = table("security", "What", "At most")
     told = [re.findall(r"\d+", row["At most"].replace(",", "")) for row in rows]
     assert [list(map(int, numbers)) for numbers in told] == [
         [messages.MAX_SIZE // 10**6, messages.MAX_DEPTH],
@@ -479,7 +477,7 @@ def test_security__limits_are_those_of_the_code() -> None:
 
 
 def test_signals__are_those_of_the_code() -> None:
-    rows = table("docs/signals.md", "Signal", "Sent", "Arguments beside the sender")
+    rows = table("signals", "Signal", "Sent", "Arguments beside the sender")
     defined = {name for name, found in vars(signals).items() if isinstance(found, NamedSignal)}
     assert [code(row["Signal"]) for row in rows] == list(dict.fromkeys(_in_docstring()))
     assert set(_in_docstring()) == defined
@@ -492,7 +490,7 @@ def _in_docstring() -> list[str]:
 
 
 def test_signals__attributes_of_a_task() -> None:
-    rows = table("docs/signals.md", "Attribute", "Meaning")
+    rows = table("signals", "Attribute", "Meaning")
     fields = [field.name for field in dataclasses.fields(TaskInfo)]
     assert [code(row["Attribute"]) for row in rows] == [*fields, "sender"]
 
@@ -501,9 +499,9 @@ def test_checks__are_those_of_the_code() -> None:
     package = REPOSITORY / "wagtail_async_hooks"
     source = "".join(module.read_text(encoding="utf-8") for module in package.rglob("*.py"))
     ids = sorted(set(re.findall(r"wagtail_async_hooks\.[EIW]\d{3}", source)))
-    prose = prose_of(DOCS / "checks.md")
-    assert sorted(re.findall(r"^## (wagtail_async_hooks\.\w+)$", prose, re.MULTILINE)) == ids
-    assert {name.rpartition(".")[2].lower() for name in ids} <= anchors_of(DOCS / "checks.md")
+    prose = prose_of(page_named("checks"))
+    headings = re.findall(r"^## (\w+)$", prose, re.MULTILINE)
+    assert [f"wagtail_async_hooks.{heading}" for heading in headings] == ids
 
 
 def test_checks__the_package_says_which_module_has_which() -> None:
@@ -516,7 +514,7 @@ def test_checks__the_package_says_which_module_has_which() -> None:
 
 
 def test_checks__each_has_a_cause_and_a_remedy() -> None:
-    sections = prose_of(DOCS / "checks.md").split("\n## ")[1:]
+    sections = prose_of(page_named("checks")).split("\n## ")[1:]
     assert [s for s in sections if "**Cause.**" not in s or "**Remedy.**" not in s] == []
 
 
@@ -524,22 +522,22 @@ def test_worker__options_are_those_of_the_command() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     Command().add_arguments(parser)
     options = {action.option_strings[0] for action in parser._actions}
-    rows = table("docs/worker.md", "Option", "Default", "Meaning")
+    rows = table("worker", "Option", "Default", "Meaning")
     assert {code(row["Option"]) for row in rows} == options
 
 
 def test_commands__subcommands_are_those_of_the_code() -> None:
-    rows = table("docs/commands.md", "Subcommand", "What it does")
+    rows = table("commands", "Subcommand", "What it does")
     assert {code(row["Subcommand"]) for row in rows} == set(known())
 
 
 def test_commands__what_the_doctor_finds_is_that_of_the_code() -> None:
-    rows = table("docs/commands.md", "Code", "What is wrong")
+    rows = table("commands", "Code", "What is wrong")
     assert [code(row["Code"]) for row in rows] == list(Code)
 
 
 def test_worker__defaults_are_those_of_the_settings() -> None:
-    for row in table("docs/worker.md", "Option", "Default", "Meaning"):
+    for row in table("worker", "Option", "Default", "Meaning"):
         if match := re.fullmatch(r'`\w+\["WORKER"\]\["(\w+)"\]`, (\d+)', row["Default"]):
             assert getattr(conf.WorkerOptions(), match[1]) == int(match[2])
 
@@ -557,7 +555,7 @@ def log_patterns() -> Iterator[str]:
 
 
 def test_worker__lines_are_those_of_the_code() -> None:
-    [sample] = [b.code for b in blocks_of(DOCS / "worker.md") if " INFO " in b.code]
+    [sample] = [b.code for b in blocks_of(page_named("worker")) if " INFO " in b.code]
     patterns = list(log_patterns())
     messages = [re.split(r" (?:INFO|WARNING|ERROR) ", line)[1] for line in sample.splitlines()]
     assert [m for m in messages if not any(re.fullmatch(p, m) for p in patterns)] == []
@@ -581,25 +579,25 @@ def test_numbers__are_those_of_the_code(constant: str, told: str) -> None:
 
 
 def test_tasks__states_are_those_of_the_code() -> None:
-    rows = table("docs/tasks.md", "State", "Meaning", "Final")
+    rows = table("tasks", "State", "Meaning", "Final")
     documented = {code(row["State"]): row["Final"] == "yes" for row in rows}
     assert documented == {state.value: state.is_final for state in State}
 
 
 def test_tasks__columns_are_those_of_the_model() -> None:
-    rows = table("docs/tasks.md", "Column", "Meaning")
+    rows = table("tasks", "Column", "Meaning")
     documented = {name for row in rows for name in codes(row["Column"])}
     assert documented == {field.name for field in BackgroundTask._meta.fields}
 
 
 def test_arguments__of_register_are_those_of_the_code() -> None:
-    rows = table("docs/arguments.md", "Argument of `register`", "Default", "Meaning")
+    rows = table("arguments", "Argument of `register`", "Default", "Meaning")
     documented = [name for row in rows for name in codes(row["Argument of `register`"])]
     assert documented == list(inspect.signature(arguments.register).parameters)
 
 
 def test_arguments__what_differs_is_what_a_test_finds() -> None:
-    rows = table("docs/arguments.md", *differences.HEADINGS)
+    rows = table("arguments", *differences.HEADINGS)
     documented = [tuple(row.values()) for row in rows]
     expected = [difference.cells() for difference in differences.DIFFERENCES]
     assert documented == expected, f"The table should be:\n{differences.markdown()}"
@@ -607,13 +605,13 @@ def test_arguments__what_differs_is_what_a_test_finds() -> None:
 
 def test_internals__packages_are_in_the_order_of_imports() -> None:
     contract = project()["tool"]["importlinter"]["contracts"][0]
-    rows = table("docs/internals.md", "Package", "What it does")
+    rows = table("internals", "Package", "What it does")
     layers = [name for layer in contract["layers"] for name in layer.split(" | ")]
     assert [code(row["Package"]) for row in rows] == layers
 
 
 def test_internals__paths_exist() -> None:
-    text = text_of(DOCS / "internals.md")
+    text = text_of(page_named("internals"))
     named = set(re.findall(r"(?<![\w/.-])(?:\w+/)+(?:\w+\.\w+)?(?![\w/])", text))
     named |= set(re.findall(r"`(\w+\.(?:py|md|toml))`", text))
     assert len(named) > 100
@@ -622,7 +620,7 @@ def test_internals__paths_exist() -> None:
 
 
 def test_internals__names_are_those_of_the_code() -> None:
-    told = codes(prose_of(DOCS / "internals.md"))
+    told = codes(prose_of(page_named("internals")))
     calls = (re.fullmatch(r"([A-Za-z_]\w*(?:\.\w+)+)(?:\(.*\))?", code) for code in told)
     names = {match[1] for match in calls if match and not match[1].endswith((".py", ".md"))}
     assert len(names) > 10
@@ -630,7 +628,7 @@ def test_internals__names_are_those_of_the_code() -> None:
 
 
 def test_internals__words_of_the_code_are_in_it() -> None:
-    told = codes(prose_of(DOCS / "internals.md"))
+    told = codes(prose_of(page_named("internals")))
     words = {
         match[1] for code in told if (match := re.fullmatch(r"([A-Z]\w+|\w+(?=\(\)))\W*", code))
     }
@@ -658,7 +656,7 @@ def _is_known(name: str) -> bool:
 
 def test_internals__migrations_are_all_there() -> None:
     folder = REPOSITORY / "wagtail_async_hooks/migrations"
-    rows = table("docs/internals.md", "Migration", "What it does")
+    rows = table("internals", "Migration", "What it does")
     assert [code(r["Migration"]) for r in rows] == sorted(p.stem for p in folder.glob("0*.py"))
 
 
@@ -817,17 +815,17 @@ def test_examples__only_python_is_run_and_in_a_known_way() -> None:
 
 def test_examples__of_tests_are_those_that_run() -> None:
     file = (REPOSITORY / "tests/site/blog/test_background.py").read_text(encoding="utf-8")
-    shown = [block for block in blocks_of(DOCS / "testing.md") if block.marker == "file"]
+    shown = [block for block in blocks_of(page_named("testing")) if block.marker == "file"]
     assert shown
     assert [block.line for block in shown if block.code not in file] == []
 
 
 def test_testing__attributes_and_arguments_are_those_of_the_code() -> None:
-    rows = table("docs/testing.md", "Attribute of a task", "Meaning")
+    rows = table("testing", "Attribute of a task", "Meaning")
     told = {name for row in rows for name in codes(row["Attribute of a task"])}
     fields = {field.name for field in dataclasses.fields(testing.RecordedTask)}
     assert told == fields | {"arguments"}
-    rows = table("docs/testing.md", "Argument", "Default", "Meaning")
+    rows = table("testing", "Argument", "Default", "Meaning")
     parameters = inspect.signature(testing.run_background_tasks).parameters
     assert {code(r["Argument"]): ast.literal_eval(code(r["Default"])) for r in rows} == {
         name: parameter.default for name, parameter in parameters.items()
@@ -835,7 +833,7 @@ def test_testing__attributes_and_arguments_are_those_of_the_code() -> None:
 
 
 def test_testing__assertions_are_those_of_the_code() -> None:
-    rows = table("docs/testing.md", "`BackgroundTasksMixin`", "`BackgroundTasks`", "Fails")
+    rows = table("testing", "`BackgroundTasksMixin`", "`BackgroundTasks`", "Fails")
     for row in rows:
         name, _, arguments = code(row["`BackgroundTasksMixin`"]).rstrip(")").partition("(")
         for owner, method in (

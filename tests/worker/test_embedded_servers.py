@@ -19,7 +19,7 @@ from django.db import connection
 from tests.faults.servers import free_port
 from tests.limits import PATIENCE
 from tests.processes import Process, wait_until
-from tests.project.test_docs import DOCS, blocks_of
+from tests.project.test_docs import blocks_of, page_named
 from tests.work import leaving_tasks, tasks
 from wagtail_async_hooks.ledger.workers import HEARTBEAT_TIMEOUT
 from wagtail_async_hooks.models import BackgroundTask, Worker
@@ -259,7 +259,7 @@ def test_gunicorn__a_task_that_the_ending_interpreter_refuses_something_waits_ag
 def test_gunicorn__by_its_hooks_it_begins_and_ends_with_the_process(
     serve: Serve, trace_file: Path, tmp_path: Path
 ) -> None:
-    blocks = [block.code for block in blocks_of(DOCS / "worker.md")]
+    blocks = [block.code for block in blocks_of(page_named("worker"))]
     [hooks] = [code for code in blocks if "post_worker_init" in code]
     (tmp_path / "gunicorn.conf.py").write_text(hooks)
     server = serve(*GUNICORN, "ADDRESS", "--config", str(tmp_path / "gunicorn.conf.py"))

@@ -135,7 +135,7 @@ def test_fields__say_which_task_it_is(start: Start, committed_db: None, settings
 
 
 def test_fields__are_those_of_the_documentation() -> None:
-    page = (REPOSITORY / "docs/worker.md").read_text()
+    page = (REPOSITORY / "docs/reference/worker.md").read_text()
     section = page.split("### Fields")[1].split("\n## ")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == FIELDS
 
