@@ -28,6 +28,9 @@ together more than there are cores, as slow tests wait most of the time."""
 DEPENDENT: Final = ["-m", "database and not long", *(f"tests/{path}" for path in MODULES)]
 """Which tests run on servers; pytest need not load the other modules."""
 
+ALL: Final = os.environ.get("TESTS") == "all"
+"""Whether all tests run, and which lines they cover is measured: `make test-all`."""
+
 nox.options.allow_parallel = True
 
 
@@ -54,21 +57,21 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=False)
 def sqlite(session: nox.Session) -> None:
     """All tests but the long ones."""
-    run_pytest(session, ["-m", "not long"])
+    run_pytest(session, [] if ALL else ["-m", "not long"])
 
 
 @nox.session(python=False)
 def postgres(session: nox.Session) -> None:
     """The tests that depend on the database, but the long ones."""
     require(session, "postgres")
-    run_pytest(session, DEPENDENT)
+    run_pytest(session, ["-m", "not once"] if ALL else DEPENDENT)
 
 
 @nox.session(python=False)
 def mysql(session: nox.Session) -> None:
     """The tests that depend on the database, but the long ones; MariaDB, or MySQL."""
     require(session, "mysql")
-    run_pytest(session, DEPENDENT)
+    run_pytest(session, ["-m", "not once"] if ALL else DEPENDENT)
 
 
 def run_pytest(session: nox.Session, chosen: list[str]) -> None:
@@ -105,6 +108,8 @@ def run_pytest(session: nox.Session, chosen: list[str]) -> None:
         require(session, "rabbitmq")
     with tempfile.TemporaryDirectory(prefix="wagtail_async_hooks-") as folder:
         command = ["python", "-m", "pytest", "-q", "-n", str(processes)]
+        if ALL:
+            command += ["--cov", "--cov-report="]
         options = session.posargs or chosen
         session.run(*command, *options, env={**variables, "SITE_DATA": folder})
 

@@ -1,6 +1,7 @@
 """Which tests `make test` leaves out, which it runs on database servers too, and which go together.
 
-`make test-all` runs all of them on all databases.
+`make test-all` runs all of them, and on database servers all but those that start the same
+processes whatever the database is.
 """
 
 from __future__ import annotations
@@ -127,6 +128,34 @@ LONG_BUT_FOR: Final = {
 }
 """Modules that take long, and which of their tests `make test` runs all the same."""
 
+ONCE: Final = (
+    "browser",
+    "checks/test_newcomers.py",
+    "integrations/test_localize.py",
+    "integrations/test_mail.py",
+    "integrations/test_sentry.py",
+    "integrations/test_sentry_events.py",
+    "management/test_terminal.py",
+    "monitoring/test_opentelemetry.py",
+    "monitoring/test_prometheus.py",
+    "project/test_benchmarks.py",
+    "project/test_demo.py",
+    "project/test_deployment.py",
+    "project/test_docs.py",
+    "project/test_imports.py",
+    "project/test_translations.py",
+    "project/test_typing.py",
+    "worker/test_celery.py",
+    "worker/test_celery_worker.py",
+    "worker/test_embedded_servers.py",
+    "worker/test_health.py",
+    "worker/test_log.py",
+    "worker/test_recycling.py",
+    "worker/test_reloading.py",
+)
+"""What is about other processes than the database's: browsers, web servers, Celery, terminals, the
+project. It runs on SQLite alone, and so does what needs a Redis."""
+
 TOGETHER: Final = {
     FOLDER / path
     for path in (
@@ -146,14 +175,18 @@ TOGETHER: Final = {
 
 def mark(items: Iterable[pytest.Item]) -> None:
     """Give the tests their markers."""
-    for path in (*DEPEND_ON_THE_DATABASE, *LONG_BUT_FOR):
+    for path in (*DEPEND_ON_THE_DATABASE, *LONG_BUT_FOR, *ONCE):
         assert (FOLDER / path).exists(), f"There is no tests/{path}; see {__name__}."
     depend = tuple(f"tests/{path}" for path in DEPEND_ON_THE_DATABASE)
     long = tuple(f"tests/{name}" for name in (*LONG, *LONG_BUT_FOR))
+    once = tuple(f"tests/{path}" for path in ONCE)
     kept = tuple(f"tests/{path}::{name}" for path, some in LONG_BUT_FOR.items() for name in some)
     for item in items:
-        if item.nodeid.startswith(depend) and not _needs_redis(item):
+        needs_redis = _needs_redis(item)
+        if item.nodeid.startswith(depend) and not needs_redis:
             item.add_marker(pytest.mark.database)
+        if item.nodeid.startswith(once) or needs_redis:
+            item.add_marker(pytest.mark.once)
         if item.nodeid.startswith(long) and not item.nodeid.startswith(kept):
             item.add_marker(pytest.mark.long)
 

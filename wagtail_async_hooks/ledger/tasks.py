@@ -27,7 +27,7 @@ from django.db.models import (
 )
 from django.db.models.signals import post_save
 
-from wagtail_async_hooks.ledger import insertion
+from wagtail_async_hooks.ledger import insertion, raw_sql
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempts
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.locks import brief, free
@@ -43,6 +43,7 @@ from wagtail_async_hooks.models import (
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils.database import clock
 from wagtail_async_hooks.utils.database.instants import (
+    NOW,
     DatabaseNow,
     FromNow,
     InstantField,
@@ -381,19 +382,41 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
 
     :returns: primary key and priority of each, at most ``limit`` of them.
     """
+    if not _is_any_due(connections[database()]):
+        return []
     tasks = BackgroundTask.objects.using(database())
     due = list(
         tasks.filter(state=State.SCHEDULED, run_at__lte=DatabaseNow())
         .order_by("run_at")
         .values_list("pk", "priority")[:limit]
     )
-    if not due:
-        return []
     with brief(tasks.db):
         still = free(tasks.filter(pk__in=[pk for pk, _ in due], state=State.SCHEDULED))
         keys = set(still.values_list("pk", flat=True))
         tasks.filter(pk__in=keys).update(state=State.WAITING)
     return [(pk, priority) for pk, priority in due if pk in keys]
+
+
+def _is_any_due(connection: BaseDatabaseWrapper) -> bool:
+    now, parameters = NOW.sql(connection)
+    return _exists(connection, f"state = 'scheduled' AND run_at <= {now}", parameters)
+
+
+def is_any_waiting(alias: str) -> bool:
+    """Return whether a task waits for a worker.
+
+    :param alias: of the ledger's database.
+    """
+    return _exists(connections[alias], "state = 'waiting'", [])
+
+
+def _exists(connection: BaseDatabaseWrapper, condition: str, parameters: Sequence[Any]) -> bool:
+    """Return whether a task meets a condition.
+
+    Idle workers ask so every second, or more often: Django's ORM would take most of the time.
+    """
+    statement = f"SELECT 1 FROM {TABLE} WHERE {condition} LIMIT 1"
+    return bool(raw_sql.rows_of(connection, statement, parameters))
 
 
 def hasten(messages: Mapping[int, tuple[int, bytes | None]]) -> set[int]:

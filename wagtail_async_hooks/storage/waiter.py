@@ -18,6 +18,11 @@ logger = logging.getLogger(__name__)
 RECONNECT_INTERVAL: Final = 1.0
 """Seconds between two attempts to reach a database that went away."""
 
+MOST_TURNS: Final = 5
+"""Threads that wait take turns to look without a notification: the more of them wait, the longer
+each does, up to so many times its timeout. All of them looking each second is most of what an idle
+worker would cost."""
+
 
 class Waiter(Protocol):
     """What a worker's thread asks before and after it found nothing to do."""
@@ -26,7 +31,10 @@ class Waiter(Protocol):
         """Return the present moment, to be passed to :meth:`wait`."""
 
     def wait(self, mark: int, timeout: float) -> None:
-        """Return when a task may have come since ``mark``, or after ``timeout`` seconds."""
+        """Return when a task may have come since ``mark``, or after ``timeout`` seconds.
+
+        Where several threads wait, one of them does so after that time.
+        """
 
     def found(self) -> None:
         """A thread has found a task, so that there may be one for another thread as well."""
@@ -62,7 +70,8 @@ class DatabaseWaiter:
             self._wanted.set()
             self._waiting += 1
             self._changed.wait_for(
-                lambda: self._news != mark or self._closed.is_set(), timeout=timeout
+                lambda: self._news != mark or self._closed.is_set(),
+                timeout=timeout * min(self._waiting, MOST_TURNS),
             )
             self._waiting -= 1
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
 
-from django.apps import apps
-
-from wagtail_async_hooks.types import State
+from wagtail_async_hooks import ledger
 
 POLL_INTERVAL: Final = 0.05
 """Seconds between two queries for a waiting row, on databases that cannot notify."""
@@ -25,5 +23,4 @@ class PollingWatcher:
     def has_news(self) -> bool:
         """See :class:`.Watcher`."""
         time.sleep(POLL_INTERVAL)
-        tasks: Any = apps.get_model("wagtail_async_hooks", "BackgroundTask")._default_manager
-        return bool(tasks.using(self.alias).filter(state=State.WAITING).exists())
+        return ledger.is_any_waiting(self.alias)
