@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 TITLE: Final = "Claiming a task while the table grows"
 EXPLAINED: Final = (
-    "Recording how a task ended and claiming the next one, one call after the other, with so many "
-    "rows in the table. And one round of a worker's housekeeping, which does in one go what is due "
-    "each second, every five seconds and every ten minutes: its heartbeat, a look for dead workers "
-    "and one task that such a one held, a look for pauses, 100 tasks whose time has come, and the "
-    "deletion of 500 that have ended long ago. The table is compared with the one of 1,000 rows."
+    "Record how a task ended and claim the next, again and again. *Housekeeping* is one round of "
+    "a worker's maintenance: a heartbeat, a look for dead workers and the rescue of one task, a "
+    "look for pauses, 100 tasks that become due, and the deletion of 500 old ones. Compared with "
+    "a table of 1,000 rows."
 )
 METRICS: Final = {
     "claim": Metric("finish and claim, µs", digits=0),
