@@ -15,11 +15,10 @@ from benchmarks.measures import Metric
 TITLE: Final = "The pages of the admin"
 EXPLAINED: Final = (
     "Each page as the server answers a superuser, templates included, with a thousand tasks and "
-    "with a million (with `QUICK`, 20,000). *Site history* is Wagtail's own report, with a few "
-    "entries. django-tasks-db and Huey's statistics have pages in Django's admin. Huey's "
-    "statistics and Flower are configured to keep all tasks, Flower at most 100,000, its default. "
-    "The search is for a word that all of our tasks contain, and none of theirs. Flower is asked "
-    "by HTTP, and its page of tasks by two requests."
+    "with a million (with `QUICK`, 20,000). *Site history* is Wagtail's own report. "
+    "django-tasks-db and Huey's statistics have pages in Django's admin; Flower is asked by HTTP. "
+    "Huey's statistics and Flower keep all tasks, Flower at most 100,000. All of our tasks "
+    "contain the word that is searched, and none of theirs."
 )
 METRICS: Final = {
     "slowest": Metric("slowest page, ms", digits=0),

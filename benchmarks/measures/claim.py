@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 TITLE: Final = "Claiming a task while the table grows"
 EXPLAINED: Final = (
-    "Record how a task ended and claim the next, again and again. *Housekeeping* is one round of "
-    "a worker's maintenance: a heartbeat, a look for dead workers and the rescue of one task, a "
-    "look for pauses, 100 tasks that become due, and the deletion of 500 old ones. Compared with "
-    "a table of 1,000 rows."
+    "Finish a task and claim the next, again and again. *Housekeeping* is one round of "
+    "maintenance: a heartbeat, a look for dead workers and pauses, the rescue of one task, 100 "
+    "tasks that become due, 500 that are deleted. Compared with a table of 1,000 rows."
 )
 METRICS: Final = {
     "claim": Metric("finish and claim, µs", digits=0),

@@ -11,11 +11,10 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Getting tasks done"
 EXPLAINED: Final = (
-    "All tasks wait before the workers start. Tasks between the first tenth and the last "
-    "twentieth count, so starting and stopping do not. Two workers are two threads of one process "
-    "(ours, Huey), two processes (Celery, django-tasks-db) or two concurrent jobs "
-    "(procrastinate). Huey and Celery lose what a worker was doing when it dies; the others keep "
-    "a row."
+    "All tasks wait before the workers start; the first tenth and the last twentieth do not "
+    "count. Two workers are two threads of a process (ours, Huey), two processes (Celery, "
+    "django-tasks-db) or two concurrent jobs (procrastinate). Huey and Celery lose what a worker "
+    "was doing when it dies."
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 BASELINE: Final = "ours"

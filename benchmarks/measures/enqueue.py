@@ -12,10 +12,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Leaving a task to a worker"
 EXPLAINED: Final = (
-    "One call with two numbers, in a transaction of its own. Ours is also called through a "
-    "Wagtail hook with a request and a page, and through `TASKS`. “A bare `create()`” inserts the "
-    "same row with Django's ORM; that of a hook has a user and a page, and so is in two more "
-    "indexes."
+    "One call with two numbers, in a transaction of its own. Ours is also called through a hook "
+    "with a request and a page, and through `TASKS`. “A bare `create()`” inserts the same row "
+    "with Django's ORM; a hook's has a user and a page, and so is in two more indexes."
 )
 METRICS: Final = {
     "time": Metric("time, µs", digits=0),

@@ -15,10 +15,9 @@ from benchmarks.workers import Workers, working
 TITLE: Final = "What a worker needs"
 EXPLAINED: Final = (
     "One worker for two tasks at once, with Wagtail and all models loaded. Memory is that of all "
-    "its processes, with shared pages divided among those who share them (PSS), except in the "
-    "column RSS. The bare site is a web process without the package, with all its URLs loaded. "
-    "*Busy* is the maximum during tasks of 1 ms. *Begun* is when a waiting task reaches its first "
-    "line."
+    "its processes, with shared pages divided (PSS), except in the column RSS. The bare site is a "
+    "web process without the package, with all URLs loaded. *Busy*: the maximum during tasks of 1 "
+    "ms. *Begun*: a waiting task reaches its first line."
 )
 METRICS: Final = {
     "idle": Metric("idle, MB"),

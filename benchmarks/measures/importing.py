@@ -10,10 +10,10 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Starting a web process"
 EXPLAINED: Final = (
-    "A new process loads the demo as a web server does: apps, middleware, and all URLs; as it is, "
-    "without redis-py installed, and without the package and the hooks that use it. Sources are "
-    "compiled beforehand. Garbage collection is separate, since the size of the whole site "
-    "decides how often it runs; the time on the clock contains it."
+    "A new process loads the demo as a web server does: as it is, without redis-py, and without "
+    "the package and the hooks that use it. Sources are compiled beforehand. Garbage collection "
+    "is separate, since the size of the whole site decides how often it runs; the time on the "
+    "clock contains it."
 )
 METRICS: Final = {
     "loading": Metric("processor time for loading, ms", digits=0),

@@ -10,10 +10,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Measuring a hook"
 EXPLAINED: Final = (
-    "Wagtail's loop over the functions of `after_publish_page`, with one synchronous function: "
-    'with and without `WAGTAIL_TASKS["MEASURE_HOOKS"]`, which times it. The function that does '
-    "nothing shows the cost of the timer. Each figure is one call in the fastest of many short "
-    "batches."
+    "Wagtail's loop over the functions of `after_publish_page`, with one synchronous function, "
+    'and with `WAGTAIL_TASKS["MEASURE_HOOKS"]`, which times it. Each figure is one call in the '
+    "fastest of many short batches."
 )
 METRICS: Final = {
     "work": Metric("a function that renders a template, µs", digits=2),

@@ -15,10 +15,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Getting tasks done beside an open transaction"
 EXPLAINED: Final = (
-    "A long report or a backup keeps a snapshot of PostgreSQL open, so that nothing deleted or "
-    "changed since can be vacuumed, and each claim passes over more rows. Two threads run tasks "
-    "that do nothing, with and without another transaction that holds a snapshot (REPEATABLE "
-    "READ). Compared with the same contender without it."
+    "A long report or a backup keeps a snapshot open, so that nothing changed since can be "
+    "vacuumed, and claims pass over more and more rows. Two threads run tasks that do nothing, "
+    "with and without another transaction that holds a snapshot (REPEATABLE READ)."
 )
 METRICS: Final = {
     "rate": Metric("tasks per second", digits=0, less_is_better=False),

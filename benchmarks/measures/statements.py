@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 TITLE: Final = "The statements of the ledger"
 EXPLAINED: Final = (
-    "Each statement by itself. Time that is not processor time of the client is spent by the "
-    "server, its disk and the round trip; with SQLite everything is in one process. PostgreSQL "
-    "waits for the disk at each commit, which several commits can share, so it is measured "
-    "without that as well. Idle threads make a claim that finds nothing every second, and "
-    "whenever another worker takes the task for which they were woken."
+    "Each statement by itself. What is not processor time is the server, its disk and the round "
+    "trip; with SQLite everything is in one process. PostgreSQL waits for the disk at each "
+    "commit, which several commits can share, so it is measured without that as well. Idle "
+    "threads make a claim that finds nothing every second, and when another worker was quicker."
 )
 METRICS: Final = {
     "time": Metric("time, µs", digits=0),

@@ -15,9 +15,8 @@ from benchmarks.workers import working
 TITLE: Final = "Waiting for other servers"
 EXPLAINED: Final = (
     "Each task calls a local server that answers after 200 ms. One process makes 20 or 100 calls "
-    "at once: by coroutines (ours, procrastinate) or greenlets of gevent (Celery, Huey). At most "
-    "100 or 500 calls a second are possible. The server shares the two cores. Memory is that of "
-    "the worker half-way, with the site loaded (PSS)."
+    "at once, by coroutines (ours, procrastinate) or gevent (Celery, Huey): at most 100 or 500 a "
+    "second. The server shares the two cores. Memory is that of the worker half-way (PSS)."
 )
 METRICS: Final = {
     "rate": Metric("calls per second", digits=0, less_is_better=False),
