@@ -317,18 +317,15 @@ ALL: Final = (
 """The budgets, in the order of the page."""
 
 _WORKER: Final = (
-    "Python computes. Of some 250 µs of processor time for a task that does nothing, by one "
-    "thread on SQLite, the statement that finishes it and claims the next takes 115 in SQLite, "
-    "which writes five pages or so to its log, and 20 in Python, Huey's execution with what "
-    "surrounds it 45, checking and reading the message 45, telling of it 9, a look after "
-    "connections 7. The threads of a process take turns, each with a connection and a cache of its "
-    "own: one thread got as much done as two, or more. A lock around the statement, rather than "
-    "SQLite's own waiting, has two of them change places ten times as often, and take up to twice "
-    "as long. Claiming several tasks at once would help, but "
-    "keep them from other workers; so would recording several outcomes at once, but what is done "
-    "would be done again if the worker dies before. SqliteHuey never waits for the disk "
-    "(synchronous=OFF); in a trial, ours got an eighth more done that way. Tasks that do something "
-    "hide all this: at 20 ms contenders are alike."
+    "Python computes. A task that does nothing takes one thread on SQLite some 250 µs of "
+    "processor time: finishing it and claiming the next 115 in SQLite, which writes some five "
+    "pages to its log, and 20 in Python; Huey's execution 45, checking and reading the message "
+    "45, signals 9, connections 7. The threads of a process take turns, so one gets as much done "
+    "as two. A lock around the statement made two threads alternate ten times as often, and take "
+    "up to twice as long. Claiming several tasks at once would keep them from other workers, and "
+    "recording several outcomes at once would repeat finished tasks after a crash. SqliteHuey "
+    "never waits for the disk (synchronous=OFF), which gave ours an eighth more in a trial. With "
+    "tasks of 20 ms all contenders are alike."
 )
 _SERVER: Final = (
     "The server works for some 0.3 ms on the call that finishes a task and claims the next, "
@@ -382,9 +379,9 @@ NOTES: Final[Mapping[str, str]] = {
         "is imported for them."
     ),
     "import_redis": (
-        "Half of it is redis-py with its 61 modules, asyncio's clients and those of clusters "
-        "among them. Huey imports it wherever it is installed, and has no option for that. The "
-        "storage in the database does not need it."
+        "Half of it is redis-py, 61 modules with asyncio's and cluster clients. Huey imports it "
+        "wherever it is installed, without an option. The storage in the database does not need "
+        "it."
     ),
 }
 """By the key of a budget that may not be met: what a profile shows as the reason, and what would

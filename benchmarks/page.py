@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,18 +16,21 @@ PAGE: Final = "performance.md"
 FOLDER: Final = "performance"
 """Where the charts are, beside the page."""
 
+WIDTH: Final = 130
+"""Characters of a line of prose, at most."""
+
 ModuleOf = Callable[[str], Any]
 """Gives the module of a measure by its name."""
 
 _READING: Final = """\
-Each case runs in a process of its own, on a fresh copy of the demo's database. All cases of a
-measure take turns, round by round, so that what else the machine does meets them alike. Told are
-the median of all that was measured and, in brackets, the smallest and the largest of the rounds'
-medians; the charts show these as a line across the end of each bar. *Compared* is the ratio to the
-case of the same database that says “–”.
+Each case runs in a process of its own, on a fresh copy of the demo's database. The cases of a
+measure take turns, round by round, so that other load on the machine affects all of them. Figures
+are the median of all that was measured and, in brackets, the smallest and the largest of the
+rounds' medians, which the charts show as a line across the end of each bar. *Compared* is the ratio
+to the case of the same database that says “–”.
 
-Other machines have other numbers. What carries over is how the contenders compare, and the order of
-magnitude. The folder `benchmarks/` has the code; `make bench` writes this page."""
+Other machines have other numbers; the order of magnitude, and how the contenders compare, carry
+over. `make bench` writes this page, with the code in `benchmarks/`."""
 
 _QUICK: Final = """\
 **From a quick run**: in few and small rounds, which show that it works. The figures are rough."""
@@ -63,14 +67,12 @@ def measured(results: Results) -> list[str]:
 def page(results: Results, module_of: ModuleOf) -> str:
     """Return the page."""
     names = measured(results)
-    titles = ["Budgets", *(module_of(name).TITLE for name in names)]
     parts = [
         "# Performance",
-        "How fast it is, measured beside the alternatives.",
-        f"Contents: {' · '.join(f'[{title}](#{_anchor(title)})' for title in titles)}",
-        *([_QUICK] if results.quick else []),
+        "How fast it is, beside the alternatives.",
+        *([_filled(_QUICK)] if results.quick else []),
         _header(results, names),
-        _READING,
+        _filled(_READING),
         "## Budgets",
         budget_table(results),
         *_notes(results),
@@ -79,10 +81,12 @@ def page(results: Results, module_of: ModuleOf) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _anchor(heading: str) -> str:
-    """Return what links to a heading say, as code hosts make it."""
-    kept = (c for c in heading.lower() if c.isalnum() or c in "-_ ")
-    return "".join(kept).replace(" ", "-")
+def _filled(text: str) -> str:
+    """Return paragraphs in the lines of the page's prose."""
+    return "\n\n".join(
+        textwrap.fill(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for paragraph in text.split("\n\n")
+    )
 
 
 def _header(results: Results, names: list[str]) -> str:
@@ -123,7 +127,8 @@ def _notes(results: Results) -> Iterator[str]:
     """Return why budgets are not met."""
     for budget in _not_met(results):
         if budget.key in budgets.NOTES:
-            yield f"*{budget.what[0].upper()}{budget.what[1:]}*: {budgets.NOTES[budget.key]}"
+            what = f"{budget.what[0].upper()}{budget.what[1:]}"
+            yield _filled(f"*{what}*: {budgets.NOTES[budget.key]}")
 
 
 def _not_met(results: Results) -> list[Budget]:
@@ -132,7 +137,7 @@ def _not_met(results: Results) -> list[Budget]:
 
 def _section(results: Results, name: str, module: Any) -> Iterator[str]:
     yield f"## {module.TITLE}"
-    yield module.EXPLAINED
+    yield _filled(module.EXPLAINED)
     yield tables.table(results, name, module)
     for chart in charts.charts(results, name, module):
         title = chart.title.replace("`", "").replace("[", "(").replace("]", ")")

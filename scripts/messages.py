@@ -1,7 +1,7 @@
 """
 Reads the texts to translate into the files of each language, and compiles those: `make messages`.
 
-Needs GNU gettext. What is not translated yet is listed; see CONTRIBUTING.
+Needs GNU gettext. What is not translated yet is listed; see docs/contributing/adding.md.
 """
 
 import gettext

@@ -14,14 +14,11 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "The pages of the admin"
 EXPLAINED: Final = (
-    "Each page as the server answers it, template and all, for a superuser, over a thousand tasks "
-    "in all states and over a million (with `QUICK`, 20,000). *Site history* is Wagtail's own "
-    "report of the same site, which has a few entries. The queries include those that Wagtail "
-    "makes for each of its pages. Beside them are the list of django-tasks-db and the statistics "
-    "of Huey, both in Django's admin, and Flower. The latter two are told to keep all: by default, "
-    "Huey's keep 2,000 events, and Flower 100,000 tasks, which is the most that it is measured "
-    "with. The search is for a word that is in all of our tasks, and in none of theirs. Flower is "
-    "asked by HTTP, and its page of tasks by two requests, as browsers do."
+    "Each page as the server answers a superuser, templates included, with a thousand tasks and "
+    "with a million (with `QUICK`, 20,000). *Site history* is Wagtail's own report. "
+    "django-tasks-db and Huey's statistics have pages in Django's admin; Flower is asked by HTTP. "
+    "Huey's statistics and Flower keep all tasks, Flower at most 100,000. All of our tasks "
+    "contain the word that is searched, and none of theirs."
 )
 METRICS: Final = {
     "slowest": Metric("slowest page, ms", digits=0),

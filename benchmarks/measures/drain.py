@@ -11,11 +11,10 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Getting tasks done"
 EXPLAINED: Final = (
-    "All tasks wait before the workers start; counted is what is done between the first tenth and "
-    "the last twentieth, so that starting and ending do not count. Two workers are two threads of "
-    "one process for ours and for Huey, two processes for Celery and django-tasks-db, and two jobs "
-    "at once for procrastinate. Ours, procrastinate and django-tasks-db keep a row of each task; "
-    "Huey and Celery lose what a worker was doing when it dies."
+    "All tasks wait before the workers start; the first tenth and the last twentieth do not "
+    "count. Two workers are two threads of a process (ours, Huey), two processes (Celery, "
+    "django-tasks-db) or two concurrent jobs (procrastinate). Huey and Celery lose what a worker "
+    "was doing when it dies."
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 BASELINE: Final = "ours"

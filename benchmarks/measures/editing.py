@@ -11,9 +11,8 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Opening the editor"
 EXPLAINED: Final = (
-    "The edit view of a page, the list of pages below the home page, and the home page of the "
-    "admin, as the server answers them to a superuser, with the package and without it. Nothing "
-    "runs or waits, and nothing has failed, as most of the time. The three take turns."
+    "The edit view of a page, a list of pages, and the home page of the admin, for a superuser, "
+    "with and without the package. No task waits, runs or has failed."
 )
 METRICS: Final = {
     "edit": Metric("edit view, ms"),

@@ -12,10 +12,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Leaving a task to a worker"
 EXPLAINED: Final = (
-    "One call with two numbers as arguments, each in a transaction of its own. Ours is also "
-    "measured through a hook of Wagtail's with a request and a page, and through `TASKS`; “a bare "
-    "`create()`” creates a row of our table with the same content by Django's ORM. That of a hook "
-    "has a user and a page besides, and so is in two more indexes."
+    "One call with two numbers, in a transaction of its own. Ours is also called through a hook "
+    "with a request and a page, and through `TASKS`. “A bare `create()`” inserts the same row "
+    "with Django's ORM; a hook's has a user and a page, and so is in two more indexes."
 )
 METRICS: Final = {
     "time": Metric("time, µs", digits=0),

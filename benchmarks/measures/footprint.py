@@ -14,12 +14,10 @@ from benchmarks.workers import Workers, working
 
 TITLE: Final = "What a worker needs"
 EXPLAINED: Final = (
-    "One worker for two tasks at once, with Wagtail and all models loaded, as a site's tasks need "
-    "it. Memory is that of all its processes; what they share with each other and with those of "
-    "other programs counts in parts (PSS), but for the column that says RSS. The bare site is a "
-    "web process of the same site without the package, which has loaded all that its addresses "
-    "lead to. Busy is the most that it had while it did tasks of a millisecond. It has begun when "
-    "a task that waited reaches its first line."
+    "One worker for two tasks at once, with Wagtail and all models loaded. Memory is that of all "
+    "its processes, with shared pages divided (PSS), except in the column RSS. The bare site is a "
+    "web process without the package, with all URLs loaded. *Busy*: the maximum during tasks of 1 "
+    "ms. *Begun*: a waiting task reaches its first line."
 )
 METRICS: Final = {
     "idle": Metric("idle, MB"),

@@ -10,14 +10,10 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Starting a web process"
 EXPLAINED: Final = (
-    "A new process loads the demo as a web server does: its apps, its middleware, and all that its "
-    "addresses lead to. Once as it is; once where redis-py, which only a storage in Redis needs, "
-    "is not installed; and once without the package and without registering the hooks that use "
-    "it, but with all else that they import. Sources are compiled beforehand, as pip does. "
-    "Collecting garbage is told apart: Python looks through all objects of the site, of which few "
-    "are the package's, whenever they have become a quarter more, and how many the site has "
-    "decides whether that happens once more before all is loaded. The time on the clock contains "
-    "it."
+    "A new process loads the demo as a web server does: as it is, without redis-py, and without "
+    "the package and the hooks that use it. Sources are compiled beforehand. Garbage collection "
+    "is separate, since the size of the whole site decides how often it runs; the time on the "
+    "clock contains it."
 )
 METRICS: Final = {
     "loading": Metric("processor time for loading, ms", digits=0),

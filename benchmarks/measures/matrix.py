@@ -15,9 +15,8 @@ from benchmarks.workers import PATIENCE, working
 
 TITLE: Final = "More threads, more processes"
 EXPLAINED: Final = (
-    "Tasks that do nothing, by one worker with more threads, and with more processes of as many "
-    "threads each. All processes have begun when the tasks come, all in one transaction; counted "
-    "is as above. Compared with one thread."
+    "Tasks that do nothing, by one worker with several processes × threads. All tasks are "
+    "committed at once, when all processes have started. Compared with one thread."
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 SMALL: Final = {"tasks": 20}

@@ -10,11 +10,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Measuring a hook"
 EXPLAINED: Final = (
-    "Wagtail's loop over the functions of `after_publish_page`, with one synchronous function that "
-    "renders a template of a few lines. Once as it is, and once with "
-    '`WAGTAIL_TASKS["MEASURE_HOOKS"]`, which puts a timer around it; and the same with a function '
-    "that does nothing, which tells what the timer itself takes. Each figure is the time of one "
-    "call, of the fastest of many short batches, in which nothing else has run."
+    "Wagtail's loop over the functions of `after_publish_page`, with one synchronous function, "
+    'and with `WAGTAIL_TASKS["MEASURE_HOOKS"]`, which times it. Each figure is one call in the '
+    "fastest of many short batches."
 )
 METRICS: Final = {
     "work": Metric("a function that renders a template, µs", digits=2),

@@ -13,9 +13,8 @@ from benchmarks.workers import working
 
 TITLE: Final = "Picking a task up"
 EXPLAINED: Final = (
-    "From the call that enqueues a task to its first line, with two workers: after a second in "
-    "which they had nothing to do, and while they are busy with tasks of 20 ms, of which one comes "
-    "every 20 to 40 ms. All have their default options."
+    "From the call that enqueues a task to its first line, with two workers: idle for a second, "
+    "and busy with a task of 20 ms every 20 to 40 ms. Default options."
 )
 METRICS: Final = {
     "p50": Metric("p50, ms"),

@@ -18,10 +18,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Claiming while old tasks are deleted"
 EXPLAINED: Final = (
-    "Four threads of one process record how a task of 5 ms ended and claim the next one. Meanwhile "
-    "another process deletes all tasks that ended long ago, as `wagtail_tasks prune` does, without "
-    "a pause; workers delete 500 in a second. Compared is the 99th percentile of what a claim "
-    "takes, before and meanwhile, in the same run."
+    "Four threads of one process finish and claim tasks of 5 ms, while another process deletes "
+    "old tasks without a pause, as `wagtail_tasks prune` does. Compared is the 99th percentile of "
+    "a claim, before and meanwhile."
 )
 METRICS: Final = {
     "before": Metric("p99 before, ms", digits=2),

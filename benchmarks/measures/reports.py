@@ -11,10 +11,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Looking at many tasks"
 EXPLAINED: Final = (
-    "The ledger holds a million tasks in all states (with `QUICK`, 20,000). Counts are exact up "
-    "to 10,000, and groups are those of the newest 10,000 tasks, so that each query reads a "
-    "bounded number of rows. “All of a page” is what one page of an admin has to ask for: the "
-    "newest tasks that failed, the counts, and the three groups."
+    "A ledger of a million tasks in all states (with `QUICK`, 20,000). Counts are exact up to "
+    "10,000, and groups cover the newest 10,000, so each query reads a bounded number of rows. "
+    "“All of a page”: the newest failed tasks, the counts, and three groups."
 )
 METRICS: Final = {
     "all": Metric("all of a page, ms", digits=0),

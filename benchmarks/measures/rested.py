@@ -13,9 +13,8 @@ from benchmarks.workers import working
 
 TITLE: Final = "Picking a task up after a long rest"
 EXPLAINED: Final = (
-    "The same after a minute, in which connections could have been closed and intervals have "
-    "grown; only for ours. Workers of all storages rest at the same time, and are asked one after "
-    "the other."
+    "The same after an idle minute, for ours only. The workers of all storages rest together and "
+    "are asked in turn."
 )
 METRICS: Final = {"p50": Metric("p50, ms"), "most": Metric("the longest, ms")}
 BASELINE: Final = "ours"

@@ -15,11 +15,9 @@ from benchmarks.measures import Metric
 
 TITLE: Final = "Getting tasks done beside an open transaction"
 EXPLAINED: Final = (
-    "A long report or a backup holds a snapshot of a PostgreSQL database open. What was deleted or "
-    "changed since cannot be cleaned away while it does, so that the search for the next task has "
-    "more and more to pass over. Two threads work off tasks that do nothing, while another "
-    "transaction holds its snapshot (REPEATABLE READ), and without one. Compared with the same "
-    "contender without."
+    "A long report or a backup keeps a snapshot open, so that nothing changed since can be "
+    "vacuumed, and claims pass over more and more rows. Two threads run tasks that do nothing, "
+    "with and without another transaction that holds a snapshot (REPEATABLE READ)."
 )
 METRICS: Final = {
     "rate": Metric("tasks per second", digits=0, less_is_better=False),

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 TITLE: Final = "The statements of the ledger"
 EXPLAINED: Final = (
-    "Each by itself, without Huey and the function around it. What is not processor time of the "
-    "process that asks is the server, its disk, and the way there and back; in SQLite, all is in "
-    "that process. PostgreSQL waits for the disk with each commit, and many commits can wait for "
-    "it together, so it is measured without that as well. A claim that finds nothing is what an "
-    "idle thread does each second, and whenever it is woken for a task that another one takes."
+    "Each statement by itself. What is not processor time is the server, its disk and the round "
+    "trip; with SQLite everything is in one process. PostgreSQL waits for the disk at each "
+    "commit, which several commits can share, so it is measured without that as well. Idle "
+    "threads make a claim that finds nothing every second, and when another worker was quicker."
 )
 METRICS: Final = {
     "time": Metric("time, µs", digits=0),

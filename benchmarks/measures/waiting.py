@@ -14,12 +14,9 @@ from benchmarks.workers import working
 
 TITLE: Final = "Waiting for other servers"
 EXPLAINED: Final = (
-    "Each task calls a server on the same machine, which answers after 200 ms. One process makes "
-    "so many calls at once: by coroutines for ours and for procrastinate, by greenlets of gevent "
-    "for Celery and for Huey. With 20 at once nobody can make more than 100 in a second, with 100 "
-    "not more than 500. "
-    "The server computes on the same two cores. Memory is that of the worker with the site loaded "
-    "(PSS), half-way."
+    "Each task calls a local server that answers after 200 ms. One process makes 20 or 100 calls "
+    "at once, by coroutines (ours, procrastinate) or gevent (Celery, Huey): at most 100 or 500 a "
+    "second. The server shares the two cores. Memory is that of the worker half-way (PSS)."
 )
 METRICS: Final = {
     "rate": Metric("calls per second", digits=0, less_is_better=False),

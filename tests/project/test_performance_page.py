@@ -303,7 +303,7 @@ def test_read__refuses_what_must_not_be_compared(
 
 def run(monkeypatch: pytest.MonkeyPatch, docs: Path, *arguments: str) -> bool:
     """Run the command on no cases at all; tell whether it wrote the page."""
-    monkeypatch.setattr(command, "DOCS", docs)
+    monkeypatch.setattr(command, "EXPLANATION", docs)
     monkeypatch.setattr(command, "REPOSITORY", docs.parent)
     monkeypatch.setattr("sys.argv", ["benchmarks", *arguments])
     assert command.main() == 0
