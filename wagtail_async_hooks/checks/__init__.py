@@ -1,7 +1,5 @@
 """Django's system checks, in the sequence in which they run, and which module has which.
 
-================  ================================``settings``      E001 E002 I001 W013 W016
-=======
 ================  =====================================
 ``settings``      E001 E002 I001 W013 W016 W047
 ``database``      W001 W005 W017 W018 W042
@@ -12,7 +10,7 @@
 ``integrations``  E003 E005 E006 W008 W014 W015 W045 W046
 ``takeover``      W030 W031 W032 W033 W034
 ``celery``        W048
-================  =======================================
+================  =====================================
 
 E009 is in :mod:`wagtail_async_hooks.conf.installed`: it is about an app that is not installed.
 """
