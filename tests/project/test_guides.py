@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -12,10 +14,11 @@ import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
 from wagtail import hooks
+from wagtail.contrib.frontend_cache.signal_handlers import register_signal_handlers
 from wagtail.models import Page
 
 from tests.project.test_docs import blocks_of, namespace_of, page_named
-from tests.project.test_docs import registries as registries  # noqa: PLC0414  # a fixture
+from tests.project.test_docs import registries as registries  # a fixture
 from tests.site.blog.models import BlogPage
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.testing import BackgroundTasks
@@ -146,6 +149,46 @@ def test_webhook__other_errors_are_not_repeated(
     [task] = background_tasks.run(scheduled=True, raise_errors=False)
 
     assert (task.state, task.error, len(client.calls)) == ("failed", "Client error 404", 1)
+
+
+# Purge a CDN --------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_purge_a_cdn__once_after_a_burst_and_again_if_it_fails(
+    guide: Any, settings: Any, background_tasks: BackgroundTasks
+) -> None:
+    settings.TASKS = {
+        "default": {"BACKEND": "wagtail_async_hooks.tasks_backend.WagtailTasksBackend"}
+    }
+    register_signal_handlers()  # as the app of the front-end cache does
+    names = guide("purge-a-cdn")
+    module = names["ExampleCDN"].__module__
+    options = {"ENDPOINT": "https://cdn.example.com/purge", "TOKEN": "a token"}
+    settings.WAGTAILFRONTENDCACHE = {"cdn": {"BACKEND": f"{module}.ExampleCDN", **options}}
+    answers: list[Any] = [OSError("the CDN is down"), BytesIO(), BytesIO(), BytesIO()]
+    purged: list[list[str]] = []
+
+    def urlopen(request: Any, timeout: float) -> BytesIO:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        purged.append(sorted(json.loads(request.data)["urls"]))
+        return answer
+
+    names["urlopen"] = urlopen
+    home = Page.objects.get(depth=2)
+    for title in ("Sea", "Moon"):
+        page = BlogPage(title=title, slug=title.lower(), introduction=title, live=False)
+        home.add_child(instance=page)
+        page.save_revision().publish()
+    background_tasks.run(scheduled=True)
+
+    assert answers == []
+    addresses = sorted([each.rstrip("/").rpartition("/")[2] for each in urls] for urls in purged)
+    assert addresses[1:] == [["moon"], ["sea"]]
+    assert len(addresses[0]) == 2  # the front page and its feed
+    assert addresses[0][1] == "feed"
 
 
 # Static export ------------------------------------------------------------------------------
