@@ -166,7 +166,7 @@ def test_purge_a_cdn__once_after_a_burst_and_again_if_it_fails(
     module = names["ExampleCDN"].__module__
     options = {"ENDPOINT": "https://cdn.example.com/purge", "TOKEN": "a token"}
     settings.WAGTAILFRONTENDCACHE = {"cdn": {"BACKEND": f"{module}.ExampleCDN", **options}}
-    answers: list[Any] = [OSError("the CDN is down"), BytesIO(), BytesIO(), BytesIO()]
+    answers: list[BytesIO | OSError] = [OSError("the CDN is down"), BytesIO(), BytesIO(), BytesIO()]
     purged: list[list[str]] = []
 
     def urlopen(request: Any, timeout: float) -> BytesIO:
