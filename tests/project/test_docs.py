@@ -95,7 +95,7 @@ class Block(NamedTuple):
 
 FENCED = re.compile(
     r"(?:^ *<!-- test: (?P<marker>[a-z ]+) -->\n)?"
-    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$",
+    r"^(?P<indent> *)```(?P<language>[\w{}-]*)\n(?P<code>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 
