@@ -738,6 +738,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for each, contents in zip(known, before, strict=True):
         each.clear()
         each.update(contents)
+    codecs._codec_for.cache_clear()
     registry.kept_synchronous[:] = kept
 
 
