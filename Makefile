@@ -31,7 +31,7 @@ COMPILED = $(VENV)/compiled
 NOX = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
 JOBS = lint sqlite postgres mysql
 
-.PHONY: demo docs test test-all test-quick lint soak bench messages screenshots tools clean
+.PHONY: demo docs dist test test-all test-quick lint soak bench messages screenshots tools clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
@@ -56,6 +56,10 @@ lint: $(INSTALLED)
 # nowhere.
 docs: $(INSTALLED)
 	$(NOX) -s docs
+
+# The sdist and the wheel, in dist/, checked.
+dist: $(INSTALLED)
+	$(NOX) -s dist
 
 # Real faults on real servers, for some twenty minutes; writes the table of docs/explanation/reliability.md.
 soak: $(INSTALLED)
@@ -95,4 +99,4 @@ $(BENCHABLE): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache docs/_build
+	rm -rf .venv* .demo .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache dist docs/_build

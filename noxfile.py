@@ -9,6 +9,7 @@ apart. What follows `--` is for pytest, in place of what is chosen here, e.g.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 import zlib
@@ -52,6 +53,21 @@ def docs(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = ["sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "-b", "dirhtml"]
         session.run(*command, "docs", "docs/_build/html", env={"SITE_DATA": folder})
+
+
+@nox.session(python=False)
+def dist(session: nox.Session) -> None:
+    """An sdist, and the wheel that is built from it, in dist/; both are checked."""
+    folder = Path("dist")
+    shutil.rmtree(folder, ignore_errors=True)
+    # With what is installed, rather than what is downloaded for each build.
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder))
+    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    session.run("python", "-m", "twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("python", "-m", "check_wheel_contents", str(wheel))
+    # There is no address that all maintainers read.
+    pyroma = ["python", "-m", "pyroma", "--min", "10", "--skip-tests", "AuthorEmail"]
+    session.run(*pyroma, str(sdist))
 
 
 @nox.session(python=False)

@@ -87,6 +87,7 @@ LONG: Final = (
     "project/test_benchmarks.py::test_measures__run",
     "project/test_demo.py",
     "project/test_deployment.py::test_cron__",
+    "project/test_dist.py",
     "project/test_secrets.py::test_secrets__are_neither_stored_nor_logged[redis]",
     "project/test_typing.py",
     "project/test_without_tables.py",
@@ -166,6 +167,7 @@ TOGETHER: Final = {
         "fidelity/test_fidelity.py",
         "ledger/test_effort.py",
         "project/test_demo.py",
+        "project/test_dist.py",
         "project/test_imports.py",
         "serialization/test_hostile_messages.py",
     )

@@ -274,7 +274,12 @@ def test_readme__version_and_extras() -> None:
     text = text_of(REPOSITORY / "README.md")
     assert f"Version {__version__} " in text
     extras = set(re.findall(r"wagtail-async-hooks\[(\w+)\]", text))
-    assert extras == set(project()["project"]["optional-dependencies"]) - {"test", "bench", "docs"}
+    assert extras == set(project()["project"]["optional-dependencies"]) - {
+        "test",
+        "bench",
+        "dist",
+        "docs",
+    }
 
 
 def test_readme__figures_are_those_of_the_pages() -> None:
