@@ -8,14 +8,17 @@ is handed on as it is.
 
 honcho runs processes side by side as well, but kills them after five seconds, of which the worker
 gets more for its running tasks; it does not heed SIGHUP, so that closing the terminal leaves its
-processes behind; and the steps before, and waiting for the site, would be here all the same.
+processes behind; it ends when one of its processes does, of which two may die here and be started
+again; and the steps before, and waiting for the site, would be here all the same.
 """
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -29,15 +32,34 @@ START_SECONDS = 60
 STOP_SECONDS = 35
 """A little more than the 30 seconds that the worker gives its running tasks."""
 
+RESTART_SECONDS = 3
+"""After which what has died is started again, if there is no terminal to wait for Enter."""
+
 WELCOME = """
 The site is up: {url}/admin/
-Log in as admin, editor or moderator; the password of each is "demo".
+Log in as editor, moderator or admin; the password of each is "demo". All of them can publish; only
+admin sees the report of all tasks.
 
 Publish a page, and see how soon you have it back: the worker's lines follow below, and what it
-made is at the foot of the page's public side. Everything published is also sent to a webhook.
+made is at the foot of the page's public side. What you publish is also sent to a webhook. A page
+that you schedule goes live at its time, to the second.
 
-Ctrl-C stops it all; your changes are kept in {data}.
+{crash}Ctrl-C stops it all; your changes are kept in {data}.
 """
+CRASH = """To see what a crash does, kill {processes}, and publish.
+
+"""
+
+SURVIVED = {
+    "worker": (
+        "pages are published as before, and their tasks wait in the database for the next worker"
+    ),
+    "webhook": (
+        "pages are published as before, and the task that calls it fails with a reason that the "
+        "editor can read"
+    ),
+}
+"""Processes that may die, each with what that shows."""
 
 
 class DemoError(Exception):
@@ -49,6 +71,9 @@ class Child:
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         self.name = name
+        self.command = command
+        self.environment = environment
+        self.died_at: float | None = None
         self.process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
@@ -76,9 +101,16 @@ class Child:
         return self.process.poll() is None
 
     def check_running(self) -> None:
-        """Raise DemoError if the process has ended."""
-        if not self.running:
-            raise DemoError(f"{self.name} ended by itself, exit code {self.process.returncode}.")
+        """Raise DemoError if the process has ended, unless it may, and did so without an error."""
+        if self.running or (self.name in SURVIVED and self.process.returncode <= 0):
+            return
+        raise DemoError(f"{self.name} ended by itself, {self.end}.")
+
+    @property
+    def end(self) -> str:
+        """How the process ended."""
+        code = self.process.returncode
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
 class Demo:
@@ -105,9 +137,10 @@ class Demo:
         """Prepare the site and keep it up; only a DemoError or KeyboardInterrupt ends it."""
         check_port(self.port)
         self.data.mkdir(parents=True, exist_ok=True)
-        self.prepare("migrate", "--verbosity=0")
+        # The checks are for the site as it will run; runserver and the worker make them.
+        self.prepare("migrate", "--verbosity=0", "--skip-checks")
         # In immediate mode: its hundreds of index tasks would fill the screen.
-        self.prepare("seed", SITE_BACKEND="", SITE_EMBEDDED="")
+        self.prepare("seed", "--skip-checks", SITE_BACKEND="", SITE_EMBEDDED="")
         log = self.data / "deliveries.jsonl"
         receiver = ["-m", "tests.site.receiver", f"--port={self.receiver_port}", f"--log={log}"]
         self.start("webhook", [sys.executable, *receiver])
@@ -115,9 +148,13 @@ class Demo:
         if self.environment.get("SITE_EMBEDDED") != "1":
             self.start("worker", [*MANAGE, "wagtail_worker", "--noreload"])
         self.wait_for_web()
-        print(WELCOME.format(url=self.url, data=self.data), flush=True)
+        mortal = [child for child in self.children if child.name in SURVIVED]
+        processes = " or ".join(f"the {each.name} (kill -9 {each.process.pid})" for each in mortal)
+        crash = CRASH.format(processes=processes)
+        print(WELCOME.format(url=self.url, data=self.data, crash=crash), flush=True)
         while True:
             self.watch()
+            self.revive()
 
     def start(self, name: str, command: list[str], **environment: str) -> Child:
         """Start a child that `stop` will end, if nothing else has."""
@@ -147,6 +184,30 @@ class Demo:
         self.pause()
         for child in self.children:
             child.check_running()
+
+    def revive(self) -> None:
+        """Say which children have died, and start them again when asked, or after a while."""
+        dead = [child for child in self.children if not child.running]
+        asks = sys.stdin.isatty()
+        for child in dead:
+            if child.died_at is None:
+                child.died_at = time.monotonic()
+                child.reader.join(timeout=5)
+                then = "Press Enter to start it" if asks else "It is started"
+                shows = SURVIVED[child.name]
+                print(f"\nThe {child.name} died ({child.end}): {shows}. {then} again.", flush=True)
+                if asks:
+                    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # an Enter from before
+        if not dead:
+            return
+        if asks and select.select([sys.stdin], [], [], 0)[0]:
+            sys.stdin.readline()
+        elif asks or time.monotonic() - max(each.died_at or 0 for each in dead) < RESTART_SECONDS:
+            return
+        for child in dead:
+            self.children.remove(child)
+            again = self.start(child.name, child.command, **child.environment)
+            print(f"The {again.name} runs again, as process {again.process.pid}.\n", flush=True)
 
     def pause(self) -> None:
         """Wait a moment, and raise KeyboardInterrupt if a signal has come."""

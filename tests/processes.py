@@ -53,17 +53,25 @@ class Process:
 
     :param command: what to run.
     :param output: file for what it prints.
+    :param stdin: what it reads from, such as a terminal.
     """
 
     _process: forking.Forked | subprocess.Popen[bytes]
 
-    def __init__(self, command: list[str], output: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        output: Path,
+        *,
+        stdin: int = subprocess.DEVNULL,
+        **environment: str,
+    ) -> None:
         if "wagtail_worker" in command and "--reload" not in command:
             command = [*command, "--noreload"]  # else DEBUG would add a process
         self.output = output
         output.touch()
         complete = {**os.environ, **environment}
-        if forking.can_fork(command, complete):
+        if stdin == subprocess.DEVNULL and forking.can_fork(command, complete):
             self._process = forking.Forked(command, complete, output)
         else:
             with output.open("ab") as sink:
@@ -73,7 +81,7 @@ class Process:
                     env=complete,
                     stdout=sink,
                     stderr=sink,
-                    stdin=subprocess.DEVNULL,
+                    stdin=stdin,
                     start_new_session=True,
                 )
         self.pid = self._process.pid

@@ -18,6 +18,7 @@ WAGTAIL_TASKS = {
     "EMAIL": {**WAGTAIL_TASKS["EMAIL"], **json.loads(os.environ.get("TEST_EMAIL", "{}"))},
     "RENDITIONS": json.loads(os.environ.get("TEST_RENDITIONS", "{}")),
     "ALERTS": json.loads(os.environ.get("TEST_ALERTS", "{}")),
+    "SCHEDULED_PUBLISHING": False,
     "SCHEDULE": json.loads(os.environ.get("TEST_SCHEDULE", "{}")),
 }
 

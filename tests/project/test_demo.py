@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,13 +36,14 @@ HOOK_DELAY = 3
 class Demo:
     """A running demo, and somebody who is logged in to it."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, stdin: int = subprocess.DEVNULL, **environment: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = Process(
             [sys.executable, "scripts/demo.py"],
             folder / f"output-{self.port}.txt",
+            stdin=stdin,
             PORT=str(self.port),
             SITE_DATA=str(folder),
             SITE_DATABASE="sqlite",
@@ -66,6 +69,32 @@ class Demo:
         )
         assert response.status_code == 302, f"{path}: {response.status_code}"
         return response
+
+    def publish(self, title: str) -> int:
+        """Make a page and publish it; return its primary key."""
+        home = self.row("SELECT page_ptr_id AS pk FROM blog_homepage")
+        assert home is not None
+        page = BlogPage(title=title, slug=title.lower().replace(" ", "-"), introduction="News.")
+        form = form_data(page, publish=True)
+        self.post(f"/admin/pages/add/blog/blogpage/{home['pk']}/", form)
+        made = self.row("SELECT id FROM wagtailcore_page WHERE title = ?", title)
+        assert made is not None
+        pk: int = made["id"]
+        return pk
+
+    def task_about(self, function: str, pk: int) -> dict[str, Any]:
+        """Return the row of the task of a hook function that is about a page."""
+        task = self.task(function)
+        assert task is not None
+        assert task["subject_id"] == str(pk)
+        return task
+
+    def kill(self, name: str) -> None:
+        """Kill a process of the demo as its text says, or that which has taken its place."""
+        said = self.process.said()
+        pattern = rf"{name} \(kill -9 (\d+)\)|{name} runs again, as process (\d+)"
+        first, again = re.findall(pattern, said)[-1]
+        os.kill(int(first or again), signal.SIGKILL)
 
     def search(self, text: str) -> str:
         """Return what Wagtail's search of pages answers."""
@@ -95,12 +124,25 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    demo = Demo(tmp_path_factory.mktemp("demo"))
+def terminal() -> Iterator[tuple[int, int]]:
+    """A terminal: its end where somebody types, and its end that a process reads."""
+    ends = os.openpty()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, terminal: tuple[int, int]) -> Iterator[Demo]:
+    demo = Demo(tmp_path_factory.mktemp("demo"), stdin=terminal[1])
     with demo.process:
         demo.process.wait_for("The site is up")
-        demo.log_in("moderator")
+        demo.log_in("editor")
         yield demo
+
+
+def test_start__without_a_word_of_the_checks(demo: Demo) -> None:
+    assert "wagtail_async_hooks." not in demo.process.said().partition("The site is up")[0]
 
 
 def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo, committed_db: None) -> None:
@@ -122,8 +164,9 @@ def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo, committed_db
     assert task["state"] in ("waiting", "running")
     assert task["finished_at"] is None, "the response came before the hook ended"
     assert published.elapsed.total_seconds() < HOOK_DELAY
-    assert (task["hook"], task["username"]) == ("after_publish_page", "moderator")
+    assert (task["hook"], task["username"]) == ("after_publish_page", "editor")
     assert (task["model"], task["subject_id"]) == ("blogpage", str(pk))
+    assert task["title"] == "Draw the share image of “Tide tables, corrected”"
 
     wait_until(lambda: demo.task("draw_share_image")["state"] == "succeeded", "the hook succeeded")
     image = demo.row("SELECT * FROM blog_shareimage WHERE page_id = ?", pk)
@@ -132,7 +175,7 @@ def test_publish__the_editor_does_not_wait_for_the_hook(demo: Demo, committed_db
     assert worker is not None
     assert image["drawn_by_pid"] == worker["pid"]
     assert re.search(r"web \| .*POST /admin/pages", demo.process.said())
-    assert (image["page_class"], image["drawn_for"]) == ("BlogPage", "moderator")
+    assert (image["page_class"], image["drawn_for"]) == ("BlogPage", "editor")
     assert (demo.folder / "media" / image["file"]).stat().st_size > 0
     wait_until(lambda: demo.task("write_static_copy")["state"] == "succeeded", "the copy is there")
     assert "Tide tables, corrected" in (demo.folder / "static_copies" / f"{pk}.html").read_text()
@@ -163,6 +206,40 @@ def test_delete__the_hook_gets_the_page_that_is_gone(demo: Demo) -> None:
     wait_until(lambda: not copy.exists(), "the copy was removed")
 
 
+def test_worker__dies_and_its_tasks_wait(demo: Demo, terminal: tuple[int, int]) -> None:
+    demo.kill("worker")
+    said = r"The worker died \(killed by SIGKILL\): .+ wait in the database .+\. Press Enter"
+    demo.process.wait_for(said)
+    pk = demo.publish("The ferry is late")
+    assert demo.task_about("write_static_copy", pk)["state"] == "waiting"
+
+    os.write(terminal[0], b"\n")
+    demo.process.wait_for("The worker runs again")
+    wait_until(
+        lambda: demo.task_about("write_static_copy", pk)["state"] == "succeeded",
+        "the new worker runs what has waited",
+    )
+    wait_until(
+        lambda: demo.task_about("announce_page", pk)["state"] == "succeeded", "it is announced"
+    )
+
+
+def test_webhook__dies_and_the_editor_reads_why(demo: Demo, terminal: tuple[int, int]) -> None:
+    demo.kill("webhook")
+    said = r"The webhook died \(killed by SIGKILL\): .+ fails with a reason .+\. Press Enter"
+    demo.process.wait_for(said)
+    pk = demo.publish("The market is moved")
+    wait_until(lambda: demo.task_about("announce_page", pk)["state"] == "failed", "it fails")
+    task = demo.task_about("announce_page", pk)
+    assert task["title"] == "Tell the webhook about “The market is moved”"
+    assert task["explanation"].startswith("The receiver of the webhook does not answer.")
+
+    os.write(terminal[0], b"\n")
+    demo.process.wait_for("The webhook runs again")
+    pk = demo.publish("The market is back")
+    wait_until(lambda: demo.task_about("announce_page", pk)["state"] == "succeeded", "it is sent")
+
+
 def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
     demo.process.send(signal.SIGTERM)
     assert demo.process.wait() == 0
@@ -172,6 +249,11 @@ def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
     with again.process:
         again.process.wait_for("The site is up")
         assert again.row("SELECT 1 FROM wagtailcore_page WHERE slug = 'tide-tables'")
+
+        again.kill("worker")
+        again.process.wait_for("The worker died .+ It is started again")  # nobody is at a terminal
+        again.process.wait_for("The worker runs again")
+        again.process.wait_for(r"(?s)runs again.+worker \| ")
 
 
 def test_embedded__the_web_process_runs_the_hooks(tmp_path: Path) -> None:

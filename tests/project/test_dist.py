@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.parser import BytesParser
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,11 +20,13 @@ import pytest
 from django.db import connection
 
 from tests import limits
+from tests.newcomers import IN_TURN
 from tests.processes import REPOSITORY
 from wagtail_async_hooks import __version__
 
 PACKAGE: Final = "wagtail_async_hooks"
 ADDRESS: Final = "https://github.com/wagtail-async-hooks/wagtail-async-hooks"
+SITE_CODE: Final = REPOSITORY / "tests" / "typing"
 TOOLS: Final = ("build", "check_wheel_contents", "hatch_fancy_pypi_readme", "pyroma", "twine")
 
 pytestmark = [
@@ -37,8 +41,13 @@ pytestmark = [
 SETTINGS: Final = """
 INSTALLED_APPS += ["wagtail_async_hooks"]
 WAGTAIL_TASKS = {"BACKEND": "database"}
+DATABASES["default"]["OPTIONS"] = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL;",
+}
 """
-"""What a site adds."""
+"""What a site adds: two settings, and what SQLite needs for several processes."""
 
 HOOKS: Final = """
 from pathlib import Path
@@ -83,7 +92,7 @@ def run(*command: str | Path, cwd: Path, environment: Mapping[str, str] | None =
     done = subprocess.run(
         [str(each) for each in command],
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env=None if environment is None else dict(environment),
         capture_output=True,
         text=True,
         timeout=limits.PATIENCE,
@@ -126,7 +135,15 @@ class Built(NamedTuple):
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     checkout = export(tmp_path_factory.mktemp("checkout"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    said = run(sys.executable, "-m", "nox", "-s", "dist", cwd=checkout, environment={"PATH": path})
+    said = run(
+        sys.executable,
+        "-m",
+        "nox",
+        "-s",
+        "dist",
+        cwd=checkout,
+        environment={**os.environ, "PATH": path},
+    )
     [sdist], [wheel] = (checkout / "dist").glob("*.tar.gz"), (checkout / "dist").glob("*.whl")
     return Built(checkout, sdist, wheel, said)
 
@@ -210,43 +227,43 @@ class Site(NamedTuple):
     environment: Path
     folder: Path
 
-    def python(self, *arguments: str | Path) -> str:
+    def python(self, *arguments: str) -> str:
         """Return what Python prints there, which sees nothing of this repository."""
         hidden = ("DJANGO_", "PYTHON", "SITE_", "COVERAGE", "PYTEST_")
         variables = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
-        command = [str(each) for each in (self.environment / "bin" / "python", *arguments)]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=limits.PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        interpreter = self.environment / "bin" / "python"
+        return run(interpreter, *arguments, cwd=self.folder, environment=variables)
 
-    def manage(self, *arguments: str) -> str:
-        """Return what a command of the site prints."""
-        return self.python("manage.py", *arguments)
+    def manage(self, *commands: tuple[str, ...]) -> list[str]:
+        """Return what each of several commands of the site prints."""
+        script = IN_TURN.replace("mysite.settings", "mysite.settings.dev")
+        codes = self.python("-c", script, json.dumps(commands)).split()
+        said = [
+            (self.folder / f"output-{number}.txt").read_text() for number in range(len(commands))
+        ]
+        assert set(codes) == {"0"}, "\n".join(said)
+        return said
 
 
-@pytest.fixture(params=environments(), ids=lambda python: python.parents[1].name)
-def site(request: pytest.FixtureRequest, built: Built, tmp_path: Path) -> Iterator[Site]:
-    python: Path = request.param
-    environment = tmp_path / "environment"
-    run(python, "-m", "venv", "--without-pip", environment, cwd=tmp_path)
+def install(wheel: Path, python: Path, folder: Path) -> Path:
+    """Make an environment that has the wheel, and the dependencies of another interpreter."""
+    environment = folder / "environment"
+    run(python, "-m", "venv", "--without-pip", environment, cwd=folder)
     pip = [python, "-m", "pip", "--python", environment / "bin" / "python", "install"]
-    run(*pip, "--quiet", "--no-deps", "--no-index", built.wheel, cwd=tmp_path)
+    options = ["--quiet", "--no-deps", "--no-index", "--no-compile"]
+    run(*pip, *options, wheel, cwd=folder)
 
     # Dependencies are where the tests have them. Python does not read the *.pth files there, one
     # of which leads to this repository.
-    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    found = run(python, "-c", purelib, cwd=tmp_path).strip()
-    own = run(environment / "bin" / "python", "-c", purelib, cwd=tmp_path).strip()
-    (Path(own) / "dependencies.pth").write_text(f"{found}\n")
+    [dependencies] = python.parents[1].glob("lib/python*/site-packages")
+    [own] = environment.glob("lib/python*/site-packages")
+    (own / "dependencies.pth").write_text(f"{dependencies}\n")
+    return environment
 
+
+@pytest.fixture(params=environments(), ids=lambda python: python.parents[1].name)
+def site(request: pytest.FixtureRequest, built: Built, tmp_path: Path) -> Site:
+    environment = install(built.wheel, request.param, tmp_path)
     folder = tmp_path / "mysite"
     folder.mkdir()
     site = Site(environment, folder)
@@ -254,25 +271,88 @@ def site(request: pytest.FixtureRequest, built: Built, tmp_path: Path) -> Iterat
     with (folder / "mysite" / "settings" / "base.py").open("a") as settings:
         settings.write(SETTINGS)
     (folder / "home" / "wagtail_hooks.py").write_text(HOOKS)
-    yield site
-    shutil.rmtree(environment)
+    return site
 
 
 def test_site__works_with_the_wheel_alone(site: Site) -> None:
-    site.manage("migrate", "--verbosity=0")
-    assert "(wagtail_async_hooks.E" not in site.manage("check", "--database", "default")
-    assert "No changes" in site.manage("makemigrations", "--check", "--dry-run", PACKAGE)
-
-    published = site.manage("shell", "--command", PUBLISH)
+    noted = site.folder / "noted.txt"
+    _, checked, changes, published = site.manage(
+        ("migrate", "--verbosity=0"),
+        ("check", "--database=default"),
+        ("makemigrations", "--check", "--dry-run", PACKAGE),
+        ("shell", f"--command={PUBLISH}"),
+    )
+    assert "wagtail_async_hooks" not in checked
+    assert "No changes" in changes
     assert f"package {site.environment}" in published
     assert "published 302" in published
     assert "report 200" in published
     assert "Hintergrundaufgaben" in published
     assert "wagtail_async_hooks/admin.css" in published
-    assert not (site.folder / "noted.txt").exists()
+    assert not noted.exists(), "it is enqueued"
 
-    site.manage("wagtail_worker", "--drain")
-    assert (site.folder / "noted.txt").read_text() == "Tide tables by ada"
-    site.manage("wagtail_tasks", "doctor", "--ignore", "no-worker")
-    found = site.manage("findstatic", "wagtail_async_hooks/admin.css", "--verbosity=0")
+    _, _, found = site.manage(
+        ("wagtail_worker", "--drain"),
+        ("wagtail_tasks", "doctor", "--ignore=no-worker"),
+        ("findstatic", "wagtail_async_hooks/admin.css", "--first", "--verbosity=0"),
+    )
+    assert noted.read_text() == "Tide tables by ada"
     assert Path(found.strip()).is_relative_to(site.environment)
+
+
+# What type checkers see ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def typed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An environment with the wheel, and a project that uses it, far from this repository."""
+    folder = tmp_path_factory.mktemp("typed")
+    project = folder / "project"
+    shutil.copytree(SITE_CODE, project, ignore=shutil.ignore_patterns("__pycache__"))
+    return install(built.wheel, Path(sys.executable), folder), project
+
+
+def mistakes(project: Path) -> set[tuple[str, int]]:
+    """Return the lines that a checker is to report."""
+    lines = (project / "mistakes.py").read_text(encoding="utf-8").splitlines()
+    return {("mistakes.py", line) for line, text in enumerate(lines, 1) if text.endswith("# wrong")}
+
+
+def test_mypy__finds_the_types_in_the_wheel(typed: tuple[Path, Path]) -> None:
+    environment, project = typed
+    python = environment / "bin" / "python"
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-pretty", "--config-file", os.devnull]
+    command += ["--python-executable", str(python), "--cache-dir", str(project / "cache")]
+    done = subprocess.run(
+        [*command, "site_code.py", "mistakes.py"],
+        cwd=project,
+        env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")},
+        capture_output=True,
+        text=True,
+        timeout=limits.PATIENCE,
+        check=False,
+    )
+    found = re.findall(r"^(\S+?):(\d+): error: ", done.stdout, re.MULTILINE)
+    assert {(name, int(line)) for name, line in found} == mistakes(project), done.stdout
+
+
+def test_pyright__finds_the_types_in_the_wheel(typed: tuple[Path, Path]) -> None:
+    environment, project = typed
+    config = {"include": ["."], "typeCheckingMode": "strict"}
+    (project / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath"]
+    done = subprocess.run(
+        [*command, str(environment / "bin" / "python"), "--project", str(project)],
+        cwd=project,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=limits.PATIENCE,
+        check=False,
+    )
+    found = {
+        (Path(each["file"]).name, each["range"]["start"]["line"] + 1)
+        for each in json.loads(done.stdout)["generalDiagnostics"]
+        if each["severity"] == "error"
+    }
+    assert found == mistakes(project), done.stdout

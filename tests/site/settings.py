@@ -197,7 +197,7 @@ if EMBEDDED:
         "loggers": {"wagtail_async_hooks": {"handlers": ["console"], "level": "INFO"}},
     }
 
-WAGTAIL_TASKS = {
+WAGTAIL_TASKS: dict[str, Any] = {
     # Blank: no worker is needed, and background hooks run within the request.
     "BACKEND": env("BACKEND", "database"),
     "BACKEND_OPTIONS": json.loads(env("BACKEND_OPTIONS", "{}")),
@@ -220,11 +220,14 @@ WAGTAIL_TASKS = {
             "blog.advert.delete",
         ],
     },
-    # What editors have scheduled goes live at its time, give or take five minutes.
-    "SCHEDULE": {
-        "publish_scheduled": {"command": "publish_scheduled", "crontab": "*/5 * * * *"},
-    },
 }
+if WAGTAIL_TASKS["BACKEND"]:
+    # What editors have scheduled goes live to the second. The entry finds times that have no task,
+    # such as those that were set in immediate mode.
+    WAGTAIL_TASKS["SCHEDULED_PUBLISHING"] = True
+    WAGTAIL_TASKS["SCHEDULE"] = {
+        "publish_scheduled": {"command": "publish_scheduled", "crontab": "*/5 * * * *"},
+    }
 
 
 # Wagtail's own work, such as search indexing, in the same workers.

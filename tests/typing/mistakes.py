@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from wagtail_async_hooks import bakground  # wrong
 from wagtail_async_hooks import background, hooks, progress, receiver
+from wagtail_async_hooks import arguments, catalogue, control, pausing, schedule, went_live
 
 
 @hooks.register("after_publish_page", background=True)
@@ -46,6 +47,10 @@ def calls(request: HttpRequest) -> tuple[int, str, int]:
     count_words("a", "b")  # wrong
     count_words(words="a")  # wrong
     count_words.call_local(5)  # wrong
+    count_words.s(5)  # wrong
+    count_words.s("a", words=2)  # wrong
+    count_words.schedule(("a",), dely=5)  # wrong
+    count_words.map(5)  # wrong
     text: str = count_words("a").get(blocking=True)  # wrong
     count_words("a") + 1  # wrong
     count_words.delay("a")  # wrong
@@ -64,3 +69,16 @@ background.task(queue=5)  # wrong
 background.periodic_task("@daily", coalesce="{page.pk}")  # wrong
 background.task(priority="high")  # wrong
 hooks.regster("after_edit_page", purge)  # wrong
+hooks.register("after_edit_page", purge, background=True, timeout="5s")  # wrong
+hooks.register_temporarily("after_edit_page", purge, background=True, titel="x")  # wrong
+hooks.suppress(5)  # wrong
+background.task(explain="away")  # wrong
+background.task(forget_arguments="yes")  # wrong
+background.periodic_task("@daily", timezone="Europe/Berlin")  # wrong
+control.select(hok="after_edit_page")  # wrong
+control.retry("failed")  # wrong
+pausing.pause("slow")  # wrong
+schedule.run_now(5)  # wrong
+catalogue.add("after_payment", 5)  # wrong
+arguments.register(str, encode=5, decode=str)  # wrong
+went_live("page")  # wrong

@@ -6,20 +6,36 @@ import datetime
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, assert_type
 
+from django.core.management import BaseCommand
+from django.db.models import Model, QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import Signal
 from django.http import HttpRequest
 
 from wagtail_async_hooks import (
     Snooze,
+    __version__,
+    aprogress,
+    arguments,
     background,
     background_task,
+    catalogue,
+    commands,
+    control,
     hooks,
+    pausing,
     progress,
     receiver,
+    schedule,
     signals,
     track,
+    went_live,
 )
+from wagtail_async_hooks.exceptions import BackgroundError, NotCarried, TimedOut
+from wagtail_async_hooks.health import background_health
+from wagtail_async_hooks.models import BackgroundTask as TaskRow
+from wagtail_async_hooks.testing import BackgroundTasks, RecordedTask, run_background_tasks
+from wagtail_async_hooks.types import Alert, Progress, TaskInfo
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.queue.task_types import BackgroundTask, CoroutineTask, Result
@@ -182,3 +198,86 @@ signals.failed.connect(alert, sender="after_publish_page")
 def lengths(texts: Iterable[str]) -> list[int]:
     """What goes through a task's own function keeps its types."""
     return [count_words.func(text) for text in texts]
+
+
+# The rest of the public names ---------------------------------------------------------------
+
+
+class Money:
+    """What a site passes to tasks, and JSON does not know."""
+
+    cents = 0
+
+
+def encode(money: Money) -> int:
+    """Return what is stored."""
+    return money.cents
+
+
+class Quiet(BaseCommand):
+    """A command that stands in for another one."""
+
+
+def prepare() -> None:
+    """What an app does when it is ready."""
+    arguments.register(Money, encode, lambda stored: Money())
+    catalogue.add("after_order_is_paid", ["request", "order"], draft=False)
+    commands.register("import_orders", Quiet)
+    commands.register("import_orders", "shop.commands.Quiet")
+
+
+def operate(order: Model) -> list[TaskRow]:
+    """What a site does to its tasks."""
+    failed = control.select(hook="after_publish_page", state=["failed"], subject=order)
+    assert_type(failed, QuerySet[TaskRow, TaskRow])
+    assert_type(control.retry(failed), int)
+    assert_type(control.cancel([1, 2], reason="not wanted"), int)
+    assert_type(control.run_now(failed), int)
+    assert_type(control.discard(failed), int)
+    if pausing.pause(queue="slow", reason="the service is down"):
+        assert_type(pausing.resume(queue="slow"), bool)
+    paused: list[object] = [*pausing.paused(), __version__.upper()]
+    assert paused
+    for entry in schedule.entries():
+        assert_type(entry.next_due_at, datetime.datetime | None)
+        assert_type(schedule.run_now(entry.name), int | None)
+    assert_type(went_live(order), bool)
+    assert_type(background_task.task_id, str)
+    assert_type(background_task.attempt, int)
+    return list(failed)
+
+
+async def report() -> None:
+    """A coroutine that says how far it is."""
+    await aprogress(1, total=2, note="half")
+
+
+def listen(sender: str, task: TaskInfo, progress: Progress) -> str:
+    """Receive a signal of a task."""
+    return f"{task.function} {progress.done}"
+
+
+signals.progressed.connect(listen)
+
+
+def send(alert: Alert) -> list[str]:
+    """What `WAGTAIL_TASKS["ALERTS"]["to"]` names."""
+    return [problem.title for problem in alert.problems]
+
+
+def why(error: BackgroundError) -> str:
+    """Errors have classes."""
+    return "late" if isinstance(error, TimedOut) else str(isinstance(error, NotCarried))
+
+
+def test_tasks() -> None:
+    """What a site's tests use."""
+    ran = run_background_tasks()
+    assert_type(ran, list[RecordedTask])
+    with BackgroundTasks() as tasks:
+        tasks.advance(seconds=60)
+        assert_type(tasks.recorded, list[RecordedTask])
+        tasks.assert_hook_dispatched("after_publish_page")
+
+
+health_view = background_health

@@ -8,12 +8,18 @@ PASSWORD = "demo"
 USERS = {"admin": None, "editor": "Editors", "moderator": "Moderators"}
 """User names, each with its group; the one without a group is a superuser."""
 
-EDITING = ("wagtailadmin.access_admin", "blog.add_author", "blog.change_author")
-PUBLISHING = ("blog.publish_author", "blog.change_advert", "blog.change_contactsettings")
+PAGES = ("add_page", "change_page", "publish_page")
+EDITING = (
+    "wagtailadmin.access_admin",
+    "blog.add_author",
+    "blog.change_author",
+    "blog.publish_author",
+)
+SITE = ("blog.change_advert", "blog.change_contactsettings")
 FILES = ("add_image", "change_image", "choose_image", "add_document", "choose_document")
 GROUPS = {
-    "Editors": (("add_page", "change_page"), EDITING),
-    "Moderators": (("add_page", "change_page", "publish_page"), EDITING + PUBLISHING),
+    "Editors": (PAGES, EDITING),
+    "Moderators": (PAGES, EDITING + SITE),
 }
 """Groups, each with what it may do to pages, and its rights on other models."""
 
