@@ -36,6 +36,10 @@ MAY_WRITE: Final = {(PUBLISH.name, "publish"): {"id-token": "write"}}
 """The jobs that may do more than read."""
 
 
+REPOSITORY_NAME: Final = "wagtail-async-hooks/wagtail-async-hooks"
+"""Where the project is hosted, by owner and name."""
+
+
 @cache
 def read(path: Path) -> dict[str, Any]:
     """Return what a file in YAML says."""
@@ -191,3 +195,13 @@ def test_dependabot__looks_where_requirements_are() -> None:
 def test_scripts__that_are_called_can_be_executed() -> None:
     for name in re.findall(r"^\t@?(scripts/\S+\.sh)$", makefile(), re.MULTILINE):
         assert os.access(REPOSITORY / name, os.X_OK)
+
+
+def test_addresses__are_those_of_one_repository() -> None:
+    pages = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    for path in (REPOSITORY / "pyproject.toml", *pages, *ALL):
+        text = path.read_text(encoding="utf-8")
+        named = re.findall(r"github(?:usercontent)?\.com/([\w.-]+/[\w.-]*async[_-]hooks)", text)
+        assert set(named) <= {REPOSITORY_NAME}, path
+    urls = project()["project"]["urls"].values()
+    assert all(url.startswith(f"https://github.com/{REPOSITORY_NAME}") for url in urls)
