@@ -104,7 +104,8 @@ django.setup()
 for number, arguments in enumerate(json.loads(sys.argv[1])):
     child = os.fork()
     if child:
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        # At once, or the next child would print it as well.
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
         continue
     output = os.open(f"output-{number}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)

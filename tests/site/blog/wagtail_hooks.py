@@ -8,9 +8,7 @@ from wagtail_async_hooks import hooks, went_live
 from . import digest, share_image, static_copy, webhook
 from .models import BlogPage
 
-NO_ANSWER = {
-    OSError: "The receiver of the webhook does not answer. What you published is live all the same."
-}
+NO_ANSWER = {OSError: "The webhook does not answer."}
 """What an error means, for editors."""
 
 
