@@ -19,7 +19,13 @@ HOOKS = "tests.site.blog.wagtail_hooks"
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks"]
 
 # What recurs would run in the middle of a measure.
-WAGTAIL_TASKS = {**WAGTAIL_TASKS, "SCHEDULE": {}, "RENDITIONS": {}, "BACKEND": ""}
+WAGTAIL_TASKS = {
+    **WAGTAIL_TASKS,
+    "SCHEDULE": {},
+    "SCHEDULED_PUBLISHING": False,
+    "RENDITIONS": {},
+    "BACKEND": "",
+}
 IMMEDIATE = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
 
 if find_spec("django_tasks_db"):

@@ -17,6 +17,7 @@ MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("wagtail_async_
 WAGTAIL_TASKS = {
     **WAGTAIL_TASKS,
     "SCHEDULE": {},
+    "SCHEDULED_PUBLISHING": False,
     "RENDITIONS": {},
     # Retries are tested elsewhere; here, what fails has failed.
     "HOOKS": {"after_publish_page": {"retries": 0}},

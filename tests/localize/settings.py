@@ -9,7 +9,7 @@ INSTALLED_APPS = ["wagtail_localize", "wagtail_localize.locales", *INSTALLED_APP
 WAGTAIL_I18N_ENABLED = True
 LANGUAGES = WAGTAIL_CONTENT_LANGUAGES = [("en", "English"), ("fr", "French"), ("de", "German")]
 
-WAGTAIL_TASKS = {**WAGTAIL_TASKS, "HOOKS": {}}
+WAGTAIL_TASKS = {**WAGTAIL_TASKS, "HOOKS": {}, "SCHEDULED_PUBLISHING": False}
 WAGTAILLOCALIZE_JOBS = {
     "BACKEND": "wagtail_async_hooks.localize.BackgroundJobBackend",
     "OPTIONS": {"PRIORITY": 5, "DELAY": 1},

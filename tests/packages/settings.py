@@ -43,5 +43,6 @@ WAGTAIL_TASKS = {
         "tests.neighbour.caching.purge": {"background": True, "priority": 9},
     },
     "SCHEDULE": {},
+    "SCHEDULED_PUBLISHING": False,
     "RENDITIONS": {},
 }
