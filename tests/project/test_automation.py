@@ -118,7 +118,7 @@ def test_python__is_the_newest_elsewhere(path: Path) -> None:
 
 
 def test_services__are_the_servers_of_the_tests() -> None:
-    """``test_docs.py`` compares those with the table in CONTRIBUTING."""
+    """``test_docs.py`` compares those with the table of the page Tests."""
     services = read(TEST)["jobs"]["test"]["services"]
     assert {name: service["image"].partition(":")[0] for name, service in services.items()} == (
         IMAGES

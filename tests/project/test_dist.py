@@ -180,6 +180,7 @@ def test_sdist__has_what_contributors_need(built: Built) -> None:
     names = built.names_in_sdist()
     for name in (
         *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "noxfile.py"),
+        *(".github/workflows/test.yml", ".pre-commit-config.yaml", ".readthedocs.yaml"),
         *("benchmarks/__main__.py", "docs/conf.py", "scripts/demo.py", "tests/site/manage.py"),
     ):
         assert name in names
