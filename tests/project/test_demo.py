@@ -206,7 +206,9 @@ def test_delete__the_hook_gets_the_page_that_is_gone(demo: Demo) -> None:
     wait_until(lambda: not copy.exists(), "the copy was removed")
 
 
-def test_worker__dies_and_its_tasks_wait(demo: Demo, terminal: tuple[int, int]) -> None:
+def test_worker__dies_and_its_tasks_wait(
+    demo: Demo, terminal: tuple[int, int], committed_db: None
+) -> None:
     demo.kill("worker")
     said = r"The worker died \(killed by SIGKILL\): .+ wait in the database .+\. Press Enter"
     demo.process.wait_for(said)
@@ -224,7 +226,9 @@ def test_worker__dies_and_its_tasks_wait(demo: Demo, terminal: tuple[int, int]) 
     )
 
 
-def test_webhook__dies_and_the_editor_reads_why(demo: Demo, terminal: tuple[int, int]) -> None:
+def test_webhook__dies_and_the_editor_reads_why(
+    demo: Demo, terminal: tuple[int, int], committed_db: None
+) -> None:
     demo.kill("webhook")
     said = r"The webhook died \(killed by SIGKILL\): .+ fails with a reason .+\. Press Enter"
     demo.process.wait_for(said)
