@@ -53,14 +53,11 @@ class Process:
 
     :param command: what to run.
     :param output: file for what it prints.
-    :param folder: where it runs.
     """
 
     _process: forking.Forked | subprocess.Popen[bytes]
 
-    def __init__(
-        self, command: list[str], output: Path, *, folder: Path = REPOSITORY, **environment: str
-    ) -> None:
+    def __init__(self, command: list[str], output: Path, **environment: str) -> None:
         if "wagtail_worker" in command and "--reload" not in command:
             command = [*command, "--noreload"]  # else DEBUG would add a process
         self.output = output
@@ -72,7 +69,7 @@ class Process:
             with output.open("ab") as sink:
                 self._process = subprocess.Popen(
                     command,
-                    cwd=folder,
+                    cwd=REPOSITORY,
                     env=complete,
                     stdout=sink,
                     stderr=sink,

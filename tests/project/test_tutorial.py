@@ -124,11 +124,10 @@ class Newcomer:
             "python manage.py createsuperuser": " --noinput",
             SITE: f" 127.0.0.1:{self.ports['8000']}",
         }
-        line = f"unset DJANGO_SETTINGS_MODULE; exec {command}{given.get(command, '')}"
+        line = f"cd {self.folder}; unset DJANGO_SETTINGS_MODULE; exec {command}"
         return Process(
-            ["sh", "-c", line],
+            ["sh", "-c", line + given.get(command, "")],
             self.home / f"output-{len(list(self.home.glob('output-*')))}.txt",
-            folder=self.folder,
             PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             PYTHONPATH=str(REPOSITORY),
             TMPDIR=str(self.home),
@@ -197,7 +196,7 @@ class Newcomer:
 
     def post(self, path: str, **form: str) -> requests.Response:
         """Post a form, as on the page that was loaded last."""
-        form["csrfmiddlewaretoken"] = self.browser.cookies["csrftoken"]
+        form["csrfmiddlewaretoken"] = self.browser.cookies["csrftoken"] or ""
         answer = self.browser.post(
             self.url + path, form, allow_redirects=False, timeout=limits.PATIENCE
         )
