@@ -176,7 +176,7 @@ class Newcomer:
     def expect(self, lines: str) -> None:
         """Wait until what runs has printed lines; numbers in them may be others."""
         for line in lines.splitlines():
-            pattern = re.sub(r"\d+", r"\\d+", re.escape(line))
+            pattern = re.sub(r"\d+(\\\.\d+)?", r"[\\d.]+", re.escape(line))
             self.running[WORKER].wait_for(pattern)
 
     # What a browser does
