@@ -95,8 +95,7 @@ def within(request: HttpRequest | None) -> Iterator[None]:
 class CurrentTask:
     """The background task that runs the function that asks.
 
-    Outside a task it is false, and its attributes say nothing rather than raise an error: a
-    function that the site keeps synchronous may ask, too.
+    Outside a task it is false, and its attributes are ``None``, 0 or blank.
     """
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""What servers' configurations use of the embedded worker: begin, end, and an ASGI lifespan."""
+"""Start and stop the embedded worker in the configuration of a server."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ __all__ = ["lifespan", "start", "stop"]
 
 
 def lifespan(application: Any) -> Any:
-    """Return an ASGI application that begins and ends the embedded worker with the server.
+    """Return an ASGI application that starts and stops the embedded worker with the server.
 
-    :param application: Django's, which knows nothing of a server's beginning and end. It gets all
-        but these two.
+    :param application: Django's ASGI application; it gets everything but ASGI's lifespan.
     """
 
     async def with_worker(scope: Any, receive: Any, send: Any) -> None:

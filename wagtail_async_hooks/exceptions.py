@@ -15,7 +15,7 @@ class ConfigurationError(BackgroundError, ImproperlyConfigured):
 
 
 class NotCarried(BackgroundError, AttributeError):
-    """Something of the request was asked for that does not cross over to the worker.
+    """An attribute of the request was read that is not passed to a worker.
 
     An ``AttributeError``, so that ``hasattr()`` and ``getattr()`` with a default answer as they
     do for a request without that attribute. Django's templates print nothing where a method that
@@ -51,7 +51,7 @@ class MessageRefused(BackgroundError, ValueError):
 
 
 class CodecFailed(BackgroundError, ValueError):
-    """A codec could not make a value again of what it had made of it; the message names it."""
+    """A codec could not restore a value; the message names it."""
 
 
 class CalledInCoroutine(BackgroundError, SynchronousOnlyOperation):
@@ -83,14 +83,12 @@ class TimedOut(BackgroundError, TaskTimeout, TimeoutError):  # type: ignore[misc
 
 
 class GivenUp(BackgroundError, CancelExecution):  # type: ignore[misc]  # Huey's is Any
-    """A function was interrupted that nobody else may run beside, as its worker was not heard of.
+    """A function was interrupted because its worker was cut off or its process ended.
 
-    Other workers are about to take it over, and with it its exclusive key or its place within the
+    Another worker is about to take over its task, with its exclusive key or its place within the
     limit of its queue.
 
-    Also one that was broken off because the process ends that has run it.
-
-    :param why: the reason; blank for the first one.
+    :param why: the reason; by default, that the worker was cut off.
     """
 
     def __init__(self, why: str = "") -> None:
@@ -103,9 +101,9 @@ class GivenUp(BackgroundError, CancelExecution):  # type: ignore[misc]  # Huey's
 
 
 class Snooze(BackgroundError):
-    """Raised by a function that is to be called again later, with nothing having gone wrong.
+    """Raised by a function to be called again later, without an error.
 
-    :param seconds: to wait.
+    :param seconds: number of seconds to wait.
     :raises ValueError: if that is no number of seconds of at least 0.
     """
 
@@ -119,9 +117,9 @@ class Snooze(BackgroundError):
 
 
 class BaseExceptionRaised(BackgroundError):
-    """A function raised what is no ``Exception``, such as ``asyncio.CancelledError``.
+    """A function raised a ``BaseException``, such as ``asyncio.CancelledError``.
 
-    What catches and tells of errors (Huey, its receivers, ``on_error``) catches only those.
+    Huey, receivers and ``on_error`` handle only subclasses of ``Exception``, such as this one.
 
     :param error: what it raised, which is the cause of this error, too.
     """
@@ -157,7 +155,7 @@ class ObjectsFailed(BackgroundError):
 
 
 class RemoteError(BackgroundError):
-    """An exception that was raised in another process and carried over as text.
+    """An exception of another process, as text.
 
     :param type_path: dotted path of its class.
     :param message: its text.

@@ -27,8 +27,8 @@ def background_health(
 ) -> HttpResponse:
     """Answer 200 if tasks are run as they should be, else 503.
 
-    Anybody is told ``"ok"`` or ``"failing"``; who may see all background tasks in the admin is told
-    the reasons and numbers, too.
+    The answer is ``"ok"`` or ``"failing"``; users who may see all background tasks in the admin get
+    reasons and numbers as well.
 
     :param max_wait: seconds for which the oldest task may have waited, ``None`` for any number;
         ``WAGTAIL_TASKS["HEALTH"]["max_wait"]``, if not given.

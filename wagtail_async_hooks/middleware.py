@@ -8,10 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 
 class TaskMessagesMiddleware:
-    """Does nothing: messages of background tasks are shown without it.
-
-    It is kept so that settings which name it are valid still.
-    """
+    """Does nothing; it is kept for settings that name it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What a site uses of the metrics for Prometheus; needs the extra ``prometheus``."""
+"""Metrics for Prometheus; needs the extra ``prometheus``."""
 
 from wagtail_async_hooks.monitoring.prometheus import LedgerCollector, metrics
 

@@ -66,7 +66,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TaskInfo:
-    """What signals and logs tell about a task: nothing of what it was called with."""
+    """What signals and logs have of a task: nothing of its arguments."""
 
     pk: int
     task_id: str
@@ -318,7 +318,7 @@ class AlertProblem:
     :param remedy: what to type, or to change.
     :param since: when it began, aware.
     :param url: of a page of the admin that is about it; blank if there is none.
-    :param is_over: whether it is wrong no more.
+    :param is_over: whether it is over.
     """
 
     key: str
@@ -333,12 +333,12 @@ class AlertProblem:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What a function is told that ``WAGTAIL_TASKS["ALERTS"]["to"]`` names.
+    """The argument of functions in ``WAGTAIL_TASKS["ALERTS"]["to"]``.
 
     :param site: the name of the site, by ``WAGTAIL_SITE_NAME``.
     :param subject: all of it in one line.
     :param text: all of it in lines of plain text, as e-mails have it.
-    :param problems: what is wrong, and then, what is wrong no more.
+    :param problems: first what is wrong, then what is over.
     """
 
     site: str

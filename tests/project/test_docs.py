@@ -95,7 +95,7 @@ class Block(NamedTuple):
 
 FENCED = re.compile(
     r"(?:^ *<!-- test: (?P<marker>[a-z ]+) -->\n)?"
-    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$",
+    r"^(?P<indent> *)```(?P<language>[\w{}-]*)\n(?P<code>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -607,8 +607,8 @@ def test_tasks__columns_are_those_of_the_model() -> None:
     assert documented == {field.name for field in BackgroundTask._meta.fields}
 
 
-def test_arguments__of_register_are_those_of_the_code() -> None:
-    rows = table("arguments", "Argument of `register`", "Default", "Meaning")
+def test_write_a_codec__arguments_of_register_are_those_of_the_code() -> None:
+    rows = table("write-a-codec", "Argument of `register`", "Default", "Meaning")
     documented = [name for row in rows for name in codes(row["Argument of `register`"])]
     assert documented == list(inspect.signature(arguments.register).parameters)
 
@@ -755,6 +755,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for each, contents in zip(known, before, strict=True):
         each.clear()
         each.update(contents)
+    codecs._codec_for.cache_clear()
     registry.kept_synchronous[:] = kept
 
 

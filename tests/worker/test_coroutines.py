@@ -25,6 +25,7 @@ from tests.work import tasks
 from wagtail_async_hooks import background, background_task, hooks, ledger, receiver, signals
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.models import Worker as WorkerRow
+from wagtail_async_hooks.queue import control
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.worker.worker import Worker
 
@@ -192,10 +193,30 @@ def test_coroutines__beyond_the_limit_wait_for_their_turn() -> None:
         wait(number)
     with working(threads=2, coroutines=3):
         wait_until(lambda: count(State.RUNNING) == 5, "each thread has claimed one more")
-        assert len(here) == 3
+        wait_until(lambda: len(here) == 3, "as many have begun as there are places")
         gate.set()
         wait_until(is_over, "all have ended")
     assert sorted(here) == list(range(8))
+
+
+@pytest.mark.parametrize("meanwhile", ["cancelled", "taken over"])
+def test_coroutines__what_has_waited_is_asked_for_again(
+    meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wagtail_async_hooks.worker.coroutines.LONG_WAIT", 0.0)
+    results = [wait(number) for number in range(2)]
+    with working(threads=1, coroutines=1):
+        wait_until(lambda: here and count(State.RUNNING) == 2, "the thread has claimed one more")
+        [number] = {0, 1} - set(here)
+        waiting = BackgroundTask.objects.filter(task_id=results[number].id)
+        if meanwhile == "cancelled":
+            control.cancel(waiting)
+        else:
+            waiting.update(attempt=2, worker=None)
+        gate.set()
+        wait_until(lambda: count(State.RUNNING) == (meanwhile != "cancelled"), "all have ended")
+    assert len(here) == 1
+    assert waiting.get().state == (State.CANCELLED if meanwhile == "cancelled" else State.RUNNING)
 
 
 def test_coroutines__ends_are_recorded_with_the_next_claim() -> None:
@@ -413,7 +434,7 @@ def test_stop__puts_back_what_waits_for_its_turn() -> None:
     for number in range(2):
         wait(number)
     with working(threads=1, coroutines=1, shutdown_timeout=3600) as worker:
-        wait_until(lambda: count(State.RUNNING) == 2, "the thread has claimed one more")
+        wait_until(lambda: here and count(State.RUNNING) == 2, "the thread has claimed one more")
         worker.claim_no_more()
         wait_until(lambda: count(State.WAITING) == 1, "it has put that back")
     row = BackgroundTask.objects.get(state=State.WAITING)

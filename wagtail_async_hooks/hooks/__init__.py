@@ -68,16 +68,16 @@ def register(
 ) -> Any:
     """Register a function for a hook, as a decorator or by a call.
 
-    :param hook_name: of Wagtail's hook.
+    :param hook_name: name of the hook.
     :param fn: the function; without it, a decorator is returned.
     :param order: as in Wagtail: lower is called, or enqueued, first.
-    :param background: run the function in a worker once the transaction has committed. A hook
-        that is not background-safe, or a function that a worker could not find again, runs in the
-        request as ever, and a system check says so.
-    :param live: pass objects as visitors see them, also where a draft was saved.
-    :param draft: pass objects as they were last saved, also where the hook is about what is live.
+    :param background: run the function in a worker once the transaction has committed. If the hook
+        is not background-safe, or a worker could not find the function, it runs in the request,
+        and a system check warns.
+    :param live: pass objects as visitors see them, even if a draft was saved.
+    :param draft: pass objects as they were last saved, even if the hook is about live objects.
     :param options: those of :class:`~wagtail_async_hooks.conf.options.TaskOptions`; the site's
-        settings overrule them.
+        settings override them.
     :returns: the function itself.
     :raises TypeError: if an option is unknown, of a wrong type, or given without
         ``background=True``.
@@ -137,11 +137,11 @@ def register_temporarily(
     draft: bool = False,
     **options: Unpack[Options],
 ) -> TemporaryHook:
-    """Register one function, or a list of ``(hook_name, fn)``, for the time of a test.
+    """Register a function, or a list of ``(hook_name, fn)``, until a block ends, such as in a test.
 
-    :param options: as those of :func:`register`.
+    :param options: see :func:`register`.
     :returns: a context manager, which is a decorator as well.
-    :raises TypeError: as :func:`register` does.
+    :raises TypeError: see :func:`register`.
     """
     made, content = check_options("register_temporarily(…", background, live, draft, options)
     given = hook_name_or_hooks if fn is None else [(hook_name_or_hooks, fn)]
@@ -151,28 +151,27 @@ def register_temporarily(
 
 
 def suppress(*names: str | Function) -> Switch:
-    """Do not call background functions at all: for imports and fixtures.
+    """Do not call background functions within a block, such as while data is imported.
 
-    Receivers are meant as well. What does not run in the background by itself is not: synchronous
-    functions, tasks that are called, and those of ``TASKS``.
+    This includes receivers, but neither synchronous functions nor tasks that are called directly.
 
     :param names: hooks, signals, functions or their dotted paths; by default, all.
-    :returns: a context manager, which is a decorator as well; it is on for what is called from
-        within the block, and not in other threads.
+    :returns: a context manager, which is a decorator as well; it affects what is called from within
+        the block, but not other threads.
     :raises ValueError: when the block begins, if there is no such hook, signal or function.
     """
     return Switch(Mode.SUPPRESSED, names, _names)
 
 
 def synchronous(*names: str | Function) -> Switch:
-    """Call background functions where Wagtail or Django does, as without ``background=True``.
+    """Call background functions within a block at once, as without ``background=True``.
 
-    They get what was passed, and their errors are the caller's. Otherwise as :func:`suppress`;
-    the innermost of both counts.
+    They get the original arguments, and their errors reach the caller. Within nested blocks of this
+    function and :func:`suppress`, the innermost counts.
 
     :param names: hooks, signals, functions or their dotted paths; by default, all.
-    :returns: see :func:`suppress`, as for what is raised.
-    :raises ValueError: see there.
+    :returns: see :func:`suppress`.
+    :raises ValueError: see :func:`suppress`.
     """
     return Switch(Mode.SYNCHRONOUS, names, _names)
 

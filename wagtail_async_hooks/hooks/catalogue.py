@@ -74,13 +74,13 @@ _added: Final[dict[str, Kind]] = {}
 
 
 def add(hook: str, arguments: Sequence[str], *, deleted: bool = False, draft: bool = False) -> None:
-    """Add a hook of a site's or a package's own; call it in an app's ``ready()``.
+    """Add a hook of a site or a package; call it in an app's ``ready()``.
 
-    :param hook: its name.
-    :param arguments: the names of what it passes, in order.
-    :param deleted: the objects it passes are deleted, or will be: snapshots are serialized.
-    :param draft: it passes an object that may have been saved as a draft: its revision counts.
-    :raises ValueError: if the hook is one of Wagtail's that are in the catalogue already.
+    :param hook: name of the hook.
+    :param arguments: names of its arguments, in order.
+    :param deleted: its objects are, or will be, deleted: serialize snapshots of them.
+    :param draft: its object may have been saved as a draft: serialize its revision.
+    :raises ValueError: if the hook is one of Wagtail's in the catalogue.
     """
     if hook in BACKGROUND_SAFE:
         raise ValueError(f'catalogue.add("{hook}", …): Wagtail\'s own hook is known already.')

@@ -16,13 +16,13 @@ _SIGNALS: Final = ("page_published", "published")
 def went_live(instance: models.Model) -> bool:
     """Return whether a page or snippet that was published has gone live, and was not scheduled.
 
-    Wagtail fires ``after_publish_page`` and ``after_publish`` for both. What is live already stays
-    live while its new version waits for its time, so ``live`` does not tell them apart.
+    Wagtail fires ``after_publish_page`` and ``after_publish`` for both. ``live`` does not tell them
+    apart: a page that is live stays live while its new version is scheduled.
 
     In a background task, the version is the one that was published when the task was enqueued;
     elsewhere it is the latest one. It costs one query.
 
-    :param instance: what the hook passes; an object without drafts is live once it is saved.
+    :param instance: the page or snippet; an object without drafts is live once it is saved.
     """
     model: Any = type(instance)
     alias = router.db_for_write(model, instance=instance)

@@ -60,15 +60,15 @@ def receiver(
     It covers what hooks miss: publishing in bulk, by code, by schedule or by approval.
 
     :param signal: one of Wagtail's or Django's, or of your own.
-    :param background: run the function in a worker once the transaction has committed. A signal
-        whose receivers have to act at once, or a function that a worker could not find again, is
-        connected as ever, and a system check says so.
+    :param background: run the function in a worker once the transaction has committed. If the
+        signal needs its receivers at once, or a worker could not find the function, it is connected
+        as without this, and a system check warns.
     :param sender: as in Django.
     :param dispatch_uid: as in Django.
     :param weak: as in Django; a background receiver is always kept.
-    :param live: see :func:`wagtail_async_hooks.hooks.register`, as for all that follows.
-    :param draft: see there.
-    :param options: see there.
+    :param live: see :func:`wagtail_async_hooks.hooks.register`.
+    :param draft: see :func:`wagtail_async_hooks.hooks.register`.
+    :param options: see :func:`wagtail_async_hooks.hooks.register`.
     :returns: a decorator, which returns the function itself.
     :raises TypeError: if an option is unknown, of a wrong type, or given without
         ``background=True``.

@@ -39,11 +39,9 @@ _stand_ins: Final[dict[str, str | type[BaseCommand]]] = {
 
 
 def register(name: str, command: str | type[BaseCommand]) -> None:
-    """Have another class do what a command does, where that runs as a background task.
+    """Replace a management command where it runs as a background task, so that it reports progress.
 
-    A command that reports its progress by itself needs none.
-
-    :param name: of the command.
+    :param name: name of the command.
     :param command: a subclass of its class, or the dotted path of one.
     """
     _stand_ins[name] = command

@@ -48,7 +48,7 @@ register a hook, which is for wagtail-localize to do."""
 class BackgroundJobBackend(BaseJobBackend):  # type: ignore[misc]  # wagtail-localize has no types
     """Records the jobs of wagtail-localize as background tasks.
 
-    :param options: what ``WAGTAILLOCALIZE_JOBS["OPTIONS"]`` says.
+    :param options: ``WAGTAILLOCALIZE_JOBS["OPTIONS"]``.
     :raises ConfigurationError: if there is a mistake in them; the message lists all.
     """
 

@@ -42,15 +42,14 @@ _sends_at_once: Final[ContextVar[bool]] = ContextVar("sends_at_once", default=Fa
 
 
 class BackgroundEmailBackend(mail_routes.Queueing, BaseEmailBackend):
-    """Records e-mails as tasks, in the caller's transaction.
+    """Enqueues e-mails as tasks, in the caller's transaction.
 
-    :param fail_silently: what is sent in the request raises no error if the server is in the way.
-        In a worker nothing is silent: there, an error has the e-mail tried again.
-    :param alias: of this mailer in ``MAILERS``.
-        What is made without one is, on a site that has ``MAILERS``, that of the default mailer.
+    :param fail_silently: ignore errors of e-mails that are sent in the request. In a worker, an
+        error is retried all the same.
+    :param alias: alias of this mailer in ``MAILERS``; by default that of the default mailer.
     :param using: alias of the mailer that really sends.
-    :param arguments: for this connection alone, such as ``username`` and ``password``. Secrets are
-        not kept in the ledger, so what comes with some is sent in the request.
+    :param arguments: arguments of this connection, such as ``username`` and ``password``. E-mails
+        with secrets are sent in the request, since the ledger must not contain them.
     :raises ConfigurationError: if ``MAILERS`` does not say which mailer really sends.
     """
 

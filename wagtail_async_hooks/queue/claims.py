@@ -14,6 +14,8 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from django.db import DatabaseError, InterfaceError
+
 from wagtail_async_hooks import signals
 from wagtail_async_hooks.exceptions import UnknownTask
 from wagtail_async_hooks.queue import refusals
@@ -24,6 +26,7 @@ from wagtail_async_hooks.queue.holding import Holding
 from wagtail_async_hooks.types import Claim, Outcome, State
 from wagtail_async_hooks.utils import catching, timeouts
 from wagtail_async_hooks.utils.database import clock
+from wagtail_async_hooks.utils.text import one_line
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.queue.submission import QueuedTask
@@ -148,6 +151,21 @@ class Claims:
         """Let a task wait again, once :meth:`settle` is called, that was claimed and not begun."""
         assert task.claim is not None
         self._pass_over(Outcome(task.claim, State.WAITING, was_called=False))
+
+    def confirm(self, task: QueuedTask) -> bool:
+        """Return whether a task that was claimed a while ago, and has not begun, is still to run.
+
+        If not, :meth:`settle` records so, unless another worker has it.
+        """
+        assert task.claim is not None
+        try:
+            goes_on = self.ledger.goes_on(task.claim)
+        except (DatabaseError, InterfaceError) as error:
+            logger.debug("%s begins without being asked for: %s", task.claim, one_line(error))
+            return True
+        if not goes_on:
+            self._pass_over(Outcome(task.claim, State.CANCELLED, error=CANCELLED, was_called=False))
+        return bool(goes_on)
 
     def settle(self) -> None:
         """Record how this thread's last task ended, if that is not done yet.

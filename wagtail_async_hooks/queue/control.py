@@ -38,15 +38,15 @@ def select(
     subject: Model | None = None,
     user: Any = None,
 ) -> QuerySet[BackgroundTask]:
-    """Return the tasks to which all that is given applies; all tasks if nothing is.
+    """Return the tasks that match all arguments; without arguments, all tasks.
 
     :param hook: name of a hook or signal.
     :param function: the dotted path of a function, or ``"manage.py …"`` with the name of a command.
-    :param state: one state, or several of which each will do.
+    :param state: one state, or several.
     :param queue: name of a queue.
-    :param older_than: how long ago they were enqueued, at least.
+    :param older_than: minimum time since they were enqueued.
     :param subject: the object that they are about.
-    :param user: who triggered them, or the primary key.
+    :param user: the user who triggered them, or the primary key.
     :raises ValueError: if there is no such state.
     """
     states = [State(each) for each in ([state] if isinstance(state, str) else state)]
@@ -68,14 +68,13 @@ def select(
 
 
 def cancel(tasks: Iterable[int] | QuerySet[BackgroundTask], reason: str = CANCELLED) -> int:
-    """Cancel tasks: those that wait at once, those that run when they next report their progress.
+    """Cancel waiting tasks at once, and running ones when they next report their progress.
 
-    What has ended stays as it is. A running task that never reports runs to its end; if its
-    worker dies, it is not begun again.
+    A running task that never reports runs to its end; if its worker dies, it does not run again.
 
     :param tasks: the tasks, or the primary keys of their rows.
     :param reason: why, in one line, for those that have not begun.
-    :returns: how many are cancelled or will be.
+    :returns: number of tasks that are or will be cancelled.
     """
     number = 0
     for keys in _batches(tasks, UNFINISHED):
@@ -98,9 +97,9 @@ def retry(
     """Run tasks again that have failed, expired or been cancelled.
 
     :param tasks: the tasks, or the primary keys of their rows.
-    :param repeat_side_effects: also those that may do once more what was done, such as sending an
-        e-mail: they were begun, and have a ``side_effect``.
-    :returns: how many wait again; any other has not ended in one of these ways, or is left out.
+    :param repeat_side_effects: include tasks that were started and have a ``side_effect``, such as
+        sending an e-mail.
+    :returns: number of tasks that wait again.
     """
     number = 0
     for keys in _batches(tasks, ledger.RETRIABLE):
@@ -122,10 +121,10 @@ def retry(
 
 
 def run_now(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
-    """Let scheduled tasks wait for a worker at once, rather than at their time.
+    """Set scheduled tasks to waiting, before their time.
 
     :param tasks: the tasks, or the primary keys of their rows.
-    :returns: how many wait now that were scheduled.
+    :returns: number of tasks that were set to waiting.
     """
     number = 0
     for keys in _batches(tasks, [State.SCHEDULED]):
@@ -141,12 +140,12 @@ def run_now(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
 
 
 def discard(tasks: Iterable[int] | QuerySet[BackgroundTask]) -> int:
-    """Take tasks out of the ledger for good, with their results and errors.
+    """Delete tasks from the ledger, with their results and errors.
 
-    Those that run stay. Those that have not begun are cancelled by that.
+    Running tasks are kept. Tasks that were not started never run.
 
     :param tasks: the tasks, or the primary keys of their rows.
-    :returns: how many are gone.
+    :returns: number of tasks that were deleted.
     """
     number = 0
     for keys in _batches(tasks, set(State) - {State.RUNNING}):

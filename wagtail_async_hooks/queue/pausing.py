@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def pause(
     *, queue: str = "", hook: str = "", function: str = "", user: Any = None, reason: str = ""
 ) -> bool:
-    """Let no worker begin a task of a queue, a hook or a function; without any of them, any task.
+    """Pause a queue, a hook or a function; without arguments, everything.
 
-    :param queue: its name.
+    :param queue: name of a queue.
     :param hook: name of a hook or signal.
     :param function: dotted path of a function, or of a background task.
-    :param user: who pauses it.
-    :param reason: why, for those who wonder.
-    :returns: whether it was not paused already; if it was, that pause stays as it is.
-    :raises TypeError: if several are given.
-    :raises ValueError: if a name is none.
+    :param user: the user who pauses it.
+    :param reason: the reason, for people.
+    :returns: whether it is paused now and was not before; an earlier pause is kept.
+    :raises TypeError: if several of queue, hook and function are given.
+    :raises ValueError: if a name is not valid.
     """
     kind, name = _target("pause", queue, hook, function)
     key = None if user is None else user.pk
@@ -38,11 +38,11 @@ def pause(
 def resume(*, queue: str = "", hook: str = "", function: str = "") -> bool:
     """Undo :func:`pause`, with the same arguments.
 
-    Something else may still be paused that the same tasks belong to.
+    Tasks that another pause applies to stay paused.
 
     :returns: whether it was paused.
-    :raises TypeError: if several are given.
-    :raises ValueError: if a name is none.
+    :raises TypeError: see :func:`pause`.
+    :raises ValueError: see :func:`pause`.
     """
     kind, name = _target("resume", queue, hook, function)
     removed: bool = ledger.remove_pause(kind, name)
@@ -50,7 +50,7 @@ def resume(*, queue: str = "", hook: str = "", function: str = "") -> bool:
 
 
 def paused() -> list[Pause]:
-    """Return what is paused, in the order in which it was: what, by whom, when and why."""
+    """Return all pauses, the oldest first."""
     found: list[Pause] = ledger.pauses()
     return found
 

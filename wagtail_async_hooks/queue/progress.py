@@ -44,7 +44,7 @@ def progress(done: int, total: int | None = None, note: str = "") -> None:
     Inside a transaction, others see it when that commits.
 
     :param done: how much is done, e.g. how many objects.
-    :param total: of how much; leave it out if nobody knows.
+    :param total: the total; ``None`` if it is not known.
     :param note: what it is doing, in a few words.
     :raises CancelExecution: if somebody has cancelled the task. Let it pass.
     :raises TypeError: if ``done`` or ``total`` is no whole number, or ``note`` is no text.
@@ -63,12 +63,12 @@ aprogress = sync_to_async(progress)
 
 
 def track(items: Iterable[T], total: int | None = None, note: str = "") -> Iterator[T]:
-    """Yield some items, and report how many of them have been dealt with.
+    """Yield items, and report how many of them are done.
 
     :param items: a list, a queryset, or anything to iterate over.
     :param total: how many there are; counted if they can be.
     :param note: see :func:`progress`.
-    :raises CancelExecution: see :func:`progress`; what is yielded has been dealt with by then.
+    :raises CancelExecution: see :func:`progress`; the items yielded so far are done.
     """
     if total is None:
         total = _count(items)

@@ -40,11 +40,10 @@ class DeletedList:
 
 
 class DeletedObjects(ModelSequence):
-    """Objects that were deleted: those that were copied, as they were, in their order.
+    """Copies of objects that were deleted, in their order.
 
-    There are copies of the first ones, up to ``WAGTAIL_TASKS["BULK_ACTIONS"]["copies"]``. Length,
-    iteration and indexes are about these. Of the others, :attr:`gone` has model label and primary
-    key, and :attr:`keys` has the primary keys of all.
+    Only the first ``WAGTAIL_TASKS["BULK_ACTIONS"]["copies"]`` objects are copied. For the others,
+    :attr:`gone` has model label and primary key. :attr:`keys` has the primary keys of all.
 
     :param runs: see :class:`~wagtail_async_hooks.serialization.arguments.ModelSequence`.
     :param copies: payloads of the copies.

@@ -82,7 +82,7 @@ def decode_model(payload: dict[str, Any]) -> models.Model:
 class ModelSequence(Sequence[models.Model]):
     """Objects that were passed as a list, read from the database in chunks, in their order.
 
-    Objects that are gone meanwhile are left out, and listed in :attr:`gone` and in the log.
+    Objects that were deleted in the meantime are left out; :attr:`gone` and the log list them.
 
     :param runs: model label, database alias and primary keys, for each run of the same model.
     """

@@ -24,11 +24,11 @@ OF_FORMS: Final = "read what you need from the object that the hook is about"
 
 
 class CarriedRequest(HttpRequest):
-    """The request that triggered a task: who, where from and where to, but nothing secret.
+    """The request that triggered a task, without what may be secret.
 
-    ``user`` is loaded when it is first used. The body, cookies, session and other headers are not
-    carried; asking for them raises :exc:`~wagtail_async_hooks.exceptions.NotCarried`. In templates
-    they are empty: Django's and Jinja's look up an item where Python asks for an attribute.
+    ``user`` is loaded when it is first used. Reading the body, cookies, session or other headers
+    raises :exc:`~wagtail_async_hooks.exceptions.NotCarried`. In templates they are empty: Django's
+    and Jinja's look up an item where Python asks for an attribute.
     """
 
     POST: Any = Absent(OF_FORMS)

@@ -1,7 +1,7 @@
 """Helpers for those who test a site that uses this package.
 
-They look at what was recorded, and run it in the test's own process and transaction: no worker and
-no Redis is needed. The fixture for pytest is in :mod:`wagtail_async_hooks.pytest_plugin`.
+They run tasks in the test's own process and transaction, without a worker or Redis. The fixture
+for pytest is in :mod:`wagtail_async_hooks.pytest_plugin`.
 """
 
 from wagtail_async_hooks.testing.cases import BackgroundTasksMixin

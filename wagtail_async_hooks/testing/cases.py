@@ -16,9 +16,9 @@ else:
 
 
 class BackgroundTasksMixin(Case):
-    """Tasks are recorded and not run, until a test says so; put it before Django's class.
+    """For test cases: tasks are enqueued, and run only on request; put it before Django's class.
 
-    :ivar background_tasks: what the methods below go to.
+    :ivar background_tasks: the :class:`BackgroundTasks` whose methods those below call.
     """
 
     background_tasks: BackgroundTasks

@@ -22,10 +22,10 @@ from wagtail_async_hooks.utils.time import in_current_zone
 
 
 class BackgroundTasks:
-    """Background tasks in a test: a context manager within which they are recorded and not run.
+    """A context manager for tests: background tasks are enqueued, and run only by :meth:`run`.
 
-    Whichever ``BACKEND`` the site has, they are recorded in the database, in the transaction of
-    the test if there is one.
+    They are enqueued in the database, in the transaction of the test if there is one, whatever the
+    site's ``BACKEND`` is.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class BackgroundTasks:
 
     @property
     def recorded(self) -> list[RecordedTask]:
-        """The tasks that were recorded since the test began, in their order."""
+        """The tasks that were enqueued since the block began, in their order."""
         return runner.recorded_since(self._since)
 
     def run(
@@ -56,12 +56,12 @@ class BackgroundTasks:
         )
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for what is recorded: what is due then runs at the next :meth:`run`.
+        """Move the times of tasks, so that the next :meth:`run` runs what is due by then.
 
-        The clock stays as it is; what is recorded is moved.
+        The clock stays as it is.
 
-        :param seconds: how much.
-        :raises ValueError: if that is less than nothing.
+        :param seconds: number of seconds.
+        :raises ValueError: if it is negative.
         """
         if seconds < 0:
             raise ValueError(f"advance({seconds!r}): time goes forward only.")
@@ -69,10 +69,10 @@ class BackgroundTasks:
         self._travelled += datetime.timedelta(seconds=seconds)
 
     def travel_to(self, moment: datetime.datetime) -> None:
-        """Let time pass until a moment, as :meth:`advance` does.
+        """Move the times of tasks as :meth:`advance` does, to a moment.
 
-        :param moment: a time that is still to come; a naive one is in the current time zone.
-        :raises ValueError: if it is over.
+        :param moment: a future time; a naive one is in the current time zone.
+        :raises ValueError: if it is in the past.
         """
         given, now = moment, ledger.clock() + self._travelled
         moment = in_current_zone(moment)
@@ -83,21 +83,21 @@ class BackgroundTasks:
     def assert_hook_dispatched(
         self, hook: str, *, times: int | None = None, **expected: Any
     ) -> list[RecordedTask]:
-        """Fail unless a hook or signal had a function recorded as a task.
+        """Fail unless a hook or signal has enqueued a task.
 
-        :param hook: its name.
-        :param times: how many tasks there have to be; by default at least one.
+        :param hook: name of the hook or signal.
+        :param times: the number of tasks; by default at least one.
         :param expected: arguments of the hook by name, and options: ``function``, ``priority``,
             ``queue``, ``user``, ``coalesce_key``, ``exclusive_key``.
         :returns: the tasks.
-        :raises ValueError: if no such hook runs in the background.
+        :raises ValueError: if the hook has no background functions.
         :raises TypeError: if it has no such argument.
         """
         _check_hook(hook, expected)
         return self._assert(hook, self._of_hook(hook), expected, times)
 
     def assert_hook_not_dispatched(self, hook: str, **expected: Any) -> None:
-        """Fail if a hook or signal had a function recorded as a task; otherwise as above."""
+        """Fail if a hook or signal has enqueued a task; see :meth:`assert_hook_dispatched`."""
         _check_hook(hook, expected)
         self._assert(hook, self._of_hook(hook), expected, 0)
 
@@ -107,8 +107,8 @@ class BackgroundTasks:
         """Fail unless a task was called.
 
         :param task: one made by ``background.task()``, or one of ``TASKS``.
-        :param args: arguments, as far as they matter.
-        :param times: how many there have to be; by default at least one.
+        :param args: the first arguments; those that are not given may be anything.
+        :param times: the number of tasks; by default at least one.
         :param expected: further arguments by name, and options: ``priority``, ``queue``, ``user``,
             ``coalesce_key``, ``exclusive_key``.
         :returns: the tasks.
@@ -118,7 +118,7 @@ class BackgroundTasks:
         return self._assert(path, self._of_function(path), wanted, times)
 
     def assert_task_not_enqueued(self, task: Any, *args: Any, **expected: Any) -> None:
-        """Fail if a task was called; otherwise as above."""
+        """Fail if a task was called; see :meth:`assert_task_enqueued`."""
         path, wanted = _wanted(task, args, expected)
         self._assert(path, self._of_function(path), wanted, 0)
 

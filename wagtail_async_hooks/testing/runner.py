@@ -45,15 +45,15 @@ class BackgroundTaskFailed(BackgroundError, AssertionError):
 def run_background_tasks(
     *, scheduled: bool = False, raise_errors: bool = True, limit: int = LIMIT
 ) -> list[RecordedTask]:
-    """Run what waits, and what is recorded meanwhile, in this process and its transaction.
+    """Run waiting tasks, and those that they enqueue, in this process and its transaction.
 
-    :param scheduled: also run what is due in the future, retries included, as time went by.
-    :param raise_errors: raise an error if the last attempt at a task ended with one.
-    :param limit: how many attempts are made at most.
-    :returns: a record of each task that was run, in the order in which they were begun.
-    :raises BackgroundTaskFailed: with the task's own error as its cause, once all have run.
-    :raises ConfigurationError: if ``BACKEND`` is blank, so that nothing is recorded.
-    :raises RuntimeError: if there is no end to them.
+    :param scheduled: also run tasks that are due in the future, including retries.
+    :param raise_errors: raise an error if the last attempt at a task failed.
+    :param limit: maximum number of attempts.
+    :returns: the record of each task that was run, in the order of their starts.
+    :raises BackgroundTaskFailed: with the task's own error as its cause, after all have run.
+    :raises ConfigurationError: if ``BACKEND`` is blank, so that nothing is enqueued.
+    :raises RuntimeError: if tasks are left after ``limit`` attempts.
     """
     if background.immediate:
         raise ConfigurationError(

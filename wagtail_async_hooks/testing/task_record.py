@@ -25,16 +25,16 @@ OPTIONS: Final = ("function", "priority", "queue", "user", "coalesce_key", "excl
 
 @dataclass(frozen=True)
 class RecordedTask:
-    """One background task, as it stood when it was looked at.
+    """The state of a background task at one moment.
 
     :param pk: number of its row.
     :param function: dotted path of its function.
-    :param name: of the task.
+    :param name: name of the task.
     :param hook: name of the hook or signal; blank for a task that was called.
     :param state: one of :class:`~wagtail_async_hooks.types.State`.
-    :param user: primary key of who triggered it.
-    :param run_at: when it is due, if it was to wait.
-    :param attempt: how often it was begun.
+    :param user: primary key of the user who triggered it.
+    :param run_at: when it is due, if that was in the future.
+    :param attempt: number of its attempts.
     :param result: what its function returned; ``None`` for hooks, as in Wagtail.
     :param error: what went wrong, in one line.
     :param traceback: of the error, as text.

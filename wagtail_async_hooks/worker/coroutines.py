@@ -38,6 +38,20 @@ LOOK_INTERVAL: Final = 1.0
 """Seconds between two checks whether the event loop answers."""
 
 
+LONG_WAIT: Final = 1.0
+"""Seconds after which it is asked again whether a task that has waited for its turn is to run."""
+
+
+class _Taken(NamedTuple):
+    """A task that was taken from a thread.
+
+    :param has_waited: whether it may have been cancelled, or given to another worker, meanwhile.
+    """
+
+    task: QueuedTask
+    has_waited: bool
+
+
 class _Awaiting(NamedTuple):
     """What an attempt waits for."""
 
@@ -99,7 +113,7 @@ class Coroutines:
         self._left: deque[Outcome] = deque()
         self._is_blocked = False
         self._is_closed = False
-        self._inbox: SimpleQueue[QueuedTask | _Resumed | None] = SimpleQueue()
+        self._inbox: SimpleQueue[_Taken | _Resumed | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def take(self, task: QueuedTask) -> bool:
@@ -112,6 +126,7 @@ class Coroutines:
         """
         if not self._limit or not _is_coroutine(task):
             return False
+        asked_at = time.monotonic()
         with self._room:
             if self._takes_none() or (self._thread is None and not self._start()):
                 return False
@@ -122,7 +137,7 @@ class Coroutines:
             if self._left:
                 self._queue.claims.pending = self._left.popleft()
         self._activity.occupy()
-        self._inbox.put(task)
+        self._inbox.put(_Taken(task, has_waited=time.monotonic() - asked_at > LONG_WAIT))
         return True
 
     def _takes_none(self) -> bool:
@@ -180,7 +195,7 @@ class Coroutines:
         self._loop.close()
         connections.close_all()
 
-    def _next(self) -> QueuedTask | _Resumed | None:
+    def _next(self) -> _Taken | _Resumed | None:
         """Return what there is to do; look after the event loop meanwhile."""
         try:
             item = self._inbox.get(timeout=LOOK_INTERVAL if self._running else None)
@@ -193,7 +208,7 @@ class Coroutines:
             self._is_blocked = False
         return item
 
-    def _step(self, item: QueuedTask | _Resumed) -> None:
+    def _step(self, item: _Taken | _Resumed) -> None:
         """Make an attempt, or go on with it, until it waits for its coroutine or has ended."""
         self._wait_for_heartbeat()
         try:
@@ -203,7 +218,7 @@ class Coroutines:
             else:
                 # A greenlet has no context of its own but what it is given.
                 context = contextvars.copy_context()
-                attempt = _Attempt(str(item.claim), partial(self._within, context))
+                attempt = _Attempt(str(item.task.claim), partial(self._within, context))
                 awaiting = attempt.switch(item)
         except BaseException as error:
             # The attempt itself lets nothing pass; this one must not take the others with it.
@@ -282,14 +297,16 @@ class Coroutines:
 
     # An attempt, in its greenlet ----------------------------------------------------------
 
-    def _within(self, context: contextvars.Context, task: QueuedTask) -> None:
-        context.run(self._attempt, task)
+    def _within(self, context: contextvars.Context, taken: _Taken) -> None:
+        context.run(self._attempt, taken)
 
-    def _attempt(self, task: QueuedTask) -> None:
+    def _attempt(self, taken: _Taken) -> None:
+        if taken.has_waited and not self._queue.claims.confirm(taken.task):
+            return
         parking.give(self._park)
         connection_guard.tidy()
         try:
-            self._queue.attempt(task)
+            self._queue.attempt(taken.task)
         finally:
             connection_guard.tidy()
 

@@ -32,10 +32,9 @@ _OURS: Final = ("wagtail_async_hooks.", "huey.exceptions.")
 
 
 class TaskFields(logging.Filter):
-    """Adds :data:`FIELDS` to all that passes a handler, also what the site's own functions log.
+    """Adds fields that name the running task to all records of a handler in ``LOGGING``.
 
-    They say which task runs in the thread, and are ``None`` if none does. It is for ``filters`` of
-    a handler in ``LOGGING``.
+    Outside a task, the fields are ``None``.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

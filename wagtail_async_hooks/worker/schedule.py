@@ -118,9 +118,9 @@ def known() -> dict[str, Entry]:
 
 
 def run_now(name: str) -> int | None:
-    """Enqueue the task of an entry, whenever it is due; that leaves its times as they are.
+    """Enqueue the task of an entry now; its times stay as they are.
 
-    :returns: primary key of the task; ``None`` if somebody has discarded it already.
+    :returns: primary key of the task; ``None`` if it was discarded in the meantime.
     :raises LookupError: if there is no such entry.
     """
     entry = known().get(name)

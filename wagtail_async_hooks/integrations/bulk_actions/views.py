@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail has no types
-    """Lets a bulk action of more than a few objects run in a worker.
+    """Lets a bulk action of many objects run in a worker.
 
-    Put it before Wagtail's class. All of the action's methods are called in the worker as they are
-    in the request, with one object at a time: ``get_queryset()``, ``get_actionable_objects()`` and
-    with it ``check_perm()``, ``annotate_items()``, ``prepare_action()``,
-    ``get_execution_context()`` and ``execute_action()``. Of the form there is ``cleaned_data``,
-    and the request is what a background hook gets.
+    Put it before Wagtail's class. The worker calls the methods that the request would call, with
+    one object at a time: ``get_queryset()``, ``get_actionable_objects()`` and with it
+    ``check_perm()``, ``annotate_items()``, ``prepare_action()``, ``get_execution_context()`` and
+    ``execute_action()``. The form has only ``cleaned_data``, and the request is that of a
+    background hook.
     """
 
     background_explain: Explain | None = None

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 
 
 class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
-    """Runs the tasks of ``TASKS`` in our workers, with the same ledger.
+    """The backend for ``TASKS`` whose tasks this package's workers run.
 
-    With a blank ``BACKEND`` they run at once, as they do with Wagtail's default.
+    With a blank ``WAGTAIL_TASKS["BACKEND"]`` they run at once, as with Wagtail's default.
     """
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:

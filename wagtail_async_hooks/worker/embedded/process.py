@@ -45,10 +45,10 @@ def connect() -> None:
 
 
 def start() -> None:
-    """Begin now, rather than after the first request; nothing if the settings ask for no worker.
+    """Start the embedded worker now, rather than after the first request.
 
-    For servers, before they take requests: what tasks need is imported before this returns. Errors
-    are logged, and do not reach the caller.
+    Without ``WAGTAIL_TASKS["WORKER"]["embedded"]``, do nothing. What tasks need is imported before
+    this returns. Errors are logged, and do not reach the caller.
     """
     if not apps.ready:
         logger.error(
@@ -78,9 +78,9 @@ def _begin(*, has_served: bool) -> None:
 
 
 def stop() -> None:
-    """End: running tasks get some seconds to finish, and what has not finished is handed back.
+    """Stop the embedded worker: running tasks get some seconds to finish, then are handed back.
 
-    The process has no embedded worker any more.
+    It does not start again in this process.
     """
     with _State.lock:
         _State.is_over = True
