@@ -4,7 +4,8 @@ A Python block after ``<!-- test: run -->`` is run in the order of its page, sha
 blocks before it. Tasks that it calls are run by a thread as a worker would, and hooks that it
 registers are called as Wagtail would. ``<!-- test: run alone -->`` leaves the tasks to the block,
 and ``<!-- test: run immediate -->`` runs it with a blank ``BACKEND``. ``BackgroundTask`` is there
-without an import. A block after ``<!-- test: file -->`` is a part of a file of tests, which runs.
+without an import. A block after ``<!-- test: file -->`` is a part of a file of tests, which runs,
+and those after ``<!-- test: guide -->`` are run by ``test_guides.py``, with what they are about.
 
 markdown-it-py would read the pages in hardly fewer lines, and drops the cells of a row that has too
 many without a word. Sybil runs examples, but the worker, the hooks and the ``BACKEND`` that most of
@@ -436,7 +437,7 @@ def test_wagtail_localize__version() -> None:
 
 
 def test_catalogue__is_that_of_the_code() -> None:
-    rows = table("hooks", "Hook", "Arguments", "Objects passed as")
+    rows = table("catalogue", "Hook", "Arguments", "Objects passed as")
     documented = {
         code(row["Hook"]): (
             tuple(code(row["Arguments"]).split(", ")),
@@ -447,6 +448,19 @@ def test_catalogue__is_that_of_the_code() -> None:
     assert documented == {
         hook: (kind.arguments, _passed_as(kind)) for hook, kind in catalogue.BACKGROUND_SAFE.items()
     }
+
+
+def test_receivers__signals_are_those_of_the_code() -> None:
+    rows = table("receivers", "Signal", "Arguments beside the sender")
+    documented = {
+        name: tuple(codes(row["Arguments beside the sender"]))
+        for row in rows
+        for name in codes(row["Signal"])
+    }
+    assert documented == {name: kind.arguments for name, (_, kind) in catalogue.SIGNALS.items()}
+    rows = table("receivers", "Signal", "Why it is refused")
+    refused = [name for row in rows for name in codes(row["Signal"])]
+    assert sorted(refused) == sorted(catalogue.UNSUITABLE)
 
 
 def _passed_as(kind: catalogue.Kind) -> str:
@@ -738,7 +752,7 @@ def test_example__sqlite_options_are_those_of_the_demo() -> None:
 
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget afterwards what examples register: here, in Wagtail, in Huey and with blinker."""
+    """Forget afterwards what examples register: here, in Wagtail, in Django, Huey and blinker."""
     wagtail_hooks.search_for_hooks()
     known: list[dict[Any, Any]] = [
         registry.entries,
@@ -751,7 +765,11 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wagtail_hooks, "_hooks", {})
     monkeypatch.setattr(background._registry, "_periodic_tasks", [])
     kept = list(registry.kept_synchronous)
+    connected = [(signal, list(signal.receivers)) for signal, _ in catalogue.SIGNALS.values()]
     yield
+    for signal, receivers in connected:
+        signal.receivers[:] = receivers
+        signal.sender_receivers_cache.clear()
     for each, contents in zip(known, before, strict=True):
         each.clear()
         each.update(contents)
@@ -839,7 +857,7 @@ def marked(marker: str) -> list[Any]:
 
 def test_examples__only_python_is_run_and_in_a_known_way() -> None:
     told = {(b.language, b.marker) for page in PAGES for b in blocks_of(page) if b.marker}
-    assert told == {("python", m) for m in ("run", "run alone", "run immediate", "file")}
+    assert told == {("python", m) for m in ("run", "run alone", "run immediate", "file", "guide")}
 
 
 def test_examples__of_tests_are_those_that_run() -> None:

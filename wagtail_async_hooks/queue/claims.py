@@ -161,7 +161,7 @@ class Claims:
         try:
             goes_on = self.ledger.goes_on(task.claim)
         except (DatabaseError, InterfaceError) as error:
-            logger.debug("%s begins without being asked for: %s", task.claim, one_line(error))
+            logger.debug("%s begins without being asked for: %s", str(task.claim), one_line(error))
             return True
         if not goes_on:
             self._pass_over(Outcome(task.claim, State.CANCELLED, error=CANCELLED, was_called=False))
