@@ -89,6 +89,7 @@ LONG: Final = (
     "project/test_deployment.py::test_cron__",
     "project/test_dist.py",
     "project/test_secrets.py::test_secrets__are_neither_stored_nor_logged[redis]",
+    "project/test_tutorial.py",
     "project/test_typing.py",
     "project/test_without_tables.py",
     "queue/test_base_exceptions.py::test_immediate__what_stops_the_server_goes_on_to_stop_it",

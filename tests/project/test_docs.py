@@ -555,6 +555,23 @@ def test_commands__what_the_doctor_finds_is_that_of_the_code() -> None:
     assert [code(row["Code"]) for row in rows] == list(Code)
 
 
+def test_troubleshooting__names_what_the_doctor_and_the_log_say() -> None:
+    prose = prose_of(page_named("troubleshooting"))
+    named = {name for name in codes(prose) if re.fullmatch(r"[a-z]+(-[a-z]+)+", name)}
+    assert len(named) > 5
+    assert named <= set(Code)
+    quoted = {" ".join(quote.split()) for quote in re.findall(r'"… ([^"]+)"', prose)}
+    assert quoted
+    modules = (REPOSITORY / "wagtail_async_hooks").rglob("*.py")
+    texts = [
+        node.value
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert {quote for quote in quoted if not any(quote in text for text in texts)} == set()
+
+
 def test_worker__defaults_are_those_of_the_settings() -> None:
     for row in table("worker", "Option", "Default", "Meaning"):
         if match := re.fullmatch(r'`\w+\["WORKER"\]\["(\w+)"\]`, (\d+)', row["Default"]):
@@ -727,7 +744,7 @@ def test_example__synchronous_hooks_have_no_mistakes(block: Block, value: Any) -
 def test_example__sqlite_options_are_those_of_the_demo() -> None:
     from tests.site.settings import sqlite
 
-    [block] = [b for b in PYTHON if "transaction_mode" in b.code and DOCS in b.page.parents]
+    [block] = [b for b in PYTHON if "transaction_mode" in b.code and b.page.stem == "installation"]
     [options] = [
         ast.literal_eval(value)
         for node in ast.walk(ast.parse(block.code))
