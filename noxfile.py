@@ -51,8 +51,10 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation as a site; warnings are errors, among them links that lead nowhere."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "-b", "dirhtml"]
-        session.run(*command, "docs", "docs/_build/html", env={"SITE_DATA": folder})
+        command = ["sphinx-build", "--fail-on-warning", "--keep-going", "--fresh-env", "--quiet"]
+        session.run(
+            *command, "-b", "dirhtml", "docs", "docs/_build/html", env={"SITE_DATA": folder}
+        )
 
 
 @nox.session(python=False)
