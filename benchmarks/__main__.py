@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measures_all(options: argparse.Namespace) -> bool:
-    """Tell whether nothing is left out."""
+    """Return whether nothing is left out."""
     chosen = options.measures or options.contender or options.database or options.rounds
     return not (options.quick or chosen)
 

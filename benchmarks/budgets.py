@@ -39,7 +39,7 @@ class Budget:
     at_least: bool = False
 
     def verdict(self, results: Results) -> Verdict:
-        """Tell whether it is met."""
+        """Return whether it is met."""
         figure = self.figure(results)
         if figure is None:
             return Verdict.NOT_MEASURED

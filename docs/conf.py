@@ -38,7 +38,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 
 html_theme = "furo"
-html_title = "wagtail_async_hooks"
+html_title = "Background hooks for Wagtail"
 html_theme_options = {
     # Teal, as in Wagtail's admin; a lighter one in the dark.
     "light_css_variables": {"color-brand-primary": "#00676a", "color-brand-content": "#00676a"},

@@ -122,11 +122,11 @@ class Process:
         return found
 
     def is_running(self) -> bool:
-        """Tell whether it has not ended."""
+        """Return whether it has not ended."""
         return self._process.poll() is None
 
     def is_stopped(self) -> bool:
-        """Tell whether it stands still after a SIGSTOP."""
+        """Return whether it stands still after a SIGSTOP."""
         status = Path(f"/proc/{self.pid}/stat").read_text()
         return status.rpartition(")")[2].split()[0] == "T"
 

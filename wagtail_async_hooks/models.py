@@ -584,7 +584,7 @@ class AlertRecord(models.Model):
 class Schedule(models.Model):
     """What the workers know of one entry of the schedule: when it is due, and what became of it.
 
-    Whoever moves ``next_due_at`` on records the task, in the same transaction.
+    Whoever moves ``next_due_at`` on enqueues the task, in the same transaction.
     """
 
     name = ExactCharField(max_length=255, unique=True)

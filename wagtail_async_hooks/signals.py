@@ -3,7 +3,7 @@
 ======================  ===========================================  ==========================
 signal                  sent                                         arguments beside the sender
 ======================  ===========================================  ==========================
-``enqueued``            a task was recorded (inside the caller's     ``task``
+``enqueued``            a task was enqueued (inside the caller's     ``task``
                         transaction, which may still roll back)
 ``started``             a worker begins to run it                    ``task``
 ``progressed``          its function reports how far it is; at most  ``task``, ``progress``

@@ -86,7 +86,7 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Tell whether it can be worked with."""
+        """Return whether it can be worked with."""
 
     @abstractmethod
     def version(self) -> str:

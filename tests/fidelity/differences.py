@@ -122,7 +122,7 @@ class Difference:
     scenarios: tuple[str, ...] = ()
 
     def explains(self, found: Found) -> bool:
-        """Tell whether this row is about a difference that was found."""
+        """Return whether this row is about a difference that was found."""
         return (
             (not self.hooks or found.hook in self.hooks)
             and (not found.action or not self.actions or found.action in self.actions)

@@ -55,7 +55,7 @@ Hook = Callable[..., None]
 
 
 def is_asked_for() -> bool:
-    """Tell whether this process is to write records."""
+    """Return whether this process is to write records."""
     return bool(os.environ.get(RECORDS))
 
 

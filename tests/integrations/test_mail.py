@@ -530,7 +530,7 @@ def test_at_once__with_credentials(
 
 
 def is_secret(email: EmailMessage) -> bool:
-    """Tell whether an e-mail is one that should not be in the database."""
+    """Return whether an e-mail is one that should not be in the database."""
     if "unclear" in email.body:
         raise LookupError
     return "/reset/" in email.body

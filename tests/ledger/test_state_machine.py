@@ -241,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.expect_claim(owner, waiting[0] if waiting else None, claimed)
 
     def is_current(self, claim: Claim) -> bool:
-        """Tell whether the task still belongs to the worker that made this claim."""
+        """Return whether the task still belongs to the worker that made this claim."""
         task = self.tasks[claim.pk]
         return task.state is State.RUNNING and task.attempt == claim.attempt
 

@@ -70,7 +70,7 @@ def carried(value: Any, kind: str) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal, of the same types throughout, and in the same order."""
+    """Return whether two values are equal, of the same types throughout, and in the same order."""
     if type(one) is not type(other):
         return False
     if isinstance(one, Error):

@@ -238,7 +238,7 @@ fields = {
 
 
 def same_fields(one: Any, other: Any) -> bool:
-    """Tell whether two e-mails have the same attributes."""
+    """Return whether two e-mails have the same attributes."""
     left_out = {"connection", "_connection"}
     ones, others = ({k: v for k, v in vars(m).items() if k not in left_out} for m in (one, other))
     return type(one) is type(other) and ones == others

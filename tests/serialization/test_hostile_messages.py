@@ -234,14 +234,14 @@ class Victim:
         return rows.get()
 
     def goes_on(self) -> bool:
-        """Tell whether it runs the next task, and has neither imported nor called anything."""
+        """Return whether it runs the next task, and has neither imported nor called anything."""
         self.number += 1
         tasks.trace(str(self.traces), self.number)
         row = self.done_with(BackgroundTask.objects.latest("pk"))
         return row.state == State.SUCCEEDED and not self.tripwire.exists()
 
     def died(self) -> bool:
-        """Tell whether a thread has ended before its time."""
+        """Return whether a thread has ended before its time."""
         return bool(re.search("died|restarting", self.process.said()))
 
     @contextmanager

@@ -18,7 +18,7 @@ def pauses() -> list[Pause]:
 
 
 def add_pause(kind: str, name: str, user: Any, reason: str) -> bool:
-    """Pause something; tell whether it was not paused before."""
+    """Pause something; return whether it was not paused before."""
     told = {"paused_at": DatabaseNow(), "user_id": user, "reason": reason}
     told = fitted(Pause, told, connections[database()])
     _, is_new = Pause.objects.using(database()).get_or_create(kind=kind, name=name, defaults=told)
@@ -26,5 +26,5 @@ def add_pause(kind: str, name: str, user: Any, reason: str) -> bool:
 
 
 def remove_pause(kind: str, name: str) -> bool:
-    """Resume something; tell whether it was paused."""
+    """Resume something; return whether it was paused."""
     return Pause.objects.using(database()).filter(kind=kind, name=name).delete()[0] > 0

@@ -217,7 +217,7 @@ def _check_size(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> None
 def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
     """Tell the receivers of Django's signal: a site may have some for all that is saved.
 
-    The task is recorded already, so an error of theirs is logged, and costs the task nothing.
+    The task is enqueued already, so an error of theirs is logged, and costs the task nothing.
     """
     instance = BackgroundTask(pk=pk, **{name: in_python(value) for name, value in row.items()})
     instance._state.adding, instance._state.db = False, alias
@@ -228,7 +228,7 @@ def _tell(row: Mapping[str, Any], pk: int, alias: str) -> None:
 
 def _log_receiver(error: Exception) -> None:
     logger.error(
-        "A receiver of Django's post_save failed when a background task was recorded.",
+        "A receiver of Django's post_save failed when a background task was enqueued.",
         exc_info=error,
     )
 

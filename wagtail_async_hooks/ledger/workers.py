@@ -205,7 +205,7 @@ def held_by(worker: int) -> list[tuple[int, int]]:
 
 
 def hand_back(pk: int, attempt: int) -> bool:
-    """Let one task wait again whose attempt nobody makes; tell whether it was still that one."""
+    """Let one task wait again whose attempt nobody makes; return whether it was still that one."""
     held = BackgroundTask.objects.using(database()).filter(
         pk=pk, attempt=attempt, state=State.RUNNING
     )

@@ -48,7 +48,7 @@ def give_keys(
         if not submission.coalesce_key:
             logger.error(
                 "debounce= of %s needs coalesce= as well, since no argument is a saved object that "
-                "could be the key; the task is recorded without.",
+                "could be the key; the task is enqueued without.",
                 owner,
             )
     if submission.coalesce_key:
@@ -82,7 +82,7 @@ def key_of(
         return ""
 
     def complain(error: Exception) -> None:
-        told = "The key %s= of %s cannot be made, so the task is recorded without."
+        told = "The key %s= of %s cannot be made, so the task is enqueued without."
         report(logger, error, told, option, owner)
 
     key = None

@@ -10,7 +10,7 @@ from django.db import models, router
 
 
 class Target(NamedTuple):
-    """The object that a task is about, at the revision it had when the task was recorded.
+    """The object that a task is about, at the revision it had when the task was enqueued.
 
     :param model: label of the model.
     :param key: primary key of the object.

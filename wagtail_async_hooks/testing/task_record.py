@@ -127,7 +127,7 @@ class RecordedTask:
 
 
 class Gone:
-    """Stands for an object that was deleted after the task was recorded."""
+    """Stands for an object that was deleted after the task was enqueued."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -57,7 +57,7 @@ def number_done() -> int:
 
 
 def has_ended() -> bool:
-    """Tell whether all bulk actions have ended."""
+    """Return whether all bulk actions have ended."""
     tasks = BackgroundTask.objects.filter(function__endswith="run_bulk_action")
     return all(State(state).is_final for state in tasks.values_list("state", flat=True))
 

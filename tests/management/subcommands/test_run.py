@@ -39,7 +39,7 @@ def result() -> Any:
 
 def test_run__a_command(ask: Ask) -> None:
     assert ask("run", "diffsettings", "--output=unified", "--default", "django.conf") == [
-        f"Task {row().pk} is recorded."
+        f"Task {row().pk} is enqueued."
     ]
     assert (row().state, row().function) == ("waiting", "manage.py diffsettings")
     assert "\n+ WAGTAIL_TASKS = " in result()
@@ -254,7 +254,7 @@ def test_wait__says_that_nobody_works(
     assert str(stopped.value) == f"Task {row().pk} goes on; nobody waits for it."
     assert stopped.value.returncode == 130
     assert capsys.readouterr().err.splitlines() == [
-        f"Task {row().pk} is recorded.",
+        f"Task {row().pk} is enqueued.",
         "It does not begin yet: No worker is running.",
     ]
 

@@ -106,7 +106,7 @@ class BulkRun:
         return {"done": len(self.keys)}
 
     def _work_through(self, left: list[Any], done: int) -> bool:
-        """Deal with objects; tell whether all had their turn."""
+        """Deal with objects; return whether all had their turn."""
         for number, key in enumerate(left, start=done):
             self._report(number)
             if not ledger.goes_on(self.claim):
@@ -148,7 +148,7 @@ class BulkRun:
         return found or self.call.model._base_manager.filter(pk=key).first()
 
     def _after_bulk_action(self, action: Any, objects: list[Model]) -> bool:
-        """Call the site's hooks; tell whether one has answered with a response, which ends it."""
+        """Call the site's hooks; return whether one has answered with a response, which ends it."""
         for hook in hooks.get_hooks("after_bulk_action"):
             response = hook(action.request, action.action_type, objects, action)
             if hasattr(response, "status_code"):

@@ -57,7 +57,7 @@ class ObjectRunner:
         self._used: list[Any] = []
 
     def run(self, key: Any) -> bool:
-        """Deal with one object, and record what became of it; tell whether it is done.
+        """Deal with one object, and record what became of it; return whether it is done.
 
         :raises TargetGone: if an object that the form names was deleted.
         :raises DatabaseError: if the database is away.
@@ -104,7 +104,7 @@ class ObjectRunner:
         return isinstance(error, OperationalError | InterfaceError) and now != self._used
 
     def _lock(self, key: Any) -> bool:
-        """Let others who change the object wait; tell whether there is one.
+        """Let others who change the object wait; return whether there is one.
 
         It is the first thing that the transaction does, so that what it reads is what they left.
         Bulk actions on a tree take turns, object by object, by the lock of its first node: what

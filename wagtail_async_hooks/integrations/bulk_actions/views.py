@@ -97,7 +97,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         return "all" not in chosen and len(chosen) <= self._threshold()
 
     def _task(self, objects: Sequence[models.Model], form: Any) -> Task:
-        # Not above: only workers, and those who record a task for them, need what runs it.
+        # Not above: only workers, and those who enqueue a task for them, need what runs it.
         from wagtail_async_hooks.integrations.bulk_actions.execution import run_bulk_action
 
         alias = router.db_for_write(self.model)
@@ -114,7 +114,7 @@ class BackgroundBulkActionMixin(BulkAction):  # type: ignore[misc]  # Wagtail ha
         return (_("%(action)s: %(objects)s") % told).replace("{", "{{").replace("}", "}}")
 
     def _recorded(self, task: Task, objects: Sequence[models.Model]) -> HttpResponse | None:
-        """Ask the site's hooks and record a task; return ``None`` if it could not be recorded."""
+        """Ask the site's hooks and enqueue a task; return ``None`` if it could not be enqueued."""
         problems: list[Exception] = []
         self.is_recorded = True
         with transaction.atomic(using=router.db_for_write(self.model)):

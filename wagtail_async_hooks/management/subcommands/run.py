@@ -90,12 +90,12 @@ class Subcommand(BaseSubcommand):
             self._answer_end(ended)
 
     def _tell(self, task: BackgroundTask, *, waits: bool) -> None:
-        """Say that a task is recorded, and why it does not begin yet."""
-        recorded = f"Task {task.pk} is recorded."
+        """Say that a task is enqueued, and why it does not begin yet."""
+        enqueued = f"Task {task.pk} is enqueued."
         if waits:
-            self.stderr.write(recorded)
+            self.stderr.write(enqueued)
         else:
-            self.answer(formatting.task_data(task), [recorded])
+            self.answer(formatting.task_data(task), [enqueued])
         if obstacles := Details(task).obstacles:
             self.stderr.write(f"It does not begin yet: {visible(' '.join(obstacles))}")
 
