@@ -146,6 +146,9 @@ def _json_value(value: Any) -> Any:
     """Return the value of an option in JSON's types."""
     if isinstance(value, list | tuple | set | frozenset):
         return [_json_value(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(_json_value(key)): _json_value(each) for key, each in value.items()}
     if callable(value):
-        return functions.dotted_path(value) if functions.has_name(value) else repr(value)
+        named = functions.dotted_path(value) if functions.has_name(value) else repr(value)
+        return named.removeprefix("builtins.")
     return value if isinstance(value, str | int | float | bool) else str(value)

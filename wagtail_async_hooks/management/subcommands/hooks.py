@@ -80,15 +80,22 @@ def _option_lines(options: Iterable[Option], width: int) -> Iterator[str]:
     options = [option for option in options if option.value is not None]
     said = [option for option in options if option.source != registered.DEFAULT]
     for option in said:
-        line = f"    {option.name:13} {option.value!s:23} {option.source}"
+        value = _text(option.value)
+        line = f"    {option.name:13} {value:23} {option.source}"
         if len(line) <= width:
             yield line
         else:
-            yield f"    {option.name:13} {_tail(str(option.value), width - 18)}"
+            yield f"    {option.name:13} {_tail(value, width - 18)}"
             yield f"      by {option.source}"
-    others = [f"{option.name} {option.value}" for option in options if option not in said]
+    others = [f"{option.name} {_text(option.value)}" for option in options if option not in said]
     if others:
         yield from wrapped(f"by default: {', '.join(others)}", "    ", width)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {each}" for key, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _tail(text: str, width: int) -> str:
