@@ -90,12 +90,14 @@ LONG: Final = (
     "project/test_dist.py",
     "project/test_secrets.py::test_secrets__are_neither_stored_nor_logged[redis]",
     "project/test_tutorial.py",
+    "project/test_translations.py",
     "project/test_typing.py",
     "project/test_without_tables.py",
     "queue/test_base_exceptions.py::test_immediate__what_stops_the_server_goes_on_to_stop_it",
     "queue/test_base_exceptions.py::test_worker__",
     "queue/test_queues.py::test_effort__",
     "serialization/test_hostile_messages.py::test_worker__",
+    "worker/test_embedded_servers.py",
     "worker/test_health.py::test_systemd__hears_nothing_of_a_worker_whose_main_thread_hangs",
     "worker/test_health.py::test_systemd__hears_of_the_start_of_life_and_of_the_end",
     "worker/test_log.py::test_fields__say_which_task_it_is",
@@ -106,18 +108,8 @@ LONG: Final = (
 own, and sites and hosts whose processes each load everything afresh."""
 
 LONG_BUT_FOR: Final = {
-    "management/test_terminal.py": (
-        "test_cancel__",
-        "test_discard__asks_in_a_terminal[y",
-        "test_interrupted__a_worker[1",
-    ),
-    "worker/test_celery.py": (
-        "test_child_killed__its_task_runs_in_another_process[rabbitmq",
-        "test_pool__runs_what_is_committed[rabbitmq-prefork",
-    ),
-    "worker/test_embedded_servers.py": (
-        "test_gunicorn__one_process_works_and_another_takes_over[sync]",
-    ),
+    "management/test_terminal.py": ("test_cancel__",),
+    "worker/test_celery.py": ("test_pool__runs_what_is_committed[rabbitmq-prefork",),
     "worker/test_recycling.py": (
         *("test_channel__", "test_limits__", "test_options__", "test_own__", "test_resident__"),
         *("test_running_worker__", "test_wear__", "test_what_runs__"),

@@ -7,12 +7,11 @@ fail: one that begins to pass, or to fail for the first time, is noticed.
 from __future__ import annotations
 
 import gc
-import time
 import unittest
 from typing import Any, Final
 
 import pytest
-from huey.api import Huey
+from huey.api import Huey, RateLimit
 
 from tests import huey_tests
 from wagtail_async_hooks.queue import retries
@@ -78,12 +77,6 @@ NOT_APPLICABLE: Final = {
 """Tests of Huey's that cannot apply, with the reason."""
 
 
-MINUTE: Final = 60
-
-END_OF_MINUTE: Final = 3
-"""Seconds that a test of rate limits takes at most, on a slow machine."""
-
-
 @pytest.fixture(autouse=True)
 def delays_of_huey(monkeypatch: pytest.MonkeyPatch) -> None:
     """Huey knows no jitter and no least delay: its tests reckon with what they ask for."""
@@ -91,15 +84,15 @@ def delays_of_huey(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "LEAST_DELAY", 0)
 
 
+@pytest.fixture(autouse=True)
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Huey's rate limits count by the clock's minute, which its tests expect to stay the same."""
+    monkeypatch.setattr(RateLimit, "_current_window", lambda limit, now: 0)
+    monkeypatch.setattr(RateLimit, "_time_until_reset", lambda limit, now: 30.0)
+
+
 class OnTheTaskQueue:
     """What replaces the memory storage of Huey's tests."""
-
-    def setUp(self) -> None:
-        super().setUp()  # type: ignore[misc]
-        if "rate" in self.id():  # type: ignore[attr-defined]
-            # Huey counts by the minute of the clock, and its tests expect that to stay the same.
-            left = MINUTE - time.time() % MINUTE
-            time.sleep(left if left < END_OF_MINUTE else 0)
 
     def get_huey(self) -> Huey:
         return TaskQueue("huey_tests")
