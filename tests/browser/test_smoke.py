@@ -18,4 +18,4 @@ def test_publish__and_find_its_tasks_in_the_report(quick_desk: Desk) -> None:
             "the hook has run",
         )
         page.goto("/admin/background-tasks/")
-        assert "Write static copy" in page.content()
+        assert "Write the static copy of" in page.content()
