@@ -149,7 +149,7 @@ def test_outcome__that_cannot_be_recorded_is_with_the_next_call(
     worker: CeleryWorker, trace_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     tasks.trace(str(trace_file), "x")
-    monkeypatch.setattr(celery_worker.workers, "HEARTBEAT_TIMEOUT", 0.1)
+    monkeypatch.setattr(celery_worker, "SETTLE_PATIENCE", 0.1)
 
     def fails() -> None:
         raise OperationalError("the server has gone away")

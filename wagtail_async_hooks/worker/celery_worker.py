@@ -34,6 +34,10 @@ PATIENCE: Final = 5.0
 """Seconds that a call waits for the worker to start, and for a database that does not work. Then
 Celery may use its process for something else; the ledger has the task, and reminds of it."""
 
+SETTLE_PATIENCE: Final = workers.HEARTBEAT_TIMEOUT
+"""Seconds for which the end of a task is tried to be recorded, before the process serves Celery
+again: until others would take over the task of a dead worker."""
+
 END_TIMEOUT: Final = 5.0
 """Seconds to wait for the maintenance to end with the process."""
 
@@ -122,7 +126,7 @@ class CeleryWorker:
     def _settle(self, worker: Worker) -> None:
         """Record how the last task ended; what cannot be recorded now is with the next claim."""
         try:
-            persist(self._queue.settle, worker.outage, workers.HEARTBEAT_TIMEOUT)
+            persist(self._queue.settle, worker.outage, SETTLE_PATIENCE)
         except (DatabaseError, InterfaceError) as error:
             logger.error(
                 "How a task ended could not be recorded so far; it is tried again before the next "
