@@ -124,9 +124,9 @@ async def write(name: str) -> int:
     return int(group.pk)
 
 
-def connection_of() -> tuple[str, int]:
+def connection_of() -> tuple[str, Any]:
     connection.ensure_connection()
-    return threading.current_thread().name, id(connection.connection)
+    return threading.current_thread().name, connection.connection
 
 
 @background.task()

@@ -276,8 +276,11 @@ def _connected(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Watch a function's own connections from their beginning."""
     _drop_predecessor(connection)
     guard = _here.guard
-    if guard is not None and guard._sessions and guard._watch not in connection.execute_wrappers:
-        connection.execute_wrappers.append(guard._watch)
+    if guard is not None and guard._sessions:
+        # One that was closed is watched already: what Django itself has just set is no change.
+        guard._changed.discard(connection)
+        if guard._watch not in connection.execute_wrappers:
+            connection.execute_wrappers.append(guard._watch)
 
 
 def _drop_predecessor(connection: BaseDatabaseWrapper) -> None:
