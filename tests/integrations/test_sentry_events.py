@@ -62,7 +62,8 @@ class Site:
 
     def sent(self, kind: str = "event") -> list[Event]:
         """Return what has arrived in Sentry."""
-        items = map(json.loads, self._sent.read_text().splitlines())
+        complete, _, _ = self._sent.read_text().rpartition("\n")  # the rest is being written
+        items = map(json.loads, complete.splitlines())
         return [payload for found, payload in items if found == kind]
 
 

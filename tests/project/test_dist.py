@@ -95,7 +95,7 @@ def run(*command: str | Path, cwd: Path, environment: Mapping[str, str] | None =
         env=None if environment is None else dict(environment),
         capture_output=True,
         text=True,
-        timeout=limits.PATIENCE,
+        timeout=limits.TEST,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -331,7 +331,7 @@ def test_mypy__finds_the_types_in_the_wheel(typed: tuple[Path, Path]) -> None:
         env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")},
         capture_output=True,
         text=True,
-        timeout=limits.PATIENCE,
+        timeout=limits.TEST,
         check=False,
     )
     found = re.findall(r"^(\S+?):(\d+): error: ", done.stdout, re.MULTILINE)
@@ -349,7 +349,7 @@ def test_pyright__finds_the_types_in_the_wheel(typed: tuple[Path, Path]) -> None
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True,
         text=True,
-        timeout=limits.PATIENCE,
+        timeout=limits.TEST,
         check=False,
     )
     found = {

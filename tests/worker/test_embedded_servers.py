@@ -259,7 +259,7 @@ def test_gunicorn__a_task_that_the_ending_interpreter_refuses_something_waits_ag
 def test_gunicorn__by_its_hooks_it_begins_and_ends_with_the_process(
     serve: Serve, trace_file: Path, tmp_path: Path
 ) -> None:
-    blocks = [block.code for block in blocks_of(page_named("worker"))]
+    blocks = [block.code for block in blocks_of(page_named("embedded-worker"))]
     [hooks] = [code for code in blocks if "post_worker_init" in code]
     (tmp_path / "gunicorn.conf.py").write_text(hooks)
     server = serve(*GUNICORN, "ADDRESS", "--config", str(tmp_path / "gunicorn.conf.py"))

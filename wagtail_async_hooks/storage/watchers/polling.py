@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from wagtail_async_hooks import ledger
-
 POLL_INTERVAL: Final = 0.05
 """Seconds between two queries for a waiting row, on databases that cannot notify."""
 
@@ -23,4 +21,7 @@ class PollingWatcher:
     def has_news(self) -> bool:
         """See :class:`.Watcher`."""
         time.sleep(POLL_INTERVAL)
+        # Not above: a site without the app in INSTALLED_APPS imports this, and has no models.
+        from wagtail_async_hooks import ledger
+
         return ledger.is_any_waiting(self.alias)
