@@ -61,7 +61,8 @@ docs: $(INSTALLED)
 dist: $(INSTALLED)
 	$(NOX) -s dist
 
-# Real faults on real servers, for some twenty minutes; writes the table of docs/explanation/reliability.md.
+# Real faults on real servers, for some twenty minutes; writes the table of
+# docs/explanation/reliability.md.
 soak: $(INSTALLED)
 	$(BIN)/python scripts/soak.py --write docs/explanation/reliability.md
 

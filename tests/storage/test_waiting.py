@@ -51,6 +51,18 @@ def test_wait__ends_when_a_task_is_committed(waiter: DatabaseWaiter) -> None:
     assert waited(waiter, mark, LONG) < LONG
 
 
+def test_wait__threads_take_turns_to_look_without_a_notification(waiter: DatabaseWaiter) -> None:
+    mark = waiter.mark()
+    other = threading.Thread(target=waiter.wait, args=[mark, LONG])
+    other.start()
+    try:
+        wait_until(lambda: waiter._waiting == 1, "the other thread waits")
+        assert waited(waiter, mark, 0.1) >= 0.2
+    finally:
+        waiter.close()
+        other.join()
+
+
 def test_wait__ends_when_a_task_is_retried(waiter: DatabaseWaiter) -> None:
     tasks.add.schedule((1, 2), delay=60)
     settle(waiter)

@@ -399,7 +399,9 @@ def promote_due(limit: int = 500) -> list[tuple[int, int]]:
 
 def _is_any_due(connection: BaseDatabaseWrapper) -> bool:
     now, parameters = NOW.sql(connection)
-    return _exists(connection, f"state = 'scheduled' AND run_at <= {now}", parameters)
+    # In the order of the index, which the database might not use otherwise.
+    condition = f"state = 'scheduled' AND run_at <= {now} ORDER BY run_at"
+    return _exists(connection, condition, parameters)
 
 
 def is_any_waiting(alias: str) -> bool:

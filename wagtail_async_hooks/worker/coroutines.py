@@ -143,13 +143,10 @@ class Coroutines:
     def _takes_none(self) -> bool:
         return self._is_closed or self._is_blocked
 
-    def _has_room(self) -> bool:
-        return self._running < self._limit
-
     def _wait_for_room(self) -> None:
         self._waiting += 1
         try:
-            self._room.wait_for(lambda: self._has_room() or self._takes_none())
+            self._room.wait_for(lambda: self._running < self._limit or self._takes_none())
         finally:
             self._waiting -= 1
 
@@ -301,12 +298,11 @@ class Coroutines:
         context.run(self._attempt, taken)
 
     def _attempt(self, taken: _Taken) -> None:
-        if taken.has_waited and not self._queue.claims.confirm(taken.task):
-            return
         parking.give(self._park)
         connection_guard.tidy()
         try:
-            self._queue.attempt(taken.task)
+            if not taken.has_waited or self._queue.claims.confirm(taken.task):
+                self._queue.attempt(taken.task)
         finally:
             connection_guard.tidy()
 

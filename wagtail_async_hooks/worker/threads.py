@@ -27,7 +27,8 @@ from wagtail_async_hooks.worker.identity import HEARTBEAT_WAIT, Registration
 logger = logging.getLogger("wagtail_async_hooks.worker")
 
 IDLE_INTERVAL: Final = 1.0
-"""Seconds after which an idle thread queries the ledger even if nothing has woken it."""
+"""Seconds after which an idle thread queries the ledger even if nothing has woken it; where several
+are idle, they take turns."""
 
 FILE_INTERVAL: Final = 0.1
 """Seconds between two checks of a thread whether the file of an SQLite database was replaced."""
