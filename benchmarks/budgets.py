@@ -172,6 +172,35 @@ def _claim() -> Iterator[Budget]:
             )
 
 
+def _bounds() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+        for bounds, others, limit in (
+            ("some queues", 0, 1.25),
+            ("one queue", 0, 1.25),
+            ("all but one queue", 0, 1.25),
+            ("a pause", 0, 1.25),
+            ("a limit", 0, 1.25),
+            ("a limit elsewhere", 0, 1.25),
+            ("some queues", 1_000_000, 1.3),
+            ("one queue", 1_000_000, 1.3),
+            ("all but one queue", 1_000_000, 1.3),
+        ):
+            more = f", with {others:,} tasks of another queue waiting" if others else ""
+            options = {"bounds": bounds, "others": others, "behind": 0}
+            yield Budget(
+                f"bounds_{database}_{bounds.replace(' ', '_')}_{others}",
+                f"a claim on {name}, bounded by {bounds}{more}, against one without bounds",
+                Pick("bounds", "ratio", "ours", database, options=options),
+                limit,
+            )
+        yield Budget(
+            f"exclusive_{database}",
+            f"a claim on {name} while 100,000 tasks wait for one exclusive key, against none",
+            Pick("bounds", "ratio", "ours", database, options={"behind": 100_000}),
+            1.3,
+        )
+
+
 def _snapshot() -> Iterator[Budget]:
     def rate(held: bool) -> Value:
         return Pick("snapshot", "rate", "ours", "postgres", options={"held": held})
@@ -305,6 +334,7 @@ ALL: Final = (
     *_waiting(),
     *_pickup(),
     *_claim(),
+    *_bounds(),
     *_pruning(),
     *_snapshot(),
     *_publish(),

@@ -31,6 +31,7 @@ ALL: Final = (
     "matrix",
     "snapshot",
     "claim",
+    "bounds",
     "pruning",
     "statements",
     "pickup",
