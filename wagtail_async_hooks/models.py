@@ -165,6 +165,11 @@ class BackgroundTask(models.Model):
         db_default="",
         help_text=_("Of several tasks with the same key only one runs at a time, in their order."),
     )
+    blocked = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("Claims pass over it, as it waits behind many others with its exclusive key."),
+    )
     slot = models.PositiveSmallIntegerField(
         null=True,
         help_text=_("Its number among the running tasks of its queue, if that has a limit."),
@@ -222,6 +227,7 @@ class BackgroundTask(models.Model):
         # others, see migrations/_initial_mysql.py, and the rest hold all rows.
         indexes = [
             models.Index(
+                models.F("blocked"),
                 models.F("priority").desc(),
                 models.F("id"),
                 name="bgtask_claim",
@@ -230,6 +236,7 @@ class BackgroundTask(models.Model):
             # Not "priority DESC": see ledger/selection.py.
             models.Index(
                 models.F("queue"),
+                models.F("blocked"),
                 models.Value(-1) - models.F("priority"),
                 models.F("id"),
                 name="bgtask_queue",
@@ -271,6 +278,7 @@ class BackgroundTask(models.Model):
                 models.F("exclusive_key"),
                 models.Value(-1) - models.F("priority"),
                 models.F("id"),
+                models.F("blocked"),
                 name="bgtask_exclusive_next",
                 condition=models.Q(state=State.WAITING) & ~models.Q(exclusive_key=""),
             ),

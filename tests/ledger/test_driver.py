@@ -119,3 +119,75 @@ def test_claim_and_finish__need_no_cursor_of_djangos(
     assert cursors == []
     states = BackgroundTask.objects.order_by("pk").values_list("state", flat=True)
     assert list(states) == [State.SUCCEEDED, State.RUNNING]
+
+
+# A few statements together -------------------------------------------------------------------
+
+FINISH = (
+    "UPDATE wagtail_async_hooks_backgroundtask SET state = 'succeeded' WHERE id = %s RETURNING id"
+)
+
+
+def state_of(pk: int) -> str:
+    """Return the state of a row."""
+    return BackgroundTask.objects.get(pk=pk).state
+
+
+@knows_the_driver
+def test_together__are_committed_when_the_block_ends(committed_db: None) -> None:
+    tasks.add(1, 2)
+    pk = BackgroundTask.objects.get().pk
+    with raw_sql.together(connection):
+        assert raw_sql.rows_of(connection, FINISH, [pk]) == [(pk,)]
+    assert state_of(pk) == State.SUCCEEDED
+
+
+@knows_the_driver
+@pytest.mark.parametrize("watched", [False, True])
+def test_together__none_of_them_counts_if_one_fails(committed_db: None, watched: bool) -> None:
+    tasks.add(1, 2)
+    pk = BackgroundTask.objects.get().pk
+
+    def fail() -> None:
+        with raw_sql.together(connection):
+            raw_sql.rows_of(connection, FINISH, [pk])
+            raw_sql.rows_of(connection, "SELECT nothing_like_that WHERE 1 = %s", [1])
+
+    with (
+        connection.execute_wrapper(passing_on) if watched else nullcontext(),
+        pytest.raises((OperationalError, ProgrammingError)),
+    ):
+        fail()
+
+    assert state_of(pk) == State.WAITING
+
+
+@knows_the_driver
+def test_together__within_a_transaction_of_djangos(committed_db: None) -> None:
+    tasks.add(1, 2)
+    pk = BackgroundTask.objects.get().pk
+    with transaction.atomic():
+        with raw_sql.together(connection):
+            raw_sql.rows_of(connection, FINISH, [pk])
+        transaction.set_rollback(True)
+    assert state_of(pk) == State.WAITING
+
+
+@knows_the_driver
+def test_together__whoever_else_wants_to_write_waits_or_is_told(committed_db: None) -> None:
+    """Django's error, as by its own transaction."""
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has one lock for all")
+    other = connection.copy()
+    other.settings_dict = {**connection.settings_dict, "OPTIONS": {"timeout": 0.1}}
+    try:
+        with (
+            raw_sql.together(connection),
+            pytest.raises(OperationalError),
+            raw_sql.together(other),
+        ):
+            raise AssertionError("both hold it")
+        with raw_sql.together(other):
+            pass
+    finally:
+        other.close()

@@ -18,7 +18,7 @@ from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.ledger import postgresql, selection
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, lock_of
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.types import Claim, Outcome, State
+from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="a function of PostgreSQL's"
@@ -43,7 +43,7 @@ def definition() -> str:
 def query(more: str, suspects: str = "suspects") -> str:
     """Return what a claim asks on other databases, and more."""
     return (
-        f"SELECT id FROM {TABLE} WHERE state = 'waiting' AND ({suspects} OR deaths = 0) "
+        f"SELECT id FROM {TABLE} WHERE {selection._CLAIMABLE} AND ({suspects} OR deaths = 0) "
         f"AND {selection._free(connection)}{more} "
         f"ORDER BY {selection._OF_ALL} LIMIT 1{lock_of(connection)}"
     )
@@ -236,3 +236,72 @@ def test_look_behind__reads_little_beside_an_open_transaction() -> None:
         assert following is not None
         claimed = following
     assert effort(lambda: ledger.step(Outcome(claimed, State.SUCCEEDED), None)) < 100
+
+
+# Within the bounds of a worker ----------------------------------------------------------------
+
+
+def definition_within() -> str:
+    """Return the other function as the database has it, on one line."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_functiondef(%s::regproc)", [postgresql.WITHIN])
+        [(text,)] = cursor.fetchall()
+    return " ".join(text.split())
+
+
+@pytest.mark.django_db
+def test_within__asks_first_what_is_asked_without_bounds() -> None:
+    assert f"({query('')})" in re.sub(r"\( | \)", lambda m: m[0].strip(), definition_within())
+
+
+@pytest.mark.django_db
+def test_within__looks_into_a_queue_as_other_databases_do() -> None:
+    of_queue = selection._of_queue(
+        connection, f"{selection._CLAIMABLE} AND (suspects OR deaths = 0)", EVERYTHING, "looked_in"
+    )
+    assert of_queue.text in definition_within()
+    assert f"ORDER BY {selection._in_order(connection)} LIMIT 1" in definition_within()
+
+
+@pytest.mark.django_db
+def test_within__counts_slots_as_other_databases_do() -> None:
+    expected = selection._LOWEST_SLOT.replace("%s", "looked_in")
+    assert expected in re.sub(r"\( | \)", lambda m: m[0].strip(), definition_within())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(queues=("slow",)),
+        Bounds(queues=("slow", "default")),
+        Bounds(left_out=("default",)),
+        Bounds(hooks=("after_edit_page",)),
+        Bounds(limits={"slow": 3}),
+    ],
+)
+def test_within__one_round_trip(bounds: Bounds, django_assert_num_queries: Any) -> None:
+    for number in range(3):
+        tasks.add(number, 1)
+    BackgroundTask.objects.update(queue="slow")
+    with django_assert_num_queries(1):
+        _, claimed = ledger.step(None, None, bounds=bounds)
+    assert claimed is not None
+    assert (claimed.slot is None) == (not bounds.limits)
+    with django_assert_num_queries(1):
+        kept, following = ledger.step(Outcome(claimed, State.SUCCEEDED), None, bounds=bounds)
+    assert kept
+    assert following is not None
+    assert following.slot == claimed.slot
+
+
+@pytest.mark.django_db
+def test_within__a_process_of_an_older_release_calls_the_first_function_as_ever() -> None:
+    """It does while a newer release has migrated, and is not running everywhere."""
+    tasks.add(1, 2)
+    with connection.cursor() as cursor:
+        cursor.execute(postgresql._CALL, [*[None] * 9, None, True, None, None])
+        [row] = cursor.fetchall()
+        names = [column.name for column in cursor.description]
+    assert len(row) == 19
+    assert (names[0], names[-3:]) == ("kept", ["revocations", "expired", "looked_for"])

@@ -17,6 +17,7 @@ from wagtail_async_hooks.ledger.alerts import (
 )
 from wagtail_async_hooks.ledger.attempts import attempts
 from wagtail_async_hooks.ledger.base import BATCH, clock, database, info
+from wagtail_async_hooks.ledger.blocking import block_behind, unblock
 from wagtail_async_hooks.ledger.claiming import step, waits
 from wagtail_async_hooks.ledger.hook_samples import (
     HOOK_SAMPLES_KEPT,
@@ -116,6 +117,7 @@ __all__ = [
     "alive",
     "attempts",
     "beat",
+    "block_behind",
     "brief",
     "cancel",
     "cancel_all",
@@ -188,6 +190,7 @@ __all__ = [
     "take_notices",
     "take_notices_of",
     "told_of",
+    "unblock",
     "under_way",
     "unmerged",
     "unmute",

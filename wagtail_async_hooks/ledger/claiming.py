@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from wagtail_async_hooks import conf
 from wagtail_async_hooks.ledger import postgresql, raw_sql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
+from wagtail_async_hooks.ledger.blocking import unblock_next
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.outcomes import errors_of, lighten
@@ -73,10 +74,10 @@ def step(
     kept, claimed = False, None
     for collisions in range(_COLLISIONS + 1):
         try:
-            if outcome is not None and claim and _go_together(connection, outcome, bounds):
-                kept, claimed = _finish_and_claim(connection, outcome, worker, suspects)
+            if outcome is not None and claim and _go_together(connection, outcome):
+                kept, claimed = _finish_and_claim(connection, outcome, worker, suspects, bounds)
                 break
-            with _transaction(connection, needed=outcome is not None):
+            with _transaction(connection, outcome):
                 kept = outcome is not None and _finish(connection, outcome)
                 if claim:
                     claimed = _claim(connection, worker, suspects, bounds)
@@ -106,11 +107,15 @@ def waits(bounds: Bounds) -> bool:
     return False
 
 
-def _transaction(connection: BaseDatabaseWrapper, *, needed: bool) -> AbstractContextManager[Any]:
+def _transaction(
+    connection: BaseDatabaseWrapper, outcome: Outcome | None
+) -> AbstractContextManager[Any]:
     """A lone claim is one statement and commits by itself where the database can do that."""
-    if needed or not _updates_return(connection):
-        return transaction.atomic(using=connection.alias)
-    return nullcontext()
+    if outcome is None and _updates_return(connection):
+        return nullcontext()
+    if outcome is not None and _is_plain(outcome):
+        return raw_sql.together(connection)
+    return transaction.atomic(using=connection.alias)
 
 
 def _updates_return(connection: BaseDatabaseWrapper) -> bool:
@@ -119,7 +124,7 @@ def _updates_return(connection: BaseDatabaseWrapper) -> bool:
     return returns and connection.vendor in ("postgresql", "sqlite")
 
 
-def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, bounds: Bounds) -> bool:
+def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
     """Return whether recording an outcome and claiming the next task is one statement.
 
     Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
@@ -127,63 +132,93 @@ def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, bounds: Boun
     an exclusive key or a slot of its queue.
     """
     claim = outcome.claim
-    if bounds or _tells(outcome) or _keeps_attempt(outcome) or _separates(outcome):
+    if not _is_plain(outcome):
         return False
-    if _by_function(connection, bounds):
+    if connection.vendor == "postgresql":
         return postgresql.takes(outcome)
     frees = bool(claim.exclusive_key) or claim.slot is not None or outcome.state is State.WAITING
     return not frees and _updates_return(connection)
 
 
-def _by_function(connection: BaseDatabaseWrapper, bounds: Bounds) -> bool:
-    """Return whether PostgreSQL's function finds the next task; it knows no bounds."""
-    return connection.vendor == "postgresql" and not bounds
+def _is_plain(outcome: Outcome) -> bool:
+    """Return whether recording an outcome changes nothing but its row, and who is next of a key."""
+    return not (_tells(outcome) or _keeps_attempt(outcome) or _separates(outcome))
 
 
 def _finish_and_claim(
-    connection: BaseDatabaseWrapper, outcome: Outcome, worker: int | None, suspects: bool
+    connection: BaseDatabaseWrapper,
+    outcome: Outcome,
+    worker: int | None,
+    suspects: bool,
+    bounds: Bounds,
 ) -> tuple[bool, Claim | None]:
     """Do both in one round trip, by a statement that commits by itself."""
-    if _by_function(connection, EVERYTHING):
-        return _call_function(connection, outcome, worker, suspects)
+    if connection.vendor == "postgresql":
+        return _call_function(connection, outcome, worker, suspects, bounds)
+    choice = next(iter(choices(connection, suspects, bounds)), None)
+    if choice is None:
+        return _finish(connection, outcome), None
+    kept, row = _update_both(connection, outcome, worker, choice, slot_of(bounds))
+    if row is not None:
+        return kept, _as_claim(row, worker)
+    if kept and not bounds:
+        return kept, None
+    # It was given up for dead, and what it ran may be what comes next; or that is not within the
+    # bounds, and others are.
+    return kept, _claim(connection, worker, suspects, bounds)
+
+
+def _update_both(
+    connection: BaseDatabaseWrapper,
+    outcome: Outcome,
+    worker: int | None,
+    choice: Choice,
+    slot: Sql,
+) -> tuple[bool, tuple[Any, ...] | None]:
+    """Record an outcome and claim by SQLite's statement for both.
+
+    :returns: whether the outcome counted, and the row that is claimed.
+    """
     ended = outcome.claim
     columns = _columns(connection, outcome)
     state = columns.pop("state")
     text, now = NOW.sql(connection)
     said, values = _said(connection, columns, (text, now))
+    chosen = f"(SELECT id {choice.source(connection)})"
     changed = raw_sql.rows_of(
         connection,
-        _for_both(connection.alias, suspects, tuple(said.items())),
-        [state, worker, *now, *values, ended.pk, ended.pk, ended.attempt, ended.task_id, *now],
+        _for_both(text, chosen, slot.text, tuple(said.items())),
+        [
+            *(state, worker, *now, *slot.parameters, *values),
+            *(ended.pk, *choice.where.parameters),
+            *(ended.pk, ended.attempt, ended.task_id, *now),
+        ],
     )
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
-    if not kept and not rows:
-        # It was given up for dead, and what it ran may be what comes next.
-        return kept, _claim(connection, worker, suspects, EVERYTHING)
-    return kept, _as_claim(rows.popitem()[1], worker) if rows else None
+    return kept, rows.popitem()[1] if rows else None
 
 
 @functools.lru_cache(maxsize=64)
-def _for_both(alias: str, suspects: bool, columns: tuple[tuple[str, str], ...]) -> str:
+def _for_both(now: str, chosen: str, slot: str, columns: tuple[tuple[str, str], ...]) -> str:
     """Return SQLite's statement for both, which is the same for most tasks.
 
+    :param now: this moment.
+    :param chosen: the primary key of the task to claim.
+    :param slot: its number among those of its queue.
     :param columns: what an outcome changes beside the state, and what the statement says for it.
     """
-    connection = connections[alias]
-    [choice] = choices(connection, suspects, EVERYTHING)
     # The row that ended may wait again, given up for dead: then it is not this statement's to take.
     changes = "".join(
         f", {column} = {_IF_ENDED} {said} ELSE {column} END" for column, said in columns
     )
-    now, _ = NOW.sql(connection)
     return (
         f"UPDATE {TABLE} SET state = {_IF_ENDED} %s ELSE 'running' END, "
         f"attempt = {_IF_ENDED} attempt ELSE attempt + 1 END, "
         f"worker_id = {_IF_ENDED} worker_id ELSE %s END, "
         f"started_at = {_IF_ENDED} started_at ELSE {now} END, "
-        f"slot = NULL{changes} "
-        f"WHERE id IN (%s, (SELECT id {choice.source(connection)})) "
+        f"slot = {_IF_ENDED} NULL ELSE {slot} END{changes} "
+        f"WHERE id IN (%s, {chosen}) "
         "AND (id <> %s OR (attempt = %s AND task_id = %s AND state = 'running')) "
         f"RETURNING {CLAIMED}, slot, {_REVOCATIONS}, {_EXPIRED} {now}"
     )
@@ -205,8 +240,15 @@ def _said(
 
 
 def _call_function(
-    connection: BaseDatabaseWrapper, outcome: Outcome | None, worker: int | None, suspects: bool
+    connection: BaseDatabaseWrapper,
+    outcome: Outcome | None,
+    worker: int | None,
+    suspects: bool,
+    bounds: Bounds,
 ) -> tuple[bool, Claim | None]:
+    if bounds:
+        kept, row = postgresql.step_within(connection, outcome, worker, suspects, bounds)
+        return kept, None if row is None else _as_claim(row, worker)
     kept, row, scanned_at = postgresql.step(connection, outcome, worker, suspects)
     return kept, None if row is None else _as_claim(row, worker, scanned_at)
 
@@ -224,18 +266,28 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
         )
     columns, values = _said(connection, _columns(connection, outcome), NOW.sql(connection))
     assignments = ", ".join(f"{name} = {said}" for name, said in columns.items())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s "
-            "AND task_id = %s AND state = %s",
-            [*values, claim.pk, claim.attempt, claim.task_id, State.RUNNING.value],
-        )
-        kept = bool(cursor.rowcount == 1)
+    statement = (
+        f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s "
+        "AND task_id = %s AND state = %s"
+    )
+    parameters = [*values, claim.pk, claim.attempt, claim.task_id, State.RUNNING.value]
+    kept = _updates(connection, statement, parameters)
     if kept and _tells(outcome):
         _notify(alias, outcome)
     if kept and _separates(outcome):
         separate(alias, claim)
+    if kept and claim.exclusive_key:
+        unblock_next(connection, claim.exclusive_key)
     return kept
+
+
+def _updates(connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any]) -> bool:
+    """Run an UPDATE; return whether there was such a row."""
+    if _updates_return(connection):
+        return bool(raw_sql.rows_of(connection, f"{statement} RETURNING id", parameters))
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return bool(cursor.rowcount)
 
 
 def _tells(outcome: Outcome) -> bool:
@@ -300,8 +352,8 @@ def _columns(connection: BaseDatabaseWrapper, outcome: Outcome) -> dict[str, Any
 def _claim(
     connection: BaseDatabaseWrapper, worker: int | None, suspects: bool, bounds: Bounds
 ) -> Claim | None:
-    if _by_function(connection, bounds):
-        return _call_function(connection, None, worker, suspects)[1]
+    if connection.vendor == "postgresql":
+        return _call_function(connection, None, worker, suspects, bounds)[1]
     take = _update_returning if _updates_return(connection) else _select_then_update
     for choice in choices(connection, suspects, bounds):
         row = take(connection, choice, worker, slot_of(bounds))

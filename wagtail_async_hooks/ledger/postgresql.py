@@ -1,6 +1,6 @@
 """Records how a task ended and claims the next by one call of a function, on PostgreSQL.
 
-``migrations/_initial_postgresql.py`` makes the function, and says why there is one.
+``migrations/_initial_postgresql.py`` makes the functions, and says why there are some.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.ledger.outcomes import errors_of
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.types import Claim, Outcome
+from wagtail_async_hooks.types import Bounds, Claim, Outcome
 from wagtail_async_hooks.utils.database.values import fitted
 
 FUNCTION: Final = "wagtail_async_hooks_step"
+WITHIN: Final = "wagtail_async_hooks_step_within"
+"""The function for claims that are bounded."""
 
 LOOK_BACK: Final = 0.05
 """Seconds after which a thread scans the whole index again, see :func:`_last`."""
@@ -26,6 +28,24 @@ LONG: Final = 0.0003
 """So many seconds of the server's are a long look for the first of all tasks."""
 
 _CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
+_CALL_WITHIN: Final = f"SELECT * FROM {WITHIN}({', '.join(['%s'] * 17)})"
+
+
+def step_within(
+    connection: BaseDatabaseWrapper,
+    outcome: Outcome | None,
+    worker: int | None,
+    suspects: bool,
+    bounds: Bounds,
+) -> tuple[bool, tuple[Any, ...] | None]:
+    """Do both, as :func:`step`, where the claim is bounded."""
+    parameters = [*_ended(outcome, connection), worker, suspects]
+    names = bounds.queues, bounds.left_out, bounds.hooks, bounds.functions
+    parameters += [list(some) for some in (*names, bounds.limits, bounds.limits.values())]
+    [(kept, *row, revocations, expired, slot)] = raw_sql.rows_of(
+        connection, _CALL_WITHIN, parameters
+    )
+    return kept, None if row[0] is None else (*row, slot, revocations, expired)
 
 
 def step(

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.ledger.base import TABLE, lock_of
 from wagtail_async_hooks.types import Bounds
 
@@ -31,6 +32,8 @@ _LOWEST_SLOT: Final = (
     f"WHERE NOT EXISTS ({_TAKEN} AND taken.slot = candidate.number))"
 )
 """The lowest number that no running task of a queue has; its parameter is the queue, twice."""
+
+_CLAIMABLE: Final = "state = 'waiting' AND blocked = FALSE"
 
 _OF_ALL: Final = "priority DESC, id"
 
@@ -67,7 +70,7 @@ def choices(connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds) -> 
 
     :param suspects: ``False`` to pass over tasks that a worker has died of.
     """
-    waiting = "state = 'waiting'" if suspects else "state = 'waiting' AND deaths = 0"
+    waiting = _CLAIMABLE if suspects else f"{_CLAIMABLE} AND deaths = 0"
     if not bounds:
         yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
     else:
@@ -91,25 +94,53 @@ def slot_of(bounds: Bounds) -> Sql:
     return Sql(f"CASE queue {cases} END", parameters)
 
 
-def next_of_queue(connection: BaseDatabaseWrapper, queue: str) -> tuple[int, int] | None:
-    """Return primary key and priority of the task that comes next in a queue."""
-    return _next(connection, "bgtask_queue", "queue = %s", queue)
+class First(NamedTuple):
+    """The task that comes next of some."""
+
+    pk: int
+    priority: int
+    blocked: bool
 
 
-def next_of_key(connection: BaseDatabaseWrapper, key: str) -> tuple[int, int] | None:
-    """Return primary key and priority of the task that comes next with an exclusive key."""
-    of_key = "NOT (exclusive_key = '') AND exclusive_key = %s"
-    return _next(connection, "bgtask_exclusive_next", of_key, key)
+def first_of_queue(connection: BaseDatabaseWrapper, queue: str) -> First | None:
+    """Return the task that comes next in a queue."""
+    where = Sql(f"{_CLAIMABLE} AND queue = %s", (queue,))
+    return _first(connection, Choice(where, _in_order(connection), "bgtask_queue"))
 
 
-def _next(
-    connection: BaseDatabaseWrapper, index: str, condition: str, name: str
-) -> tuple[int, int] | None:
-    first = Choice(Sql(f"state = 'waiting' AND {condition}", (name,)), _in_order(connection), index)
+def first_of_key(connection: BaseDatabaseWrapper, key: str) -> First | None:
+    """Return the task that comes next with an exclusive key."""
+    return _first(connection, _of_key(connection, key))
+
+
+def _of_key(connection: BaseDatabaseWrapper, key: str) -> Choice:
+    where = "state = 'waiting' AND NOT (exclusive_key = '') AND exclusive_key = %s"
+    return Choice(Sql(where, (key,)), _in_order(connection), "bgtask_exclusive_next")
+
+
+def _first(connection: BaseDatabaseWrapper, choice: Choice) -> First | None:
+    statement = f"SELECT id, priority, blocked {choice.source(connection)}"
+    for pk, priority, blocked in raw_sql.rows_of(connection, statement, choice.where.parameters):
+        return First(pk, priority, bool(blocked))
+    return None
+
+
+def unblocked_of_key(
+    connection: BaseDatabaseWrapper, key: str, number: int, *, past: int
+) -> list[int]:
+    """Return primary keys of tasks that wait for an exclusive key and are not blocked, in order.
+
+    :param number: so many at most.
+    :param past: how many are passed over.
+    """
+    choice = _of_key(connection, key)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, priority {first.source(connection)}", first.where.parameters)
-        found: tuple[int, int] | None = cursor.fetchone()
-    return found
+        cursor.execute(
+            f"SELECT id FROM {TABLE}{forced(connection, choice.by)} WHERE {choice.where.text} "
+            f"AND blocked = FALSE ORDER BY {choice.order} LIMIT {number:d} OFFSET {past:d}",
+            choice.where.parameters,
+        )
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def forced(connection: BaseDatabaseWrapper, index: str) -> str:
@@ -194,9 +225,8 @@ def _queues_in_order(
         f"WHERE found.queue IS NOT NULL AND {within.text} LIMIT {_QUEUES}) first "
         f"JOIN {TABLE} ON {TABLE}.id = first.id ORDER BY {_OF_ALL.replace('id', f'{TABLE}.id')}"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*served, *head.parameters, *within.parameters])
-        return [queue for (queue,) in cursor.fetchall()]
+    parameters = [*served, *head.parameters, *within.parameters]
+    return [queue for (queue,) in raw_sql.rows_of(connection, statement, parameters)]
 
 
 def _queues_one_by_one(connection: BaseDatabaseWrapper) -> tuple[str, ...]:

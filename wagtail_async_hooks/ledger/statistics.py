@@ -139,21 +139,25 @@ def waiting_by_queue(most: int | None = None) -> dict[str, Waiting]:
     :param most: number beyond which those of a queue are not counted, in place of :data:`MANY`.
     """
     since: dict[str, datetime.datetime] = {}
-    for queue, priority in islice(_groups(), _GROUPS):
-        oldest = _oldest(queue, priority)
+    for queue, blocked, priority in islice(_groups(), _GROUPS):
+        oldest = _oldest(queue, blocked, priority)
         if oldest is not None:  # somebody has claimed them all, else
             since[queue] = min(oldest, since.get(queue, oldest))
     return {queue: Waiting(count_waiting(queue, most), oldest) for queue, oldest in since.items()}
 
 
-def _groups() -> Iterator[tuple[str, int]]:
-    """Yield the queues with their priorities that have waiting tasks: from one to the next."""
+def _groups() -> Iterator[tuple[str, bool, int]]:
+    """Yield what waiting tasks have in common by their index, from one to the next.
+
+    That is the queue, whether claims pass over them, and the priority.
+    """
     queue = _next_queue("")
     while queue is not None:
-        priority = _next_priority(queue, None)
-        while priority is not None:
-            yield queue, priority
-            priority = _next_priority(queue, priority)
+        for blocked in (False, True):
+            priority = _next_priority(queue, blocked, None)
+            while priority is not None:
+                yield queue, blocked, priority
+                priority = _next_priority(queue, blocked, priority)
         queue = _next_queue(queue)
 
 
@@ -161,10 +165,10 @@ def _next_queue(after: str) -> str | None:
     return _first("queue", "queue > %s", [after], "queue")  # type: ignore[return-value]
 
 
-def _next_priority(queue: str, below: int | None) -> int | None:
+def _next_priority(queue: str, blocked: bool, below: int | None) -> int | None:
     """Return the highest priority in a queue, or the next one below another."""
     where, order = _priority(database(), below)
-    found = _first("priority", f"queue = %s{where}", [queue], order)
+    found = _first("priority", f"queue = %s AND blocked = {blocked}{where}", [queue], order)
     return None if found is None else int(found)
 
 
@@ -187,9 +191,10 @@ def _first(column: str, where: str, parameters: list[str], order: str) -> str | 
     return None if found is None else found[0]
 
 
-def _oldest(queue: str, priority: int) -> datetime.datetime | None:
+def _oldest(queue: str, blocked: bool, priority: int) -> datetime.datetime | None:
     """Return from when on the oldest of the first tasks of a queue could have run."""
     rows = BackgroundTask.objects.using(database()).filter(state=State.WAITING, queue=queue)
+    rows = rows.filter(blocked=blocked)
     if connections[rows.db].vendor == "mysql":
         rows = rows.filter(priority=priority)
     else:

@@ -31,7 +31,7 @@ from wagtail_async_hooks.ledger import insertion, raw_sql
 from wagtail_async_hooks.ledger.attempts import ATTEMPTS, keep_attempts
 from wagtail_async_hooks.ledger.base import BATCH, BATCH_SIZE, TABLE, database, info
 from wagtail_async_hooks.ledger.locks import brief, free
-from wagtail_async_hooks.ledger.selection import next_of_key, next_of_queue
+from wagtail_async_hooks.ledger.selection import First, first_of_key, first_of_queue
 from wagtail_async_hooks.models import (
     BackgroundTask,
     ExactCharField,
@@ -356,6 +356,7 @@ def retry(messages: Mapping[int, tuple[int, bytes | None]]) -> set[int]:
         ended.filter(attempt=0).update(error="")  # no attempt would clear it
         ended.update(
             state=State.WAITING,
+            blocked=False,
             run_at=None,
             expires_at=None,
             finished_at=None,
@@ -369,12 +370,16 @@ def retry(messages: Mapping[int, tuple[int, bytes | None]]) -> set[int]:
 
 def next_in_line(exclusive_key: str) -> tuple[int, int] | None:
     """Return primary key and priority of the task that comes next of those with a key."""
-    return next_of_key(connections[database()], exclusive_key)
+    return _told(first_of_key(connections[database()], exclusive_key))
 
 
 def next_in_queue(queue: str) -> tuple[int, int] | None:
     """Return primary key and priority of the task that comes next in a queue."""
-    return next_of_queue(connections[database()], queue)
+    return _told(first_of_queue(connections[database()], queue))
+
+
+def _told(first: First | None) -> tuple[int, int] | None:
+    return None if first is None else (first.pk, first.priority)
 
 
 def promote_due(limit: int = 500) -> list[tuple[int, int]]:
@@ -405,11 +410,11 @@ def _is_any_due(connection: BaseDatabaseWrapper) -> bool:
 
 
 def is_any_waiting(alias: str) -> bool:
-    """Return whether a task waits for a worker.
+    """Return whether a task waits for a worker, and not only for its exclusive key.
 
     :param alias: of the ledger's database.
     """
-    return _exists(connections[alias], "state = 'waiting'", [])
+    return _exists(connections[alias], "state = 'waiting' AND blocked = FALSE", [])
 
 
 def _exists(connection: BaseDatabaseWrapper, condition: str, parameters: Sequence[Any]) -> bool:

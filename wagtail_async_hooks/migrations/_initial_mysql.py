@@ -8,6 +8,7 @@ Nor have they conditional constraints. Columns that are computed from the row, a
 the task runs, take the place of the conditions. Django knows nothing of them, and need not.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 TABLE = "wagtail_async_hooks_backgroundtask"
@@ -36,13 +37,20 @@ ADD UNIQUE INDEX bgtask_slot (limited_queue, slot)
 
 def create(apps: Any, schema_editor: Any) -> None:
     """Replace the indexes that Django has made, and add the columns."""
+    if schema_editor.connection.vendor == "mysql":
+        make(schema_editor, INDEXES)
+        schema_editor.execute(COLUMNS)
+
+
+def make(schema_editor: Any, indexes: Mapping[str, str]) -> None:
+    """Make indexes, in the place of those of the same names.
+
+    :param indexes: by name, the columns.
+    """
     connection = schema_editor.connection
-    if connection.vendor != "mysql":
-        return
     with connection.cursor() as cursor:
         existing = connection.introspection.get_constraints(cursor, TABLE)
-    for name, columns in INDEXES.items():
+    for name, columns in indexes.items():
         if name in existing:
             schema_editor.execute(f"DROP INDEX {name} ON {TABLE}")
         schema_editor.execute(f"CREATE INDEX {name} ON {TABLE} ({columns})")
-    schema_editor.execute(COLUMNS)

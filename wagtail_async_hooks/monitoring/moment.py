@@ -137,7 +137,7 @@ def _statement(now: str) -> str:
     )
     return (
         f"SELECT * FROM (SELECT {_TASK}, {columns} FROM {task} WHERE state = 'waiting' "
-        f"ORDER BY priority DESC, id LIMIT {TASKS}) tasks UNION ALL "
+        f"ORDER BY blocked, priority DESC, id LIMIT {TASKS}) tasks UNION ALL "
         f"SELECT * FROM (SELECT {_DUE}, {columns} FROM {task} "
         f"WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT {TASKS}) due "
         f"UNION ALL "

@@ -28,7 +28,7 @@ RECENT: Final = 10_000
 _TABLE: Final = BackgroundTask._meta.db_table
 _WORKERS: Final = Worker._meta.db_table
 ORDERS: Final = {
-    State.WAITING: ("-priority", "pk"),
+    State.WAITING: ("blocked", "-priority", "pk"),
     State.SCHEDULED: ("run_at",),
     State.RUNNING: ("started_at",),
 }

@@ -191,7 +191,7 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     @property
     def _waiting(self) -> models.QuerySet[BackgroundTask]:
-        return self.tasks.filter(state=State.WAITING).order_by("-priority", "pk")
+        return self.tasks.filter(state=State.WAITING).order_by("blocked", "-priority", "pk")
 
     def queue_size(self) -> int:
         return self._waiting.count()

@@ -75,6 +75,7 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             partial(leave_replaced, ledger.database()),
             self._claim_bounds.refresh,
             self.huey.read_schedule,
+            self._block,
         ]
         beats = begun - self._last_beat >= HEARTBEAT_INTERVAL
         if beats:
@@ -85,7 +86,7 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
         if self._reminder is not None:
             tasks.append(self._reminder.look)
         if beats:
-            tasks += [self._statistics.flush, self._statistics.sample]
+            tasks += [ledger.unblock, self._statistics.flush, self._statistics.sample]
             tasks += [chore.do for chore in self._chores]
         self._do_each(tasks)
         self.sleep_for_interval(begun, self.interval)
@@ -104,6 +105,10 @@ class Maintenance(HueyScheduler):  # type: ignore[misc]  # Huey has no types
             self._outage.end()
         else:
             self._outage.begin(contention)
+
+    def _block(self) -> None:
+        """Have claims pass over what waits behind the tasks of this worker."""
+        ledger.block_behind(self.huey.claims.holding.all())
 
     def _beat(self, now: float) -> None:
         """Record a heartbeat, and rescue the tasks of workers without one.

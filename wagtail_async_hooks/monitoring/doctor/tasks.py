@@ -102,7 +102,7 @@ def _sample() -> Iterator[BackgroundTask]:
     """Yield tasks that are still to be run, with no more columns than are needed here."""
     for state in (State.WAITING, State.SCHEDULED):
         # In the order of the index by which they are claimed, or become due.
-        order = ("-priority", "pk") if state is State.WAITING else ("run_at",)
+        order = ("blocked", "-priority", "pk") if state is State.WAITING else ("run_at",)
         rows = _tasks().filter(state=state).annotate(size=Length("message"))
         keys = [
             pk
