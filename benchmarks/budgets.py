@@ -114,6 +114,19 @@ def _drain() -> Iterator[Budget]:
         )
 
 
+def _logged() -> Iterator[Budget]:
+    def rate(logs: bool, database: str, redis: bool) -> Value:
+        return Pick("logged", "rate", "ours", database, redis, {"logs": logs})
+
+    for (database, redis), name in _STORAGES.items():
+        yield Budget(
+            f"logged_{database}{'_redis' if redis else ''}",
+            f"time of a task on {name} with the log as it is by default, against warnings only",
+            ratio(rate(False, database, redis), rate(True, database, redis)),
+            1.1,
+        )
+
+
 def _waiting() -> Iterator[Budget]:
     def rate(contender: str, database: str, redis: bool) -> Value:
         return Pick("waiting", "rate", contender, database, redis, {"at_once": 100})
@@ -302,6 +315,7 @@ def _footprint() -> Iterator[Budget]:
 ALL: Final = (
     *_enqueue(),
     *_drain(),
+    *_logged(),
     *_waiting(),
     *_pickup(),
     *_claim(),
