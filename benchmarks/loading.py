@@ -17,6 +17,10 @@ from benchmarks.lab import REPOSITORY
 WITHOUT_REDIS: Final = "ours_without_redis"
 """The contender who has no redis-py."""
 
+_NOT_THERE: Final = ("gevent", "opentelemetry")
+"""What is installed for other measures only: Huey imports gevent where it is, and redis-py
+OpenTelemetry."""
+
 _OF_THE_HOOKS: Final = ("digest", "share_image", "static_copy", "webhook")
 """What the demo's hooks import of the demo, and with it of other libraries."""
 
@@ -70,8 +74,9 @@ class Collections:
 
 def main() -> None:
     """Load the site, and tell what it took."""
-    if os.environ["BENCH_CONTENDER"] == WITHOUT_REDIS:
-        sys.modules["redis"] = None  # type: ignore[assignment]  # as if it were not installed
+    absent = [*_NOT_THERE, *(["redis"] if os.environ["BENCH_CONTENDER"] == WITHOUT_REDIS else [])]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
     collections = Collections()
     begun, computed = time.perf_counter(), time.process_time()
     load_site()

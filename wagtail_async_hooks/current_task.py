@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # what serializes requests imports this module
     from wagtail_async_hooks.serialization.revisions import Target
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Running:
     """A task while it runs.
 

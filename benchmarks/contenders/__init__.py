@@ -2,9 +2,10 @@
 
 It has ``set_up()``, called once in the process that enqueues; ``enqueue(seconds, sent)``, which
 enqueues a task that does :func:`benchmarks.work.do`; ``enqueue_many(number, seconds)``, which does
-so many times by the quickest way that there is; and ``workers(number)``, the commands that start
-so many workers: threads, processes or whatever the library has by default. Those that can wait for
-many servers at once have ``enqueue_calls(number, port)`` and ``callers(number)`` for that.
+so many times by the quickest way that there is; and ``workers(number, logs=False)``, the commands
+that start so many workers: threads, processes or whatever the library has by default, which log
+each task if asked to. Those that can wait for many servers at once have
+``enqueue_calls(number, port)`` and ``callers(number)`` for that.
 """
 
 from __future__ import annotations

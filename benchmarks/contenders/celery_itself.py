@@ -41,10 +41,10 @@ def enqueue_many(number: int, seconds: float) -> None:
         enqueue(seconds, 0.0)
 
 
-def workers(number: int) -> list[list[str]]:
+def workers(number: int, *, logs: bool = False) -> list[list[str]]:
     """Return the command of a worker with so many processes."""
     worker = [PYTHON, "-m", "celery", "--app", f"{__name__}:app", "worker"]
-    return [[*worker, "--concurrency", str(number), "--loglevel", "ERROR"]]
+    return [[*worker, "--concurrency", str(number), "--loglevel", "INFO" if logs else "ERROR"]]
 
 
 def enqueue_calls(number: int, port: int) -> None:

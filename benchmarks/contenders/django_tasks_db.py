@@ -25,6 +25,7 @@ def enqueue_many(number: int, seconds: float) -> None:
         enqueue(seconds, 0.0)
 
 
-def workers(number: int) -> list[list[str]]:
+def workers(number: int, *, logs: bool = False) -> list[list[str]]:
     """Return the commands of so many workers."""
-    return [[*MANAGE, "db_worker", "--no-reload", "--no-startup-delay"]] * number
+    verbosity = ["--verbosity", "1" if logs else "0"]
+    return [[*MANAGE, "db_worker", *verbosity, "--no-reload", "--no-startup-delay"]] * number

@@ -52,10 +52,11 @@ def enqueue_many(number: int, seconds: float) -> None:
         do(seconds, 0.0)
 
 
-def workers(number: int) -> list[list[str]]:
+def workers(number: int, *, logs: bool = False) -> list[list[str]]:
     """Return the command of a consumer with so many threads."""
     consumer = [PYTHON, "-m", "huey.bin.huey_consumer", f"{__name__}.queue"]
-    return [[*consumer, "--quiet", "--workers", str(number), "--worker-type", "thread"]]
+    quiet = [] if logs else ["--quiet"]
+    return [[*consumer, *quiet, "--workers", str(number), "--worker-type", "thread"]]
 
 
 def enqueue_calls(number: int, port: int) -> None:

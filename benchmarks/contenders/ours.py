@@ -27,9 +27,10 @@ def enqueue_many(number: int, seconds: float) -> None:
     background.enqueue_many(tasks.ours.s(seconds, 0.0) for _ in range(number))
 
 
-def workers(number: int, processes: int = 1) -> list[list[str]]:
+def workers(number: int, processes: int = 1, *, logs: bool = False) -> list[list[str]]:
     """Return the command of a worker with so many threads, in each of so many processes."""
-    worker = [*MANAGE, "wagtail_worker", "--verbosity", "0", "--threads", str(number)]
+    verbosity = ["--verbosity", "1" if logs else "0"]
+    worker = [*MANAGE, "wagtail_worker", *verbosity, "--threads", str(number)]
     return [worker if processes == 1 else [*worker, "--processes", str(processes)]]
 
 

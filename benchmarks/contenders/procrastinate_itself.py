@@ -46,9 +46,10 @@ def enqueue_many(number: int, seconds: float) -> None:
     do.batch_defer(*({"seconds": seconds, "sent": 0.0} for _ in range(number)))
 
 
-def workers(number: int) -> list[list[str]]:
+def workers(number: int, *, logs: bool = False) -> list[list[str]]:
     """Return the command of a worker that does so many at once."""
-    cli = [PYTHON, "-m", "procrastinate", "--app", f"{__name__}.app"]
+    level = ["--log-level", "info" if logs else "warning"]
+    cli = [PYTHON, "-m", "procrastinate", *level, "--app", f"{__name__}.app"]
     return [[*cli, "worker", "--concurrency", str(number)]]
 
 

@@ -27,6 +27,7 @@ class Metric(NamedTuple):
 ALL: Final = (
     "enqueue",
     "drain",
+    "logged",
     "waiting",
     "matrix",
     "snapshot",

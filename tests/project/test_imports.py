@@ -14,6 +14,8 @@ from tests.processes import REPOSITORY
 FOR_WORKERS = {
     *("worker", "worker.process", "worker.worker", "worker.schedule", "worker.supervisor", "tasks"),
     *("integrations.commands", "integrations.indexing", "integrations.bulk_actions.execution"),
+    *("storage.waiter", "storage.watchers", "storage.watchers.base", "storage.watchers.polling"),
+    *("storage.watchers.postgresql", "storage.watchers.sqlite", "worker.console", "worker.log"),
 }
 FOR_COMMANDS = {
     *("management", "monitoring"),
@@ -21,7 +23,7 @@ FOR_COMMANDS = {
     *(f"checks.{name}" for name in ("database", "modules", "schedule", "unimported")),
 }
 FOR_TESTS = {"testing", "pytest_plugin", "localize", "integrations.localize"}
-FOR_OTHER_STORAGES = {"storage.notifier"}
+FOR_OTHER_STORAGES = {"storage.notifier", "storage.celery"}
 FOR_WHO_ASKS = {
     "health",
     *("embedded", "worker.embedded.process", "worker.embedded.thread", "worker.embedded.host"),

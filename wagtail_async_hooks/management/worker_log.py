@@ -6,24 +6,14 @@ import logging
 import sys
 
 from wagtail_async_hooks.queue.huey_log import LOGGERS
-from wagtail_async_hooks.utils.text import visible
-from wagtail_async_hooks.worker.log import FORMAT
-
-
-class _HarmlessFormatter(logging.Formatter):
-    """Formats lines that do nothing to a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """See ``logging.Formatter``."""
-        return visible(super().format(record), lines=True)
+from wagtail_async_hooks.worker.console import Console
 
 
 def log_to_stderr(verbosity: int) -> None:
     """Show the worker's lines, unless the site's LOGGING already says where they go."""
     ours = logging.getLogger("wagtail_async_hooks")
     if not ours.hasHandlers():
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_HarmlessFormatter(FORMAT))
+        handler = Console(sys.stderr)
         ours.addHandler(handler)
         for name in LOGGERS:
             theirs = logging.getLogger(name)

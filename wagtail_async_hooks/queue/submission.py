@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wagtail_async_hooks.utils.crontab import Times
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Definition:
     """What all tasks of one function have in common; the attribute of their class.
 
@@ -55,7 +55,7 @@ class Definition:
         return of_keys.over(self.options(None))._replace(queue=self.queue)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Submission:
     """What one call is enqueued with; blank values leave it to the task's :class:`Definition`.
 

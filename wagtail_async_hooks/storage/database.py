@@ -24,7 +24,6 @@ from huey.storage import BaseStorage
 
 from wagtail_async_hooks import signals
 from wagtail_async_hooks.conf.options import DEFAULT_QUEUE
-from wagtail_async_hooks.storage.waiter import DatabaseWaiter, Waiter
 from wagtail_async_hooks.types import State, TaskInfo
 from wagtail_async_hooks.utils.database.instants import NOW, FromNow
 from wagtail_async_hooks.utils.text import cut_key, storable
@@ -32,6 +31,7 @@ from wagtail_async_hooks.utils.time import from_huey
 
 if TYPE_CHECKING:
     from wagtail_async_hooks.models import BackgroundTask, Counter, StoredValue
+    from wagtail_async_hooks.storage.waiter import Waiter
 
 
 MEETINGS: Final = 20
@@ -112,6 +112,8 @@ class DatabaseStorage(BaseStorage):  # type: ignore[misc]  # Huey has no types
 
     def waiter(self) -> Waiter:
         """Return what tells a worker's threads that a task may be waiting."""
+        from wagtail_async_hooks.storage.waiter import DatabaseWaiter  # for workers only
+
         return DatabaseWaiter(self.ledger.database())
 
     def announce(self, due: Iterable[tuple[int, int]]) -> None:

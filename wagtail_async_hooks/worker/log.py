@@ -1,6 +1,8 @@
 """The worker's log: one line for each step of a task, made from the signals, with fields.
 
 At the level INFO nothing is logged that a task was called with, also not by way of an error's text.
+Where :class:`~wagtail_async_hooks.worker.console.Console` alone gets them, steps at that level are
+written without a record, which would take longer than the rest of the line.
 """
 
 from __future__ import annotations
@@ -15,11 +17,9 @@ from wagtail_async_hooks import signals
 from wagtail_async_hooks.queue.huey_log import task_here
 from wagtail_async_hooks.types import TaskInfo
 from wagtail_async_hooks.utils.text import one_line
+from wagtail_async_hooks.worker.console import sole_console
 
 logger = logging.getLogger("wagtail_async_hooks.worker")
-
-FORMAT: Final = "%(asctime)s [%(process)d %(threadName)s] %(levelname)s %(message)s"
-"""Format of the lines where the site's ``LOGGING`` has none: time, process and thread, level."""
 
 FIELDS: Final = (
     *("task_pk", "task_id", "task_name", "hook", "function", "queue", "attempt"),
@@ -62,10 +62,8 @@ def disconnect() -> None:
 
 
 def _log_start(sender: str, *, task: TaskInfo) -> None:
-    if not logger.isEnabledFor(logging.INFO):
-        return
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    logger.info("%s started%s", str(task), again, extra=_fields(task, "started"))
+    _log(logging.INFO, task, "started", "%s started%s", again)
 
 
 def _log_end(signal: NamedSignal, level: int) -> Any:
@@ -78,42 +76,59 @@ def _log_end(signal: NamedSignal, level: int) -> Any:
         error_type: str = "",
         delay: float | None = None,
     ) -> None:
-        if not logger.isEnabledFor(level):
-            return
         what = signal.name if delay is None else f"{signal.name} {_in_words(delay)}"
         told = _reason(error, error_type) if level <= logging.INFO else error
-        logger.log(
+        _log(
             level,
+            task,
+            signal.name,
             "%s %s after %s s%s",
-            str(task),
-            what,
-            _number(duration),
-            f": {one_line(told)}" if told else "",
-            extra=_fields(
-                task, signal.name, duration=duration, delay=delay, error_type=error_type or None
-            ),
+            *(what, _number(duration), f": {one_line(told)}" if told else ""),
+            duration=duration,
+            delay=delay,
+            error_type=error_type or None,
         )
 
     return receiver
 
 
 def _log_snooze(sender: str, *, task: TaskInfo, duration: float, run_at: datetime.datetime) -> None:
-    logger.info(
+    _log(
+        logging.INFO,
+        task,
+        "snoozed",
         "%s snoozed after %s s, to be called again at %s",
-        str(task),
-        _number(duration),
-        run_at.isoformat(sep=" ", timespec="seconds"),
-        extra=_fields(task, "snoozed", duration=duration, run_at=run_at.isoformat()),
+        *(_number(duration), run_at.isoformat(sep=" ", timespec="seconds")),
+        duration=duration,
+        run_at=run_at.isoformat(),
     )
 
 
 def _log_rescue(sender: str, *, task: TaskInfo, waits: bool) -> None:
-    logger.warning(
+    _log(
+        logging.WARNING,
+        task,
+        "rescued",
         "%s was held by a worker that died, and %s",
-        str(task),
         "waits again" if waits else "failed, because too many workers died of it",
-        extra=_fields(task, "rescued"),
     )
+
+
+def _log(
+    level: int, task: TaskInfo, action: str, message: str, *arguments: str, **more: Any
+) -> None:
+    """Log a step of a task.
+
+    :param message: with a place for the task, and for each of the arguments.
+    :param more: fields that the step has beside those of the task.
+    """
+    if not logger.isEnabledFor(level):
+        return
+    if level == logging.INFO and (console := sole_console(logger)) is not None:
+        console.tell_step("INFO", message % (str(task), *arguments))
+        return
+    fields = _fields(task, action, **more)
+    logger.log(level, message, str(task), *arguments, extra=fields, stacklevel=2)
 
 
 def _fields(task: TaskInfo, action: str, **more: Any) -> dict[str, Any]:
