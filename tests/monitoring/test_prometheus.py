@@ -32,7 +32,6 @@ pytest.importorskip("prometheus_client")
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from wagtail_async_hooks.ledger import queues
 from wagtail_async_hooks.monitoring import depths, overview, prometheus
 
 Samples = dict[tuple[str, ...], float]
@@ -267,7 +266,7 @@ def test_ledger__depths_and_ages(
 
     at_least = "wagtail_tasks_depth_at_least"
     assert {value for key, value in found.items() if key[0] == at_least} == {0}
-    monkeypatch.setattr(queues, "MANY", 1)
+    monkeypatch.setattr("wagtail_async_hooks.ledger.queues.MANY", 1)
     monkeypatch.setattr(overview, "MANY", 2)
     for _ in range(3):
         tasks.add(1, 2)
