@@ -313,6 +313,28 @@ def _admin() -> Iterator[Budget]:
             )
 
 
+def _figures() -> Iterator[Budget]:
+    for database, name in _NAMES.items():
+        for spread, told in (
+            ("busy", "in all states"),
+            ("waiting", "that wait"),
+            ("succeeded", "that succeeded"),
+        ):
+            yield Budget(
+                f"figures_{database}_{spread}",
+                f"the slowest figure, over 1,000,000 tasks {told}, on {name}",
+                Pick(
+                    "figures",
+                    "slowest",
+                    "ours",
+                    database,
+                    options={"rows": 1_000_000, "spread": spread},
+                ),
+                150,
+                " ms",
+            )
+
+
 def _footprint() -> Iterator[Budget]:
     for metric, what, limit, unit in (
         ("cpu", "an idle worker, of a core", 1, " %"),
@@ -355,6 +377,7 @@ ALL: Final = (
     *_editing(),
     *_measuring(),
     *_reports(),
+    *_figures(),
     *_admin(),
     *_footprint(),
 )

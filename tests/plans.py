@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from django.db import connection
 
-from wagtail_async_hooks.models import BackgroundTask, Worker
+from wagtail_async_hooks.models import BackgroundTask, Pause, Worker
 
 TABLE: Final = BackgroundTask._meta.db_table
-WORKERS: Final = Worker._meta.db_table
+OTHERS: Final = (Worker._meta.db_table, Pause._meta.db_table)
+"""Tables of which there are few rows."""
 
 
 def oddities(call: Callable[[], Any]) -> list[str]:
@@ -62,7 +63,7 @@ def _of_postgresql(sql: str, parameters: Any) -> Iterator[str]:
 def _of_mysql(sql: str, parameters: Any) -> Iterator[str]:
     for row in _explained(f"EXPLAIN {sql}", parameters):
         table, how, told = row[2], row[3], row[-1] or ""
-        if how == "ALL" and not table.startswith(("<", WORKERS)):
+        if how == "ALL" and not table.startswith(("<", *OTHERS)):
             yield f"reads ({table})"
         if "filesort" in told:
             yield f"sorts ({table}: {told})"

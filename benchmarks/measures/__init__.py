@@ -43,6 +43,7 @@ ALL: Final = (
     "footprint",
     "importing",
     "reports",
+    "figures",
     "admin",
 )
 """Their names, in the order of the page."""

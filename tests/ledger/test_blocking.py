@@ -15,7 +15,7 @@ from tests.processes import Process, wait_until
 from tests.work import tasks
 from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.ledger import blocking
-from wagtail_async_hooks.ledger.statistics import waiting_by_queue
+from wagtail_async_hooks.ledger.queues import waiting_by_queue
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
 

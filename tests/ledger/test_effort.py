@@ -29,8 +29,12 @@ from tests.site.blog.models import BlogPage
 from tests.site.editing import form_data
 from tests.work import tasks
 from wagtail_async_hooks import background, hooks, ledger
+from wagtail_async_hooks.ledger import queues
 from wagtail_async_hooks.models import BackgroundTask
-from wagtail_async_hooks.monitoring import overview
+from wagtail_async_hooks.monitoring import depths, moment, overview
+from wagtail_async_hooks.monitoring import queues as queues_shown
+from wagtail_async_hooks.monitoring.doctor import tasks as doctors_tasks
+from wagtail_async_hooks.monitoring.moment import Moment
 from wagtail_async_hooks.queue import connection_guard, control
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Outcome, State
 from wagtail_async_hooks.utils import forks
@@ -331,6 +335,11 @@ HOT: Final[dict[str, Callable[[], Call]]] = {
     "list, of a page": lambda: lambda: overview.newest(control.select(subject=of_page())),
     **{f"first, {state}": lambda state=state: lambda: overview.first(state) for state in State},
     "waits longest": lambda: overview.oldest_waiting,
+    "waiting, by queue": lambda: ledger.waiting_by_queue,
+    "counts, by queue": lambda: overview.counts_by_queue,
+    "depths": lambda: depths.depths,
+    "queues": lambda: lambda: queues_shown.overview(Moment()),
+    "doctor": lambda: lambda: list(doctors_tasks.examine()),
     "counts": lambda: overview.bounded_counts,
     "by page": lambda: overview.by_subject,
     "by user": lambda: overview.by_user,
@@ -347,6 +356,11 @@ SORTS: Final = (
     "by page",
     "by user",
     "by error",
+    "waiting, by queue",
+    "counts, by queue",
+    "depths",
+    "queues",
+    "doctor",
 )
 """Those that sort what they have found, which is little."""
 
@@ -356,6 +370,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an overview look at few tasks, so that looking at more would be seen."""
     monkeypatch.setattr(overview, "MANY", 50)
     monkeypatch.setattr(overview, "RECENT", 200)
+    monkeypatch.setattr(queues, "MANY", 50)
+    monkeypatch.setattr(moment, "TASKS", 100)
+    monkeypatch.setattr(doctors_tasks, "TASKS", 100)
+    monkeypatch.setattr(doctors_tasks, "SAMPLE", 50)
 
 
 @pytest.mark.django_db

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.work import tasks
 from wagtail_async_hooks import ledger
-from wagtail_async_hooks.ledger import statistics
+from wagtail_async_hooks.ledger import queues, statistics
 from wagtail_async_hooks.models import BackgroundTask, QueueSample, TaskStatistic
 from wagtail_async_hooks.types import Counted, State, Tally
 
@@ -94,17 +94,24 @@ def test_waiting__by_queue_and_since_when() -> None:
 
 
 def test_waiting__is_counted_up_to_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "MANY", 2)
+    monkeypatch.setattr(queues, "MANY", 2)
     for _ in range(3):
         make()
 
-    assert ledger.waiting_by_queue()["default"].number == 2
+    found = ledger.waiting_by_queue()["default"]
+    assert (found.number, found.is_all) == (2, False)
     assert ledger.count_waiting("default") == 2
     assert ledger.count_waiting("mail") == 0
 
 
+def test_waiting__of_many_queues_fewer_are_counted_of_each() -> None:
+    assert [ledger.most_of_each(number) for number in (0, 1, 5, 6, 32, 200, 10_000)] == [
+        *[10_000, 10_000, 10_000, 5_000, 1_000, 200, 200]
+    ]
+
+
 def test_waiting__asks_for_no_more_pairs_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "_GROUPS", 2)
+    monkeypatch.setattr(queues, "_GROUPS", 2)
     for queue in "abcd":
         make(queue)
 

@@ -78,6 +78,43 @@ def test_counts__up_to_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[State.EXPIRED] == BoundedCount(0, is_all=True)
 
 
+def test_counts_by_queue__up_to_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "MANY", 3)
+    for state, queue in (
+        *[(State.FAILED, "a"), (State.FAILED, "b"), (State.SCHEDULED, "b")],
+        *[(State.WAITING, queue) for queue in "aaab"],
+    ):
+        make(state, queue=queue)
+
+    found = overview.counts_by_queue()
+
+    assert found.numbers == {
+        "a": {State.FAILED: 1, State.WAITING: 3},
+        "b": {State.FAILED: 1, State.WAITING: 1, State.SCHEDULED: 1},
+    }
+    assert found.at_least == {State.WAITING}
+    numbers = overview.exact_counts()
+    assert found.numbers == numbers
+    make(State.FAILED, queue="c")
+    make(State.FAILED, queue="c")
+    few = overview.counts_by_queue((State.FAILED,))
+    assert (overview.total(few.numbers, state=State.FAILED), few.at_least) == (3, {State.FAILED})
+
+
+def test_oldest_waiting__by_when_it_could_have_run() -> None:
+    now, minute = timezone.now(), datetime.timedelta(minutes=1)
+    make(State.SCHEDULED, enqueued_at=now - 9 * minute)
+    make(enqueued_at=now - 8 * minute, run_at=now)  # put off
+    make(enqueued_at=now - 5 * minute, priority=7)
+    oldest = make(enqueued_at=now - 7 * minute, queue="mail", priority=-3)
+    make(enqueued_at=now - 6 * minute, queue="mail")
+
+    found = overview.oldest_waiting()
+
+    assert found is not None
+    assert found.pk == oldest
+
+
 def test_by_subject__those_with_most_first() -> None:
     page_type = ContentType.objects.get_for_model(Page)
     make()

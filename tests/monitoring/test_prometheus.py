@@ -32,7 +32,7 @@ pytest.importorskip("prometheus_client")
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from wagtail_async_hooks.monitoring import depths, prometheus
+from wagtail_async_hooks.monitoring import depths, overview, prometheus
 
 Samples = dict[tuple[str, ...], float]
 """Numbers by the name of a metric and the values of its labels, in the order of their names."""
@@ -263,10 +263,17 @@ def test_ledger__depths_and_ages(
     background.execute(run_one)
     run()
     assert scraped(rf)[depth, "default", "failed"] == 1
-    monkeypatch.setattr(depths, "MOST", 1)
+
+    at_least = "wagtail_tasks_depth_at_least"
+    assert {value for key, value in found.items() if key[0] == at_least} == {0}
+    monkeypatch.setattr("wagtail_async_hooks.ledger.queues.MANY", 1)
+    monkeypatch.setattr(overview, "MANY", 2)
     for _ in range(3):
         tasks.add(1, 2)
-    assert scraped(rf)[depth, "default", "waiting"] == 1
+    found = scraped(rf)
+    assert (found[depth, "default", "waiting"], found[at_least, "default", "waiting"]) == (1, 1)
+    assert (found[depth, "default", "scheduled"], found[at_least, "mail", "scheduled"]) == (2, 1)
+    assert (found[depth, "default", "failed"], found[at_least, "default", "failed"]) == (1, 0)
 
 
 def hours_ago(hours: int) -> Any:

@@ -39,16 +39,20 @@ from wagtail_async_hooks.ledger.muting import error_key, mute, muted_errors, unm
 from wagtail_async_hooks.ledger.notices import Unread, notices, take_notices, take_notices_of
 from wagtail_async_hooks.ledger.pauses import add_pause, pauses, remove_pause
 from wagtail_async_hooks.ledger.progress import goes_on, is_held, report
+from wagtail_async_hooks.ledger.queues import (
+    count_waiting,
+    most_of_each,
+    oldest_by_queue,
+    waiting_by_queue,
+)
 from wagtail_async_hooks.ledger.retention import prune, prune_workers
 from wagtail_async_hooks.ledger.statistics import (
     STATISTICS_KEPT,
-    count_waiting,
     merge_statistics,
     prune_statistics,
     record_statistics,
     sample_queues,
     start_of,
-    waiting_by_queue,
 )
 from wagtail_async_hooks.ledger.tasks import (
     LARGE,
@@ -151,6 +155,7 @@ __all__ = [
     "keys_done",
     "killed",
     "merge_statistics",
+    "most_of_each",
     "mute",
     "muted_errors",
     "newest",
@@ -159,6 +164,7 @@ __all__ = [
     "not_cancelled",
     "notices",
     "oldest_alive",
+    "oldest_by_queue",
     "orphans",
     "pauses",
     "promote_due",

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
-from itertools import islice
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final
 
-from django.db import IntegrityError, connections
-from django.db.models import F, Value
-from django.db.models.functions import Greatest
-
-from wagtail_async_hooks.ledger.base import BATCH, TABLE, clock, database
+from wagtail_async_hooks.ledger.base import BATCH, clock, database
 from wagtail_async_hooks.ledger.locks import brief, free
-from wagtail_async_hooks.ledger.selection import forced
-from wagtail_async_hooks.models import BackgroundTask, QueueSample, TaskStatistic
-from wagtail_async_hooks.types import Counted, State, Tally
+from wagtail_async_hooks.ledger.queues import waiting_by_queue
+from wagtail_async_hooks.models import QueueSample, TaskStatistic
+from wagtail_async_hooks.types import Counted, Tally
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
 
 STEP: Final = datetime.timedelta(minutes=5)
@@ -23,9 +18,6 @@ STEP: Final = datetime.timedelta(minutes=5)
 
 STATISTICS_KEPT: Final = datetime.timedelta(days=8)
 """How long rows stay: charts show a week."""
-
-MANY: Final = 10_000
-"""Number of waiting tasks of a queue beyond which they are not counted."""
 
 COARSE_AFTER: Final = datetime.timedelta(hours=25)
 """The age from which on rows are about half an hour and all workers: longer bars show no more."""
@@ -37,13 +29,6 @@ ALL_WORKERS: Final = -1
 
 BATCHES: Final = 20
 """So many batches of old rows are deleted at once."""
-
-_FIRST: Final = 100
-"""So many tasks of one priority are looked at to find the one that has waited longest: the first
-ones are the oldest, but may have been put off."""
-
-_GROUPS: Final = 200
-"""So many pairs of a queue and a priority are looked at."""
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -94,17 +79,6 @@ def _keys(worker: int, start: datetime.datetime) -> Rows:
 # Waiting tasks ------------------------------------------------------------------------------
 
 
-class Waiting(NamedTuple):
-    """How many tasks of a queue wait.
-
-    :param number: up to :data:`MANY`, unless more was asked for.
-    :param since: from when on the one that has waited longest could have run.
-    """
-
-    number: int
-    since: datetime.datetime
-
-
 def sample_queues() -> None:
     """Record how many tasks wait in each queue, if that is more than before in these five minutes.
 
@@ -115,108 +89,20 @@ def sample_queues() -> None:
         return
     now = clock()
     start = start_of(now)
-    rows = QueueSample.objects.using(database())
+    rows = QueueSample.objects.using(database()).filter(start=start)
+    known = {row.queue: row for row in rows}
+    new, more = [], []
     for queue, found in sorted(waiting.items()):
         oldest = max(0.0, (now - found.since).total_seconds())
-        more = {
-            "waiting": Greatest(F("waiting"), Value(found.number)),
-            "oldest": Greatest(F("oldest"), Value(oldest)),
-        }
-        own = rows.filter(start=start, queue=queue)
-        with brief(rows.db):
-            if own.update(**more):
-                continue
-        try:
-            with brief(rows.db):
-                rows.create(start=start, queue=queue, waiting=found.number, oldest=oldest)
-        except IntegrityError:  # of another worker, since
-            own.update(**more)
-
-
-def waiting_by_queue(most: int | None = None) -> dict[str, Waiting]:
-    """Return how many tasks wait in each queue, by a few short looks at the index for each.
-
-    :param most: number beyond which those of a queue are not counted, in place of :data:`MANY`.
-    """
-    since: dict[str, datetime.datetime] = {}
-    for queue, blocked, priority in islice(_groups(), _GROUPS):
-        oldest = _oldest(queue, blocked, priority)
-        if oldest is not None:  # somebody has claimed them all, else
-            since[queue] = min(oldest, since.get(queue, oldest))
-    return {queue: Waiting(count_waiting(queue, most), oldest) for queue, oldest in since.items()}
-
-
-def _groups() -> Iterator[tuple[str, bool, int]]:
-    """Yield what waiting tasks have in common by their index, from one to the next.
-
-    That is the queue, whether claims pass over them, and the priority.
-    """
-    queue = _next_queue("")
-    while queue is not None:
-        for blocked in (False, True):
-            priority = _next_priority(queue, blocked, None)
-            while priority is not None:
-                yield queue, blocked, priority
-                priority = _next_priority(queue, blocked, priority)
-        queue = _next_queue(queue)
-
-
-def _next_queue(after: str) -> str | None:
-    return _first("queue", "queue > %s", [after], "queue")  # type: ignore[return-value]
-
-
-def _next_priority(queue: str, blocked: bool, below: int | None) -> int | None:
-    """Return the highest priority in a queue, or the next one below another."""
-    where, order = _priority(database(), below)
-    found = _first("priority", f"queue = %s AND blocked = {blocked}{where}", [queue], order)
-    return None if found is None else int(found)
-
-
-def _priority(alias: str, below: int | None) -> tuple[str, str]:
-    """Return condition and order as the index has them, see :mod:`.selection`."""
-    if connections[alias].vendor == "mysql":
-        return "" if below is None else f" AND priority < {below:d}", "priority DESC"
-    return "" if below is None else f" AND (-1 - priority) > {-1 - below:d}", "(-1 - priority)"
-
-
-def _first(column: str, where: str, parameters: list[str], order: str) -> str | int | None:
-    connection = connections[database()]
-    statement = (
-        f"SELECT {column} FROM {TABLE}{forced(connection, 'bgtask_queue')} "
-        f"WHERE state = 'waiting' AND {where} ORDER BY {order} LIMIT 1"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        found = cursor.fetchone()
-    return None if found is None else found[0]
-
-
-def _oldest(queue: str, blocked: bool, priority: int) -> datetime.datetime | None:
-    """Return from when on the oldest of the first tasks of a queue could have run."""
-    rows = BackgroundTask.objects.using(database()).filter(state=State.WAITING, queue=queue)
-    rows = rows.filter(blocked=blocked)
-    if connections[rows.db].vendor == "mysql":
-        rows = rows.filter(priority=priority)
-    else:
-        rows = rows.alias(place=Value(-1) - F("priority")).filter(place=-1 - priority)
-    found = rows.order_by("pk").values_list("enqueued_at", "run_at")[:_FIRST]
-    return min((max(moment, due or moment) for moment, due in found), default=None)
-
-
-def count_waiting(queue: str, most: int | None = None) -> int:
-    """Return how many tasks wait in a queue; one query.
-
-    :param most: number beyond which they are not counted, in place of :data:`MANY`.
-    """
-    connection = connections[database()]
-    statement = (
-        f"SELECT COUNT(*) FROM (SELECT id FROM {TABLE}{forced(connection, 'bgtask_queue')} "
-        f"WHERE state = 'waiting' AND queue = %s LIMIT {most or MANY}) found"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [queue])
-        (number,) = cursor.fetchone()
-    return int(number)
+        row = known.get(queue)
+        if row is None:
+            new.append(QueueSample(start=start, queue=queue, waiting=found.number, oldest=oldest))
+        elif found.number > row.waiting or oldest > row.oldest:
+            row.waiting, row.oldest = max(found.number, row.waiting), max(oldest, row.oldest)
+            more.append(row)
+    with brief(rows.db):
+        rows.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)  # of another worker
+        rows.bulk_update(more, ["waiting", "oldest"], batch_size=BATCH)
 
 
 # Pruning ------------------------------------------------------------------------------------

@@ -139,6 +139,13 @@ def wrapped(text: str, indent: str, width: int) -> list[str]:
     )
 
 
+class AtLeast(int):
+    """The number of some things of which there may be more."""
+
+    def __str__(self) -> str:
+        return f"{int(self)}+"
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Yield the lines of a table; numbers stand at the right of their column."""
     texts = [list(headings), *([str(cell) for cell in row] for row in rows)]

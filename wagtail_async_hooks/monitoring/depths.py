@@ -10,16 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, QuerySet
 
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.monitoring import overview, registered, workers
 from wagtail_async_hooks.types import State
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
-
-MOST: Final = 100_000
-"""Number of tasks in a state beyond which they are not counted; of waiting ones, in each queue."""
 
 STATES: Final = (State.WAITING, State.SCHEDULED, State.RUNNING, State.FAILED)
 """Those that are counted: what is still to be done, and what somebody has to look at."""
@@ -28,14 +25,17 @@ STATES: Final = (State.WAITING, State.SCHEDULED, State.RUNNING, State.FAILED)
 class Depth(NamedTuple):
     """What is in a queue in one state.
 
+    :param number: as far as they were counted.
     :param oldest: seconds for which the oldest has waited for a worker, is overdue, or runs; of
         failed tasks, ``None``.
+    :param is_all: whether there are no more than that.
     """
 
     queue: str
     state: State
     number: int
     oldest: float | None
+    is_all: bool = True
 
 
 @dataclass
@@ -63,25 +63,32 @@ class Depths:
 def depths() -> Depths:
     """Return how many tasks are in each queue and state, and which workers live."""
     now = ledger.clock()
-    found: dict[tuple[str, State], tuple[int, float]] = {}
-    for queue, waiting in ledger.waiting_by_queue(MOST).items():
-        found[queue, State.WAITING] = waiting.number, _since(now, waiting.since)
-    for queue, number in _counted(State.SCHEDULED):
-        found[queue, State.SCHEDULED] = number, 0.0
-    for queue, _, due in _oldest("run_at", state=State.SCHEDULED, run_at__lte=DatabaseNow()):
-        number, _ = found.get((queue, State.SCHEDULED), (1, 0.0))
-        found[queue, State.SCHEDULED] = number, _since(now, due)
-    for queue, number, started in _oldest("started_at", state=State.RUNNING):
-        found[queue, State.RUNNING] = number, _since(now, started)
-    for queue, number in _counted(State.FAILED):
-        found[queue, State.FAILED] = number, 0.0
-    names = registered.queues() | {queue for queue, _ in found}
-    tasks = []
-    for queue in sorted(names):
+    found: dict[tuple[str, State], Depth] = {}
+
+    def add(
+        queue: str, state: State, number: int, oldest: float | None = 0.0, *, is_all: bool = True
+    ) -> None:
+        found[queue, state] = Depth(queue, state, number, oldest, is_all)
+
+    for queue, waiting in ledger.waiting_by_queue().items():
+        since = _since(now, waiting.since)
+        add(queue, State.WAITING, waiting.number, since, is_all=waiting.is_all)
+    counted = overview.counts_by_queue((State.SCHEDULED, State.FAILED))
+    due = _due()
+    for queue, numbers in counted.numbers.items():
+        for state in (State.SCHEDULED, State.FAILED):
+            oldest = None if state is State.FAILED else _since(now, due.get(queue, now))
+            number, is_all = numbers.get(state, 0), state not in counted.at_least
+            add(queue, state, number, oldest, is_all=is_all)
+    for queue, number, started in _running():
+        add(queue, State.RUNNING, number, _since(now, started))
+    for queue in registered.queues() | {queue for queue, _ in found}:
         for state in STATES:
-            number, oldest = found.get((queue, state), (0, 0.0))
-            tasks.append(Depth(queue, state, number, None if state is State.FAILED else oldest))
-    return Depths(tasks, overview.workers_alive())
+            if (queue, state) not in found:
+                oldest = None if state is State.FAILED else 0.0
+                add(queue, state, 0, oldest, is_all=state not in counted.at_least)
+    order = sorted(found, key=lambda key: (key[0], STATES.index(key[1])))
+    return Depths([found[key] for key in order], overview.workers_alive())
 
 
 def waited(task: int) -> float | None:
@@ -93,7 +100,7 @@ def waited(task: int) -> float | None:
     :returns: ``None`` if nobody knows: the task is gone, or it waits once more since its worker
         died or somebody had it run again, and from when on is not recorded.
     """
-    rows = BackgroundTask.objects.using(ledger.database()).filter(pk=task)
+    rows = _tasks().filter(pk=task)
     row = rows.values_list("attempt", "enqueued_at", "run_at", "started_at").first()
     if row is None:
         return None
@@ -109,14 +116,21 @@ def _since(now: datetime.datetime, moment: datetime.datetime) -> float:
     return max(0.0, (now - moment).total_seconds())
 
 
-def _counted(state: State) -> list[tuple[str, int]]:
-    """Return how many tasks are in a state, by queue."""
-    some = overview.of_state(state, "queue", MOST)
-    statement = f"SELECT queue, COUNT(*) FROM ({some}) found GROUP BY queue"
-    return [(queue, number) for queue, number in overview.fetch(statement)]
+def _due() -> dict[str, datetime.datetime]:
+    """Return by queue since when a scheduled task is due that no worker has noticed."""
+    rows = _tasks().filter(state=State.SCHEDULED, run_at__lte=DatabaseNow()).order_by("run_at")
+    found: dict[str, datetime.datetime] = {}
+    for queue, run_at in rows.values_list("queue", "run_at")[: overview.MANY]:
+        if run_at is not None:  # as the condition says
+            found.setdefault(queue, run_at)
+    return found
 
 
-def _oldest(column: str, **given: object) -> Iterable[tuple[str, int, datetime.datetime]]:
-    """Return how many tasks there are and the earliest time in a column, by queue."""
-    rows = BackgroundTask.objects.using(ledger.database()).filter(**given).order_by()
-    return rows.values_list("queue").annotate(Count("pk"), Min(column))
+def _running() -> Iterable[tuple[str, int, datetime.datetime]]:
+    """Return by queue how many tasks run, and since when the first of them."""
+    rows = _tasks().filter(state=State.RUNNING).order_by()
+    return rows.values_list("queue").annotate(Count("pk"), Min("started_at"))
+
+
+def _tasks() -> QuerySet[BackgroundTask]:
+    return BackgroundTask.objects.using(ledger.database())

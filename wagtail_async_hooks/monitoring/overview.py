@@ -8,12 +8,14 @@ of the newest :data:`RECENT` tasks.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from django.db import connections
 from django.db.models import Count, F, QuerySet
 
 from wagtail_async_hooks import ledger
+from wagtail_async_hooks.ledger.queues import Oldest
 from wagtail_async_hooks.ledger.selection import forced
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.queue import control
@@ -36,6 +38,16 @@ ORDERS: Final = {
 
 Counts = dict[str, dict[str, int]]
 """Numbers of tasks, by queue and state."""
+
+
+class CountsByQueue(NamedTuple):
+    """Numbers of tasks, as far as they were counted.
+
+    :param at_least: states of which there may be more, as not all were counted.
+    """
+
+    numbers: Counts
+    at_least: frozenset[State]
 
 
 class BoundedCount(NamedTuple):
@@ -121,6 +133,31 @@ def bounded_counts() -> dict[State, BoundedCount]:
     }
 
 
+def counts_by_queue(
+    states: Iterable[State] = State, oldest: Mapping[str, Oldest] | None = None
+) -> CountsByQueue:
+    """Return how many tasks there are by queue and state, of each state up to :data:`MANY`.
+
+    Of more waiting tasks, so many are counted in each queue as the ledger counts; of other states,
+    those of the newest tasks.
+
+    :param oldest: of waiting tasks, as of ``ledger.oldest_by_queue``, if that is known.
+    """
+    each = " UNION ALL ".join(
+        f"SELECT '{state.value}', queue, COUNT(*) FROM ({of_state(state, 'queue', MANY)}) "
+        f"{state.value} GROUP BY queue"
+        for state in states
+    )
+    found: Counts = {}
+    for state, queue, number in fetch(each):
+        found.setdefault(queue, {})[state] = number
+    at_least = frozenset(state for state in states if total(found, state=state) >= MANY)
+    if State.WAITING in at_least:
+        for queue, waiting in ledger.waiting_by_queue(oldest).items():
+            found.setdefault(queue, {})[State.WAITING] = waiting.number
+    return CountsByQueue(found, at_least)
+
+
 def exact_counts() -> Counts:
     """Return how many tasks there are by queue and state; this reads all entries of the indexes."""
     tasks = BackgroundTask.objects.using(ledger.database()).order_by()
@@ -175,8 +212,26 @@ def workers_alive() -> list[Worker]:
     return list(ledger.alive().order_by("pk"))
 
 
-def oldest_waiting() -> BackgroundTask | None:
-    """Return the task that has waited longest for a worker, without its large columns."""
+def oldest_waiting(oldest: Mapping[str, Oldest] | None = None) -> BackgroundTask | None:
+    """Return the task that has waited longest for a worker, without its large columns.
+
+    Three queries; MySQL and MariaDB need one more for each queue and priority.
+
+    :param oldest: as of ``ledger.oldest_by_queue``, if that is known.
+    """
+    found = (ledger.oldest_by_queue() if oldest is None else oldest).values()
+    first = min(found, key=lambda each: (each.since, each.task), default=None)
+    if first is None:
+        return None
+    tasks = BackgroundTask.objects.using(ledger.database()).defer(*ledger.LARGE)
+    return tasks.select_related("subject_type").filter(pk=first.task).first()
+
+
+def first_enqueued() -> BackgroundTask | None:
+    """Return the waiting task that was enqueued first, without its large columns; one query.
+
+    It reads an index of all that wait, so it is for who knows that these are few.
+    """
     tasks = BackgroundTask.objects.using(ledger.database())
     # By a sum, so that no database scans all ended tasks in search of the first that waits.
     waiting = tasks.filter(state=State.WAITING).order_by(F("pk") + 0)
@@ -195,14 +250,26 @@ def _rows(tasks: QuerySet[BackgroundTask], limit: int) -> list[BackgroundTask]:
     return list(tasks.defer(*ledger.LARGE).select_related("subject_type")[:limit])
 
 
-def of_state(state: State, columns: str, limit: int) -> str:
-    """Return a query for tasks in a state: the newest if it is final, any of them if it is not."""
+def of_state(state: State, columns: str, limit: int, *, last: bool = True) -> str:
+    """Return a query for tasks in a state: the newest if it is final, any of them if it is not.
+
+    :param last: ``False`` for the oldest in place of the newest.
+    """
     connection = connections[ledger.database()]
     where, index = f"state = '{state.value}'", ""
     if state.is_final:
         # The condition of the index, but where it has none, and would not know that this is so.
         ended = "" if connection.vendor == "mysql" else " AND finished_at IS NOT NULL"
-        where, index = f"{where}{ended} ORDER BY id DESC", forced(connection, "bgtask_state")
+        where, index = (
+            f"{where}{ended} ORDER BY id{' DESC' if last else ''}",
+            forced(connection, "bgtask_state"),
+        )
+    elif connection.vendor == "mysql":
+        index = forced(connection, "bgtask_queue")  # which has them all, and what is asked for
+    elif state is State.WAITING:
+        where = f"{where} ORDER BY queue"
+    elif state is State.SCHEDULED:
+        where = f"{where} ORDER BY run_at"
     return f"SELECT {columns} FROM {_TABLE}{index} WHERE {where} LIMIT {limit}"
 
 

@@ -190,24 +190,30 @@ class LedgerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read the ledger."""
-        tasks, oldest, workers, threads = _gauges()
+        tasks, at_least, oldest, workers, threads = _gauges()
         now = depths.depths()
         for depth in now.tasks:
             labels = [depth.queue, depth.state.value]
             tasks.add_metric(labels, depth.number)
+            at_least.add_metric(labels, not depth.is_all)
             if depth.oldest is not None:
                 oldest.add_metric(labels, depth.oldest)
         workers.add_metric([], len(now.workers))
         for queue in now.queues:
             threads.add_metric([queue], now.threads(queue))
-        yield from (tasks, oldest, workers, threads)
+        yield from (tasks, at_least, oldest, workers, threads)
 
 
 def _gauges() -> tuple[GaugeMetricFamily, ...]:
     return (
         GaugeMetricFamily(
             "wagtail_tasks_depth",
-            f"Background tasks in a queue and state, counted up to {depths.MOST}.",
+            "Background tasks in a queue and state, as far as they are counted.",
+            labels=["queue", "state"],
+        ),
+        GaugeMetricFamily(
+            "wagtail_tasks_depth_at_least",
+            "1 where there may be more of them, as not all are counted; otherwise 0.",
             labels=["queue", "state"],
         ),
         GaugeMetricFamily(

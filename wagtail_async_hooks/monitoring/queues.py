@@ -1,7 +1,7 @@
 """The queues as people see them: what waits, for how long, who serves it, and what holds it up.
 
 Six queries with those of the moment, however many queues and tasks there are. At most
-:data:`~.overview.MANY` waiting tasks of a queue are counted.
+so many waiting tasks of a queue are counted as the ledger counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wagtail_async_hooks.ledger.selection import forced
 from wagtail_async_hooks.models import BackgroundTask, Pause, Worker
 from wagtail_async_hooks.monitoring import pauses, registered, statistics, workers
 from wagtail_async_hooks.monitoring.moment import Moment
-from wagtail_async_hooks.monitoring.overview import MANY, BoundedCount, waits_since
+from wagtail_async_hooks.monitoring.overview import BoundedCount, waits_since
 
 MOST: Final = 200
 """So many queues are shown."""
@@ -30,7 +30,7 @@ _TABLE: Final = BackgroundTask._meta.db_table
 class Line:
     """One queue.
 
-    :param waiting: how many of its tasks wait for a worker, counted up to :data:`MANY`.
+    :param waiting: how many of its tasks wait for a worker, as far as they are counted.
     :param oldest: the one of them that was enqueued first.
     :param waited: for how long that has waited.
     :param expected: how long it may take until what waits is done; ``None`` if nobody knows.
@@ -75,9 +75,10 @@ def overview(moment: Moment) -> Overview:
     of_pauses = {name for kind, name in paused if kind == Pause.Kind.QUEUE}
     waiting = {task.queue for task in moment.waiting}
     names = sorted({*registered.queues(), *waiting, *of_pauses})[:MOST]
-    depths = _depths(names)
+    most = ledger.most_of_each(len(names))
+    depths = _depths(names, most + 1)
     oldest = _rows(depth.first for depth in depths.values() if depth.first is not None)
-    numbers = {name: min(depth.waiting, MANY) for name, depth in depths.items()}
+    numbers = {name: min(depth.waiting, most) for name, depth in depths.items()}
     expected = statistics.expected_waits(numbers, moment.time)
     limits = conf.current().limits
     lines = []
@@ -86,7 +87,7 @@ def overview(moment: Moment) -> Overview:
         lines.append(
             Line(
                 name,
-                BoundedCount(numbers[name], depth.waiting <= MANY),
+                BoundedCount(numbers[name], depth.waiting <= most),
                 depth.running,
                 row,
                 moment.time - waits_since(row) if row is not None else None,
@@ -112,14 +113,14 @@ class _Depth(NamedTuple):
     running: int
 
 
-def _depths(names: Sequence[str]) -> dict[str, _Depth]:
-    """Return by queue how many tasks wait, as far as they are counted, and how many run."""
+def _depths(names: Sequence[str], most: int) -> dict[str, _Depth]:
+    """Return by queue how many tasks wait, up to so many, and how many run."""
     connection = connections[ledger.database()]
     index = forced(connection, "bgtask_queue")
     each = (
         f"SELECT {number}, COUNT(*), MIN(id), (SELECT COUNT(*) FROM {_TABLE} "
         f"WHERE state = 'running' AND queue = %s) FROM (SELECT id FROM {_TABLE}{index} "
-        f"WHERE state = 'waiting' AND queue = %s LIMIT {MANY + 1}) queue_{number}"
+        f"WHERE state = 'waiting' AND queue = %s LIMIT {most}) queue_{number}"
         for number in range(len(names))
     )
     with connection.cursor() as cursor:

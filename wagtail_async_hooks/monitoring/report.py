@@ -21,7 +21,6 @@ from django.db import connections
 from django.utils import translation
 
 from wagtail_async_hooks import __version__, conf, ledger
-from wagtail_async_hooks.ledger.selection import forced
 from wagtail_async_hooks.models import BackgroundTask, Worker
 from wagtail_async_hooks.monitoring import display, overview, problems, workers
 from wagtail_async_hooks.monitoring.moment import Moment
@@ -141,14 +140,9 @@ def _count(state: State) -> str:
 
     Of those that have ended, the first of all; of those that have not, among those counted.
     """
-    table, name, some = BackgroundTask._meta.db_table, state.value, overview.MANY + 1
-    if not state.is_final:
-        counted = f"SELECT id FROM {table} WHERE state = '{name}' LIMIT {some}"
-        return f"SELECT '{name}', COUNT(*), MIN(id), MAX(id) FROM ({counted}) {name}"
-    index = forced(connections[ledger.database()], "bgtask_state")
-    ended = f"SELECT id FROM {table}{index} WHERE state = '{name}' AND finished_at IS NOT NULL"
-    counted, first = f"{ended} ORDER BY id DESC LIMIT {some}", f"{ended} ORDER BY id LIMIT 1"
-    return f"SELECT '{name}', COUNT(*), ({first}), MAX(id) FROM ({counted}) {name}"
+    counted = overview.of_state(state, "id", overview.MANY + 1)
+    first = f"({overview.of_state(state, 'id', 1, last=False)})" if state.is_final else "MIN(id)"
+    return f"SELECT '{state.value}', COUNT(*), {first}, MAX(id) FROM ({counted}) {state.value}"
 
 
 def _age(row: BackgroundTask, now: datetime.datetime) -> str:
@@ -172,8 +166,8 @@ def _pauses(moment: Moment) -> Iterator[str]:
 
 
 def _checks(moment: Moment) -> Iterator[str]:
-    for message in checks.run_checks():
-        if str(message.id).startswith("wagtail_async_hooks") and not message.is_silenced():
+    for message in checks.run_checks(tags=["wagtail_async_hooks"]):
+        if not message.is_silenced():
             yield f"{message.id}: {one_line(message.msg, MAX_VALUE)}"
 
 

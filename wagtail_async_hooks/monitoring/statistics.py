@@ -74,7 +74,7 @@ class Ended(NamedTuple):
 class Waited(NamedTuple):
     """Of the tasks that waited, for each part of a period.
 
-    :param most: how many there were at most; of each queue, up to ``ledger.statistics.MANY``.
+    :param most: how many there were at most; of each queue, up to ``ledger.queues.MANY``.
     :param oldest: seconds for which the one that had waited longest had waited.
     """
 

@@ -47,7 +47,7 @@ def _oldest(
     """Return the task that has waited longest, and for how long; of very many, only the latter."""
     if not waiting.is_all:
         return None, statistics.latest_oldest(now)
-    row = overview.oldest_waiting() if waiting.number else None
+    row = overview.first_enqueued() if waiting.number else None
     if row is None:
         return None, None
     return row, max(now - overview.waits_since(row), datetime.timedelta())

@@ -6,6 +6,7 @@ import datetime
 import re
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from tests.draining import run_all
@@ -13,6 +14,7 @@ from tests.management.conftest import Ask
 from tests.work import tasks
 from wagtail_async_hooks import ledger
 from wagtail_async_hooks.models import BackgroundTask, Worker
+from wagtail_async_hooks.monitoring import overview
 
 
 def worker() -> Worker:
@@ -67,6 +69,30 @@ def test_status__counts_and_workers(ask: Ask, ask_json: Ask) -> None:
     assert told["queues"] == {"default": {"waiting": 2, "succeeded": 1}, "slow": {"waiting": 1}}
     assert [(w["id"], w["pid"]) for w in told["workers"]] == [(alive.pk, 7)]
     assert told["oldest_waiting"]["id"] == first.pk
+
+
+def test_status__of_many_tasks_says_so_unless_it_counts_them_all(
+    ask: Ask, ask_json: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MANY", 2)
+    worker()
+    for queue in ("default", "default", "slow"):
+        tasks.add(1, 2)
+        row = BackgroundTask.objects.latest("pk")
+        BackgroundTask.objects.filter(pk=row.pk).update(
+            queue=queue, state="failed", finished_at=timezone.now()
+        )
+
+    assert ask("status")[:3] == [
+        "Tasks   default  slow",
+        "failed       1+    1+",
+        '+: or more, as only 2 tasks of a state were counted; "--exact" counts all.',
+    ]
+    told = ask_json("status")
+    assert (told["states"]["failed"], told["at_least"]) == (2, ["failed"])
+    assert ask("status", "--exact")[1] == "failed        2     1"
+    told = ask_json("status", "--exact")
+    assert (told["states"]["failed"], told["at_least"]) == (3, [])
 
 
 def test_status__a_worker_that_is_silent_is_not_alive(db: None, complaint: Ask) -> None:

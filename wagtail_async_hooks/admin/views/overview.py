@@ -16,7 +16,7 @@ from django.views.generic import TemplateView
 from wagtail_async_hooks.admin import log_actions
 from wagtail_async_hooks.admin.charts import DURATIONS, BarChart, Series
 from wagtail_async_hooks.admin.views.base import PageMixin
-from wagtail_async_hooks.ledger.statistics import MANY
+from wagtail_async_hooks.ledger.queues import MANY
 from wagtail_async_hooks.monitoring import description, statistics
 from wagtail_async_hooks.monitoring.overview import BoundedCount
 from wagtail_async_hooks.monitoring.statistics import PERIODS, Period

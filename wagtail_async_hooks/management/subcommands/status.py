@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,18 +28,34 @@ class Subcommand(BaseSubcommand):
 
     help = (
         "Tells how many tasks there are by state and queue, which workers live, and what waits "
-        "longest. The exit code is 1 if nobody works."
+        f"longest. Of a state, {overview.MANY:,} tasks are counted. The exit code is 1 if nobody "
+        "works."
     )
 
+    @classmethod
+    def add_arguments(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--exact",
+            action="store_true",
+            help="count all tasks, which takes the longer the more there are",
+        )
+
     def handle(self, options: dict[str, Any]) -> None:
-        counts = overview.exact_counts()
+        found = ledger.oldest_by_queue()
+        if options["exact"]:
+            counts = overview.CountsByQueue(overview.exact_counts(), frozenset())
+        else:
+            counts = overview.counts_by_queue(oldest=found)
         workers = overview.workers_alive()
-        oldest = overview.oldest_waiting()
+        oldest = overview.oldest_waiting(found)
         pauses = pausing.paused()
         now, nobody_works = ledger.clock(), problems.nobody_works(Moment())
         data = {
-            "states": {state: overview.total(counts, state=state) for state in State.values},
-            "queues": counts,
+            "states": {
+                state: overview.total(counts.numbers, state=state) for state in State.values
+            },
+            "queues": counts.numbers,
+            "at_least": [state for state in State.values if state in counts.at_least],
             "workers": [formatting.worker_data(row) for row in workers],
             "nobody_works": nobody_works,
             "paused": [formatting.pause_data(row) for row in pauses],
@@ -51,23 +68,14 @@ class Subcommand(BaseSubcommand):
 
     def _lines(
         self,
-        counts: overview.Counts,
+        counts: overview.CountsByQueue,
         workers: Any,
         oldest: Any,
         now: datetime.datetime,
         *,
         nobody_works: bool,
     ) -> Iterator[str]:
-        queues = sorted(counts)
-        rows: list[tuple[Any, ...]] = [
-            (state, *(counts[queue].get(state, 0) for queue in queues))
-            for state in State.values
-            if overview.total(counts, state=state)
-        ]
-        if rows:
-            yield from formatting.table(("Tasks", *queues), rows)
-        else:
-            yield "There are no tasks."
+        yield from _table(counts)
         yield ""
         for row in workers:
             yield (
@@ -84,6 +92,25 @@ class Subcommand(BaseSubcommand):
         if oldest is not None:
             since = elapsed_text(overview.waits_since(oldest), now)
             yield f"Task {oldest.pk} waits longest, for {since}: {description.title_of(oldest)}"
+
+
+def _table(counts: overview.CountsByQueue) -> Iterator[str]:
+    numbers = counts.numbers
+    queues = sorted(numbers)
+    rows: list[tuple[Any, ...]] = []
+    for state in State:
+        if overview.total(numbers, state=state):
+            kind = formatting.AtLeast if state in counts.at_least else int
+            rows.append((state.value, *(kind(numbers[queue].get(state, 0)) for queue in queues)))
+    if not rows:
+        yield "There are no tasks."
+        return
+    yield from formatting.table(("Tasks", *queues), rows)
+    if counts.at_least:
+        yield (
+            f"+: or more, as only {overview.MANY} tasks of a state were counted; "
+            '"--exact" counts all.'
+        )
 
 
 def _pause_line(pause: Pause, now: datetime.datetime) -> str:

@@ -268,9 +268,9 @@ def _behind(moment: Moment, named: pauses.Named) -> Iterator[tuple[str, datetime
     """Yield since when tasks wait in each queue, where so many do that not all were read."""
     if any(pause.kind in ("hook", "function") for pause in moment.pauses):
         return  # whether the oldest is paused cannot be told
-    for queue, waiting in ledger.waiting_by_queue().items():
+    for queue, oldest in ledger.oldest_by_queue().items():
         if not pauses.of_task(named, queue=queue):
-            yield queue, waiting.since
+            yield queue, oldest.since
 
 
 def _wait(moment: Moment, tasks: list[WaitingTask]) -> str:

@@ -16,8 +16,7 @@ from wagtail_async_hooks.utils.text import one_line
 def examine(begins: Callable[[str], object] = str) -> list[Finding]:
     """Return what is wrong, the worst first; nothing if all is well. The texts are in English.
 
-    It changes nothing. Its queries are bounded, but for that for the task that has waited longest,
-    which reads an index of all that wait. What cannot be examined is a finding.
+    It changes nothing. Its queries are bounded. What cannot be examined is a finding.
 
     :param begins: called with the name of each part before it is examined, since what does not
         answer may take long.

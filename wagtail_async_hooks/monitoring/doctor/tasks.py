@@ -1,6 +1,7 @@
 """What is wrong with the tasks that wait: those that nobody can run, and the oldest, and why.
 
-Of the tasks that wait or are scheduled, :data:`SAMPLE` each are looked at, the first ones.
+Of the tasks that wait or are scheduled, :data:`SAMPLE` each are looked at, the first ones; of those
+that are tried again, so many as become due first.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Length
 
 from wagtail_async_hooks import conf, ledger
 from wagtail_async_hooks.exceptions import MessageRefused, UnknownTask
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.models import BackgroundTask, Pause
-from wagtail_async_hooks.monitoring import description, obstacles
+from wagtail_async_hooks.monitoring import description, obstacles, overview
 from wagtail_async_hooks.monitoring.details import Details
 from wagtail_async_hooks.monitoring.doctor.finding import Code, Finding, Severity
-from wagtail_async_hooks.monitoring.moment import Moment
+from wagtail_async_hooks.monitoring.moment import TASKS, Moment
 from wagtail_async_hooks.monitoring.obstacles import Kind, Obstacle
 from wagtail_async_hooks.monitoring.overview import waits_since
 from wagtail_async_hooks.monitoring.problems import TOO_LONG, WITHOUT_WORKER
@@ -169,12 +170,9 @@ def _overdue(moment: Moment) -> Iterator[Finding]:
 
 def _oldest(moment: Moment) -> Iterator[Finding]:
     """Yield the task that has waited longest, if that is too long, and why it waits."""
-    # By a sum, so that no database scans all ended tasks in search of the first that waits.
-    oldest = _tasks().filter(state=State.WAITING).order_by(F("pk") + 0)
-    rows = list(oldest.defer(*ledger.LARGE).select_related("subject_type")[:SAMPLE])
-    if not rows:
+    row = overview.oldest_waiting()
+    if row is None:
         return
-    row = min(rows, key=waits_since)
     waited = moment.time - waits_since(row)
     found = list(obstacles.of_task(row)) if waited > WITHOUT_WORKER else []
     # What a worker does in its turn may take a while; what it does not do may not.
@@ -217,9 +215,12 @@ def _remedy(obstacle: Obstacle, row: BackgroundTask) -> str:
 
 
 def _not_due(moment: Moment) -> Iterator[Finding]:
-    """Yield the oldest task that was tried, and waits for its next attempt."""
-    tried = _tasks().filter(state=State.SCHEDULED, attempt__gt=0)
-    row = tried.order_by(F("pk") + 0).select_related("subject_type").first()
+    """Yield the oldest task that was tried, of those that are due first, and waits for that."""
+    scheduled = _tasks().filter(state=State.SCHEDULED).order_by("run_at")
+    first = scheduled.values_list("pk", "attempt")[:TASKS]
+    tried = [pk for pk, attempt in first if attempt > 0]
+    rows = _tasks().defer(*ledger.LARGE).select_related("subject_type")
+    row = rows.filter(pk=min(tried), state=State.SCHEDULED).first() if tried else None
     if row is None or moment.time - row.enqueued_at <= TOO_LONG:
         return
     known = Details(row, moment.time)
