@@ -26,11 +26,13 @@ from django.utils import timezone
 from wagtail.models import Page
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, filling, measures, proc, rounds, tables
+from benchmarks import charts, contenders, filling, measures, proc, rounds, tables, work
 from benchmarks.baselines import baseline_of
 from benchmarks.cases import Case, Run
 from benchmarks.lab import Lab
+from benchmarks.measures import killed
 from benchmarks.results import Figure, Results
+from benchmarks.workers import Workers
 from tests.processes import REPOSITORY, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
@@ -196,6 +198,73 @@ def test_computed__grows_with_work_and_not_with_rest() -> None:
     rested = proc.computed([os.getpid()]) - known - worked
 
     assert worked > 0.04 > rested
+
+
+# Killed workers, and growth -----------------------------------------------------------------
+
+
+def test_killed__counts_what_was_begun_and_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SITE_DATA", str(tmp_path))
+    monkeypatch.setattr(work, "_TELLS_BEGINS", True)
+    for number in (1.0, 2.0, 2.0):
+        work.do(0.0, number)
+    monkeypatch.setattr(work, "leave", lambda begun, sent: None)  # as if it were killed meanwhile
+    for number in (1.0, 3.0, 4.0):
+        work.do(0.0, number)
+
+    told = killed._told([1.0, 2.0, 3.0, 4.0, 5.0], later=1)
+
+    assert told == {"done": [2.0], "lost": [2.0], "later": [1.0], "again": [2.0], "twice": [1.0]}
+
+
+def test_kill__ends_what_a_worker_has_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also where that is in a group of its own, as the processes of RQ are."""
+    monkeypatch.setenv("SITE_DATA", str(tmp_path))
+    script = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "os.fork() or os.setpgrp()\n"
+        "time.sleep(60)"
+    )
+    workers = Workers([[sys.executable, "-c", script]])
+    wait_until(lambda: len(workers.processes()) == 2, "both run")
+    [leader, started] = workers.processes()
+    wait_until(lambda: os.getpgid(leader) != os.getpgid(started), "it has its own group")
+
+    workers.kill()
+
+    wait_until(lambda: not proc.session(leader), "both have ended")
+
+
+def test_cases__leave_out_who_cannot_take_part() -> None:
+    who = "apscheduler_itself"
+
+    assert who in {case.contender for case in contenders.cases("drain", {})}
+    assert who not in {case.contender for case in contenders.cases("pickup", {})}
+
+
+def test_at_most__what_two_workers_do_in_time() -> None:
+    slow, quick = (Case("drain", who, who) for who in ("django_db_queue_itself", "ours"))
+
+    assert (contenders.at_most(slow, 5000), contenders.at_most(slow, 10)) == (40, 10)
+    assert contenders.at_most(quick, 5000) == 5000
+
+
+def test_growth__has_a_table_of_its_own_and_no_chart() -> None:
+    module = command.module_of("growth")
+    [case] = module.cases(quick=True)
+    results = Results(quick=True, machine={})
+    figures = {name: [float(name[-1]) if name[-1].isdigit() else 1.0] for name in module.METRICS}
+    results.runs.append(Run(case, 0, figures))
+
+    table = tables.table(results, "growth", module)
+
+    assert "| claim, p99, ms | 1.00 | 2.00 | 3.00 |" in table.splitlines()
+    assert charts.charts(results, "growth", module) == []
 
 
 # Rounds -------------------------------------------------------------------------------------
