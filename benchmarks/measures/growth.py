@@ -37,7 +37,7 @@ _ROWS: Final = {
     "live": Metric("rows", digits=0),
     "table": Metric("table, MB"),
     "indexes": Metric("its indexes, MB"),
-    "of_a_row": Metric("indexes, bytes for each row", digits=0),
+    "of_a_row": Metric("indexes, bytes for each of the most rows until then", digits=0),
     "dead": Metric("dead rows, at most", digits=0, may_be_zero=True),
     "wal": Metric("log (WAL), bytes for each task", digits=0),
     "vacuums": Metric("rounds of autovacuum", digits=0, may_be_zero=True),
@@ -230,10 +230,15 @@ class _Vacuuming:
 
 @dataclass(frozen=True)
 class _Third:
-    """A third of all samples, from one to another, and the claims between them."""
+    """A third of all samples, from one to another, and the claims between them.
+
+    :param most: how many rows there were at any time until its end: an index keeps its size when
+        rows are deleted, and has room for others.
+    """
 
     samples: Sequence[_Sample]
     claims: Sequence[float]
+    most: int
 
     def figures(self) -> dict[str, float]:
         """Return the figures of a column."""
@@ -249,7 +254,7 @@ class _Third:
             "live": float(ended.live),
             "table": ended.table / 1e6,
             "indexes": ended.indexes / 1e6,
-            "of_a_row": ended.indexes / max(1, ended.live),
+            "of_a_row": ended.indexes / self.most,
             "dead": float(max(sample.server.dead for sample in self.samples)),
             "wal": (ended.log - begun.log) / max(1, tasks),
             "vacuums": float(ended.vacuums - begun.vacuums),
@@ -264,7 +269,8 @@ def _told(samples: Sequence[_Sample]) -> dict[str, list[float]]:
     for number in (1, 2, 3):
         part = samples[bounds[number - 1] : bounds[number] + 1]
         taken = [c.seconds for c in claims if part[0].at <= c.at < part[-1].at]
-        for name, figure in _Third(part, taken).figures().items():
+        most = max(sample.server.live for sample in samples[: bounds[number] + 1])
+        for name, figure in _Third(part, taken, most).figures().items():
             told[f"{name}_{number}"] = figure
     told["knee"] = told["p99_3"] / told["p99_1"]
     return {name: [told[name]] for name in METRICS}
