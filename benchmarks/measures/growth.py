@@ -218,10 +218,8 @@ class _Vacuuming:
         with connection.cursor() as cursor:
             cursor.execute(_VACUUMING)
             for (process,) in cursor.fetchall():
-                try:
-                    self._computed[process] = proc.computed([process])
-                except (FileNotFoundError, ProcessLookupError):
-                    continue  # it has ended meanwhile
+                known = self._computed.get(process, 0.0)
+                self._computed[process] = max(known, proc.computed([process]))
         return sum(self._computed.values())
 
 

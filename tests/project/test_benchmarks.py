@@ -200,6 +200,14 @@ def test_computed__grows_with_work_and_not_with_rest() -> None:
     assert worked > 0.04 > rested
 
 
+def test_processes__that_have_ended_count_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+
+    assert proc.memory([process.pid]) == (0, 0)
+    assert proc.computed([process.pid]) == 0
+
+
 # Killed workers, and growth -----------------------------------------------------------------
 
 
