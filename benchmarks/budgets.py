@@ -154,6 +154,31 @@ def _pruning() -> Iterator[Budget]:
         )
 
 
+def _killed() -> Iterator[Budget]:
+    for (database, redis), name in _STORAGES.items():
+        yield Budget(
+            f"killed_{database}{'_redis' if redis else ''}",
+            f"tasks of 200 that are lost on {name} when workers are killed five times",
+            Pick("killed", "lost", "ours", database, redis),
+            0,
+            "",
+        )
+
+
+def _growth() -> Iterator[Budget]:
+    def of(metric: str) -> Value:
+        return Pick("growth", metric, "ours", "postgres")
+
+    during = "on PostgreSQL, in the last third of ten minutes at full load, against the first"
+    yield Budget("growth_claim", f"99 of 100 claims {during}", of("knee"), 1.3)
+    yield Budget(
+        "growth_index",
+        f"size of the indexes for each row {during}",
+        ratio(of("of_a_row_3"), of("of_a_row_1")),
+        1.3,
+    )
+
+
 def _pickup() -> Iterator[Budget]:
     for measure, rest in (("pickup", 1.0), ("rested", 60.0)):
         for (database, redis), name in _STORAGES.items():
@@ -368,10 +393,12 @@ ALL: Final = (
     *_drain(),
     *_logged(),
     *_waiting(),
+    *_killed(),
     *_pickup(),
     *_claim(),
     *_bounds(),
     *_pruning(),
+    *_growth(),
     *_snapshot(),
     *_publish(),
     *_editing(),

@@ -94,6 +94,8 @@ def charts(results: Results, measure: str, module: Any) -> list[Chart]:
 
     :param module: the measure's.
     """
+    if hasattr(module, "table"):
+        return []
     cases = results.cases(measure)
     metric, description = next(iter(module.METRICS.items()))
     better = "less" if description.less_is_better else "more"

@@ -32,10 +32,13 @@ def session(leader: int) -> list[int]:
 
 
 def memory(processes: Iterable[int]) -> Memory:
-    """Return what processes have in memory, all together."""
+    """Return what processes have in memory, all together; those that have ended have none."""
     resident = own = 0
     for process in processes:
-        told = _fields(_PROC / str(process) / "smaps_rollup")
+        try:
+            told = _fields(_PROC / str(process) / "smaps_rollup")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
         resident += told["Rss"]
         own += told["Pss"]
     return Memory(resident * 1024 / 1e6, own * 1024 / 1e6)
@@ -47,10 +50,17 @@ def computed(processes: Iterable[int]) -> float:
     By the scheduler, in nanoseconds.
     """
     return 1e-9 * sum(
-        int(thread.read_text().split()[0])
+        _nanoseconds(thread)
         for process in processes
         for thread in (_PROC / str(process) / "task").glob("*/schedstat")
     )
+
+
+def _nanoseconds(thread: Path) -> int:
+    try:
+        return int(thread.read_text().split()[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended meanwhile
 
 
 def _session_of(process: int) -> int | None:

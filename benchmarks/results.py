@@ -21,6 +21,11 @@ PACKAGES: Final = (
     "celery",
     "flower",
     "procrastinate",
+    "rq",
+    "django-q2",
+    "APScheduler",
+    "django-db-queue",
+    "django-lightweight-queue",
     "psycopg",
     "redis",
 )

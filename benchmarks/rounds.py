@@ -16,7 +16,7 @@ Values = dict[str, list[float]]
 """By metric, what was measured."""
 
 PATIENCE = 600.0
-"""Seconds after which a run is given up."""
+"""Seconds after which a run is given up, beside those that it is asked to last."""
 
 
 class RunFailed(Exception):
@@ -57,6 +57,7 @@ def run(lab: Lab, case: Case) -> Values:
     :raises RunFailed: if it fails, or takes too long.
     """
     environment = lab.fresh(case)
+    patience = PATIENCE + case.options.get("seconds", 0.0)
     command = [sys.executable, "-m", "benchmarks.child", case.to_json()]
     try:
         done = subprocess.run(
@@ -66,10 +67,10 @@ def run(lab: Lab, case: Case) -> Values:
             check=False,
             text=True,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=patience,
         )
     except subprocess.TimeoutExpired as error:
-        raise RunFailed(f"{case.measure}, {case.title}: not done in {PATIENCE:g} s.") from error
+        raise RunFailed(f"{case.measure}, {case.title}: not done in {patience:g} s.") from error
     finally:
         lab.clean(environment)
     if done.returncode:

@@ -8,6 +8,7 @@ import os
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
+from urllib.parse import urlsplit
 
 from tests.site.settings import *  # noqa: F403
 from tests.site.settings import INSTALLED_APPS, MIDDLEWARE, SITE_DATA, WAGTAIL_TASKS
@@ -30,6 +31,16 @@ IMMEDIATE = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBa
 
 if find_spec("django_tasks_db"):
     INSTALLED_APPS.append("django_tasks_db")
+
+# Tables are made with the site's content; beyond that, other contenders have nothing of these.
+for _contender, _app in (
+    ("django_q2_itself", "django_q"),
+    ("django_db_queue_itself", "django_dbq"),
+):
+    if _contender == CONTENDER or (not CONTENDER and find_spec(_app)):
+        INSTALLED_APPS.append(_app)
+if CONTENDER.startswith("lightweight"):
+    INSTALLED_APPS.append("django_lightweight_queue")
 
 if CONTENDER.startswith("ours"):
     WAGTAIL_TASKS["BACKEND"] = "database"
@@ -68,6 +79,25 @@ if CONTENDER == "huey_stats_itself":
         "max_events": 10_000_000,
         "retention_hours": 10_000,
     }
+elif CONTENDER == "django_q2_itself":
+    Q_CLUSTER = {
+        "name": "bench",
+        "workers": 2,
+        **({"redis": REDIS} if REDIS else {"orm": "default"}),
+    }
+elif CONTENDER == "django_db_queue_itself":
+    JOBS = {"do": {"tasks": ["benchmarks.contenders.django_db_queue_itself.do"]}}
+elif CONTENDER.startswith("lightweight"):
+    _backend = "reliable_redis.Reliable" if "reliable" in CONTENDER else "redis."
+    _address = urlsplit(REDIS)
+    LIGHTWEIGHT_QUEUE_BACKEND = f"django_lightweight_queue.backends.{_backend}RedisBackend"
+    # Its default has a module that it does not come with.
+    LIGHTWEIGHT_QUEUE_MIDDLEWARE = ["django_lightweight_queue.middleware.logging.LoggingMiddleware"]
+    LIGHTWEIGHT_QUEUE_WORKERS = {"default": 2}
+    LIGHTWEIGHT_QUEUE_REDIS_HOST = _address.hostname
+    LIGHTWEIGHT_QUEUE_REDIS_PORT = _address.port
+    LIGHTWEIGHT_QUEUE_REDIS_DATABASE = int(_address.path.lstrip("/"))
+    LIGHTWEIGHT_QUEUE_IGNORE_APPS = ["benchmarks", "tests.site.blog"]  # they need the package
 
 WITHOUT_HOOKS = ("ours_without_hooks", "wagtail_without_hooks", "dropped", "bare")
 if CONTENDER in WITHOUT_HOOKS or CONTENDER.endswith("_itself"):

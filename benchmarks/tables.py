@@ -19,6 +19,8 @@ def table(results: Results, measure: str, module: Any) -> str:
 
     :param module: the measure's.
     """
+    if hasattr(module, "table"):
+        return str(module.table(results))
     titles = [metric.title for metric in module.METRICS.values()]
     first = next(iter(module.METRICS))
     lines = [

@@ -14,6 +14,12 @@ from typing import NamedTuple
 
 _NAME = "traces"
 _RECORD = struct.Struct("<ddd")
+_BEGINS = "begins"
+_NUMBER = struct.Struct("<d")
+
+TELLS_BEGINS = "BENCH_BEGINS"
+"""The variable that has tasks leave a trace when they begin as well."""
+_TELLS_BEGINS = TELLS_BEGINS in os.environ
 
 
 class Trace(NamedTuple):
@@ -32,6 +38,8 @@ def path() -> Path:
 def do(seconds: float, sent: float) -> None:
     """Take some time, then leave a trace; a write of that size to the end of a file is whole."""
     begun = time.monotonic()
+    if _TELLS_BEGINS:
+        os.write(_opened(os.environ["SITE_DATA"], _BEGINS), _NUMBER.pack(sent))
     if seconds:
         time.sleep(seconds)
     leave(begun, sent)
@@ -40,19 +48,19 @@ def do(seconds: float, sent: float) -> None:
 def leave(begun: float, sent: float = 0.0) -> None:
     """Leave a trace of a task that is done now."""
     record = _RECORD.pack(sent, begun, time.monotonic())
-    os.write(_opened(os.environ["SITE_DATA"]), record)
+    os.write(_opened(os.environ["SITE_DATA"], _NAME), record)
 
 
 @cache
-def _opened(folder: str) -> int:
-    """Return the descriptor of the file of the traces.
+def _opened(folder: str, name: str) -> int:
+    """Return the descriptor of a file of traces.
 
     It stays open as long as the process runs: opening it for each task took longer than what some
     contenders do for one.
 
     :param folder: where it is.
     """
-    return os.open(Path(folder, _NAME), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    return os.open(Path(folder, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def count() -> int:
@@ -64,3 +72,13 @@ def traces() -> list[Trace]:
     """Return the traces of all tasks that are done, in the order of their ends."""
     found = [Trace(*record) for record in _RECORD.iter_unpack(path().read_bytes())]
     return sorted(found, key=lambda trace: trace.done)
+
+
+def begins() -> list[float]:
+    """Return what was given as ``sent`` to each task that has begun, in the order of their begins.
+
+    Only where :data:`TELLS_BEGINS` is among the variables.
+    """
+    place = Path(os.environ["SITE_DATA"], _BEGINS)
+    told = place.read_bytes() if place.exists() else b""
+    return [number for (number,) in _NUMBER.iter_unpack(told)]

@@ -48,13 +48,25 @@ class Workers:
         while work.count() < tasks:
             ended = any(process.poll() is not None for process in self._processes)
             if ended or time.monotonic() > deadline:
-                said = self._output.read_text(errors="replace")
-                raise RuntimeError(f"{work.count()} of {tasks} tasks are done:\n{said}")
+                raise RuntimeError(f"{work.count()} of {tasks} tasks are done:\n{self.said()}")
             time.sleep(pause)
 
     def processes(self) -> list[int]:
         """Return the numbers of all processes that run now, also of those they have started."""
         return [pid for process in self._processes for pid in proc.session(process.pid)]
+
+    def kill(self) -> None:
+        """End them and all that they have started with no chance to tidy up, as ``kill -9``."""
+        for process in self._processes:
+            os.killpg(process.pid, signal.SIGKILL)
+        for process in self._processes:
+            for pid in proc.session(process.pid):
+                os.kill(pid, signal.SIGKILL)  # what is in a group of its own
+            process.wait()
+
+    def said(self) -> str:
+        """Return what they have printed."""
+        return self._output.read_text(errors="replace")
 
     def stop(self) -> None:
         """End them, by force if need be, together with the processes that they have started."""

@@ -12,6 +12,9 @@ from benchmarks.contenders import PYTHON, load_site_if_asked
 load_site_if_asked()
 app = Celery("bench", broker=os.environ["BENCH_REDIS"])
 app.conf.task_ignore_result = True
+if os.environ["BENCH_CONTENDER"] == "celery_late_itself":
+    app.conf.task_acks_late = True
+    app.conf.broker_transport_options = {"visibility_timeout": 60}
 
 
 @app.task  # type: ignore[untyped-decorator]  # Celery has no types
@@ -39,6 +42,13 @@ def enqueue_many(number: int, seconds: float) -> None:
     """Enqueue so many tasks; Celery has no way to do it at once."""
     for _ in range(number):
         enqueue(seconds, 0.0)
+
+
+def kept() -> int:
+    """Return how many tasks wait, or were taken by workers that did not say so: they come back."""
+    with app.connection_for_read() as connection:
+        client = connection.default_channel.client
+        return int(client.llen("celery") + client.hlen("unacked"))
 
 
 def workers(number: int, *, logs: bool = False) -> list[list[str]]:

@@ -5,7 +5,7 @@ contender that the others are compared with) or ``baseline(case, cases)`` (the c
 compared with), ``cases(quick)``, ``rounds(quick)``, and ``run(case)``, which is called in a
 process of its own. ``SMALL`` are options for a run that only shows that it works. A measure whose
 cases rest for most of their time has ``apart(cases)``: they run at the same time, and begin so many
-seconds one after the other.
+seconds one after the other. One with a ``table(results)`` makes its own, and has no chart.
 """
 
 from typing import Final, NamedTuple
@@ -17,11 +17,13 @@ class Metric(NamedTuple):
     :param title: with its unit, for tables.
     :param digits: after the decimal point.
     :param less_is_better: whether a smaller number is the better one.
+    :param may_be_zero: whether nothing is wrong where it is 0.
     """
 
     title: str
     digits: int = 1
     less_is_better: bool = True
+    may_be_zero: bool = False
 
 
 ALL: Final = (
@@ -29,11 +31,13 @@ ALL: Final = (
     "drain",
     "logged",
     "waiting",
+    "killed",
     "matrix",
     "snapshot",
     "claim",
     "bounds",
     "pruning",
+    "growth",
     "statements",
     "pickup",
     "rested",

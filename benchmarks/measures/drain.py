@@ -12,9 +12,9 @@ from benchmarks.measures import Metric
 TITLE: Final = "Getting tasks done"
 EXPLAINED: Final = (
     "All tasks wait before the workers start; the first tenth and the last twentieth do not "
-    "count. Two workers are two threads of a process (ours, Huey), two processes (Celery, "
-    "django-tasks-db) or two concurrent jobs (procrastinate). Huey and Celery lose what a worker "
-    "was doing when it dies."
+    "count. Two workers are two threads of a process (ours, Huey, APScheduler), two processes "
+    "(Celery, RQ, django-tasks-db, django-q2, django-db-queue, django-lightweight-queue) or two "
+    "concurrent jobs (procrastinate). A worker of django-db-queue does one job a second."
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 BASELINE: Final = "ours"
@@ -24,7 +24,14 @@ WORKERS: Final = 2
 _WORK: Final = {"nothing": (0.0, 5000), "1 ms": (0.001, 2000), "20 ms": (0.02, 200)}
 """What a task does, for how many seconds, and how many there are of it."""
 
-_SLOW: Final = ("django_tasks_db", "procrastinate_itself", "celery_itself")
+_SLOW: Final = (
+    "django_tasks_db",
+    "procrastinate_itself",
+    "celery_itself",
+    "rq_itself",
+    "django_q2_itself",
+    "apscheduler_itself",
+)
 """Those that would take minutes with as many tasks as the others."""
 
 
@@ -37,6 +44,7 @@ def cases(*, quick: bool) -> list[Case]:
         for case in contenders.cases("drain", {}):
             tasks = 400 if quick else tasks_of_all
             tasks //= 4 if case.contender in _SLOW and tasks > 200 else 1
+            tasks = contenders.at_most(case, tasks)
             title = f"{case.title}, {told}"
             options = {"seconds": seconds, "tasks": tasks}
             found.append(Case("drain", case.contender, title, case.database, case.redis, options))

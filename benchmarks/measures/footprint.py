@@ -60,7 +60,7 @@ def run(case: Case) -> dict[str, list[float]]:
         time.sleep(options["settles"])
         idle = proc.memory(workers.processes())
         cpu = _cpu(workers, options["idles"])
-        busy = _at_work(module, workers, options["tasks"])
+        busy = _at_work(module, workers, contenders.at_most(case, options["tasks"]))
     return {
         "idle": [idle.own],
         "over": [idle.own - bare.own],

@@ -51,7 +51,7 @@ def run(case: Case) -> dict[str, list[float]]:
         module.enqueue(0.0, time.monotonic())
         workers.wait_for(1, pause=0.005)  # now they have begun
         rested = latency.after_rests(module, workers, options["times"], options["idle"])
-        busy = latency.while_busy(module, workers, options["busy"])
+        busy = latency.while_busy(module, workers, contenders.at_most(case, options["busy"]))
     return {**_quantiles(rested, "p"), **_quantiles(busy, "busy_p")}
 
 

@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from benchmarks import kept
 from benchmarks.lab import REPOSITORY
 from benchmarks.results import Results
 from benchmarks.simulation import report
-from benchmarks.simulation.assumptions import DAY, DEEDS, KINDS
+from benchmarks.simulation.assumptions import DAY, DEEDS, KINDS, OF_A_LARGE_DAY, PUBLISHES
 from benchmarks.simulation.costs import (
     POSTGRES,
     REDIS,
@@ -23,7 +24,7 @@ from benchmarks.simulation.costs import (
 )
 from benchmarks.simulation.site import Crew, Database, Load
 
-PAGE = REPOSITORY / "docs" / "scaling.md"
+PAGE = REPOSITORY / "docs" / "explanation" / "scaling.md"
 
 
 def main() -> int:
@@ -39,7 +40,10 @@ def main() -> int:
     load = Load(options.editors, DEEDS, KINDS, DAY, options.hour)
     crew = Crew(options.workers, options.threads, computed)
     lines = []
-    for line in _lines(results, known, load, crew, options.seed):
+    for line in chain(
+        _lines(results, known, load, crew, options.seed),
+        _large_day(results, known[POSTGRES], options.publishes, crew, options.seed),
+    ):
         print(line, flush=True)
         lines.append(line)
     if options.write:
@@ -61,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what `python -m benchmarks --output FILE` has kept of drain and statements",
     )
     parser.add_argument("--editors", type=int, default=10_000)
+    parser.add_argument("--publishes", type=int, default=PUBLISHES, help="of a day that is not cut")
     parser.add_argument("--workers", type=int, default=200, help="processes")
     parser.add_argument("--threads", type=int, default=4, help="of each worker")
     parser.add_argument("--cores", type=int, help="of the database's server; default: as measured")
@@ -91,6 +96,24 @@ def _lines(
     if checked := report.compared(results, list(known.values()), crew.overhead):
         yield from _titled("Simulated and measured")
         yield from checked
+
+
+def _large_day(
+    results: Results, database: Database, publishes: int, crew: Crew, seed: int
+) -> Iterator[str]:
+    """Yield what is written of a day that is not cut short."""
+    load = Load(round(publishes / sum(DAY)), OF_A_LARGE_DAY, KINDS, DAY, 3600.0)
+    tasks = publishes * sum(deed.tasks for deed in OF_A_LARGE_DAY)
+    few = replace(crew, processes=_fractions(crew.processes)[0])
+    yield from _titled(f"A day of {publishes:,} publishes")
+    yield (
+        f"{tasks:,} tasks on {database.name}, with {few.processes} × {few.threads} threads; each "
+        "publish with one draft before it. No hour is cut short."
+    )
+    yield ""
+    yield from report.large_day(database, load, few, seed)
+    if said := report.grown(results, tasks):
+        yield from ("", said)
 
 
 def _titled(title: str) -> Iterator[str]:

@@ -9,6 +9,11 @@ from benchmarks.simulation.site import Deed, Kind
 DEEDS: Final = (Deed("save a draft", 6, 3), Deed("publish", 1, 9))
 """As many tasks as the demo records: its own hooks, and Wagtail's work on its two indexes."""
 
+PUBLISHES: Final = 100_000
+"""Of a large day; each with one draft that was saved before: 1.2 million tasks."""
+
+OF_A_LARGE_DAY: Final = (Deed("save a draft", 1, 3), Deed("publish", 1, 9))
+
 KINDS: Final = (
     Kind("a look-up or an index entry", 0.6, 0.02),
     Kind("an image, or a request to a service nearby", 0.3, 0.2),

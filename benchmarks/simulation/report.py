@@ -68,6 +68,35 @@ def days(rows: Sequence[tuple[Database, Load, Crew]], seed: int) -> Iterator[str
         yield row(database, load, crew, Site(database, load, crew, seed).run())
 
 
+def large_day(database: Database, load: Load, crew: Crew, seed: int) -> Iterator[str]:
+    """Yield the lines of a table with an hour of one day in each row, none of it cut short."""
+    load = replace(load, hour=3600.0)
+    told = Site(database, load, crew, seed).run()
+    yield "| Hour | tasks | ledger works | tasks wait p50, ms | p95 | p99 |"
+    yield f"| ---: |{' ---: |' * 5}"
+    for number, hour in enumerate(told.hours, 1):
+        first, last = hour.begun
+        waits = [f"{1000 * wait:,.1f}" for wait in quantiles(told.waits[first:last])]
+        cells = [str(number), f"{last - first:,}", f"{100 * hour.ledger:.1f} %", *waits]
+        yield f"| {' | '.join(cells)} |"
+
+
+def grown(results: Results, tasks: int) -> str:
+    """Return what so many tasks write and leave, as measured; blank if that was not measured."""
+    told = [
+        Pick("growth", metric, "ours", "postgres")(results)
+        for metric in ("wal_3", "of_a_row_3", "knee")
+    ]
+    log, index, knee = told
+    if log is None or index is None or knee is None:
+        return ""
+    return (
+        f"As measured, {tasks:,} tasks write {log * tasks / 1e9:,.1f} GB to the log (WAL), and "
+        f"keep {index * tasks / 1e6:,.0f} MB of indexes until they are deleted. At full load, 99 "
+        f"of 100 claims took {knee:.2f} times as long at the end as at the beginning."
+    )
+
+
 def saturation(database: Database, load: Load, crew: Crew, seed: int) -> int:
     """Return how many editors a site carries throughout its busiest hour, to within a twentieth.
 

@@ -96,6 +96,21 @@ class Crew:
     overhead: float = 0.0
 
 
+class Hour(NamedTuple):
+    """One hour of the day.
+
+    :param ledger: part of its time for which the ledger worked.
+    :param workers: part of their time for which threads ran tasks.
+    :param rate: tasks begun per second.
+    :param begun: how many tasks had begun before, and at its end: their places in ``waits``.
+    """
+
+    ledger: float
+    workers: float
+    rate: float
+    begun: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Told:
     """What came out.
@@ -107,6 +122,7 @@ class Told:
     :param left: tasks that wait at the end.
     :param workers: part of their time for which threads ran tasks in the busiest hour.
     :param rate: tasks begun per second in the busiest hour.
+    :param hours: one after the other.
     """
 
     waits: list[float]
@@ -116,6 +132,7 @@ class Told:
     left: int
     workers: float
     rate: float
+    hours: list[Hour]
 
 
 class Process:
@@ -183,20 +200,21 @@ class Site:
             self._plan(deed)
         hours = [self._hour(number) for number in range(len(self._load.day))]
         seconds = self._load.hour * len(hours)
-        ledger, workers, rate = max(hours)
+        ledger, workers, rate, _ = max(hours)
         looks, left = self._looks / seconds, len(self._waiting)
-        return Told(self._waits, self._recorded, ledger, looks, left, workers, rate)
+        return Told(self._waits, self._recorded, ledger, looks, left, workers, rate, hours)
 
-    def _hour(self, number: int) -> tuple[float, float, float]:
-        """Let an hour pass; return how busy ledger and threads were, and the tasks per second."""
+    def _hour(self, number: int) -> Hour:
+        """Let an hour pass; return what it was like."""
         worked, ran, begun = self._ledger.worked, self._ran, len(self._waits)
         seconds = self._load.hour
         self._clock.run_until((number + 1) * seconds)
         threads = self._crew.processes * self._crew.threads
-        return (
+        return Hour(
             (self._ledger.worked - worked) / seconds / self._database.at_once,
             (self._ran - ran) / seconds / threads,
             (len(self._waits) - begun) / seconds,
+            (begun, len(self._waits)),
         )
 
     # Editors --------------------------------------------------------------------------------

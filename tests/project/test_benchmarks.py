@@ -26,11 +26,13 @@ from django.utils import timezone
 from wagtail.models import Page
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, filling, measures, proc, rounds, tables
+from benchmarks import charts, contenders, filling, measures, proc, rounds, tables, work
 from benchmarks.baselines import baseline_of
 from benchmarks.cases import Case, Run
 from benchmarks.lab import Lab
+from benchmarks.measures import killed
 from benchmarks.results import Figure, Results
+from benchmarks.workers import Workers
 from tests.processes import REPOSITORY, wait_until
 from tests.site.blog.models import BlogPage, HomePage
 from tests.site.editing import form_data
@@ -198,6 +200,82 @@ def test_computed__grows_with_work_and_not_with_rest() -> None:
     assert worked > 0.04 > rested
 
 
+def test_processes__that_have_ended_count_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+
+    assert proc.memory([process.pid]) == (0, 0)
+    assert proc.computed([process.pid]) == 0
+
+
+# Killed workers, and growth -----------------------------------------------------------------
+
+
+def test_killed__counts_what_was_begun_and_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SITE_DATA", str(tmp_path))
+    monkeypatch.setattr(work, "_TELLS_BEGINS", True)
+    for number in (1.0, 2.0, 2.0):
+        work.do(0.0, number)
+    monkeypatch.setattr(work, "leave", lambda begun, sent: None)  # as if it were killed meanwhile
+    for number in (1.0, 3.0, 4.0):
+        work.do(0.0, number)
+
+    told = killed._told([1.0, 2.0, 3.0, 4.0, 5.0], later=1)
+
+    assert told == {"done": [2.0], "lost": [2.0], "later": [1.0], "again": [2.0], "twice": [1.0]}
+
+
+def test_kill__ends_what_a_worker_has_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also where that is in a group of its own, as the processes of RQ are."""
+    monkeypatch.setenv("SITE_DATA", str(tmp_path))
+    script = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "os.fork() or os.setpgrp()\n"
+        "time.sleep(60)"
+    )
+    workers = Workers([[sys.executable, "-c", script]])
+    wait_until(lambda: len(workers.processes()) == 2, "both run")
+    [leader, started] = workers.processes()
+    wait_until(lambda: os.getpgid(leader) != os.getpgid(started), "it has its own group")
+
+    workers.kill()
+
+    wait_until(lambda: not proc.session(leader), "both have ended")
+
+
+def test_cases__leave_out_who_cannot_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = "apscheduler_itself"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # all are installed
+
+    assert who in {case.contender for case in contenders.cases("drain", {})}
+    assert who not in {case.contender for case in contenders.cases("pickup", {})}
+
+
+def test_at_most__what_two_workers_do_in_time() -> None:
+    slow, quick = (Case("drain", who, who) for who in ("django_db_queue_itself", "ours"))
+
+    assert (contenders.at_most(slow, 5000), contenders.at_most(slow, 10)) == (40, 10)
+    assert contenders.at_most(quick, 5000) == 5000
+
+
+def test_growth__has_a_table_of_its_own_and_no_chart() -> None:
+    module = command.module_of("growth")
+    [case] = module.cases(quick=True)
+    results = Results(quick=True, machine={})
+    figures = {name: [float(name[-1]) if name[-1].isdigit() else 1.0] for name in module.METRICS}
+    results.runs.append(Run(case, 0, figures))
+
+    table = tables.table(results, "growth", module)
+
+    assert "| claim, p99, ms | 1.00 | 2.00 | 3.00 |" in table.splitlines()
+    assert charts.charts(results, "growth", module) == []
+
+
 # Rounds -------------------------------------------------------------------------------------
 
 
@@ -289,9 +367,13 @@ def test_measures__run(committed_db: None, tmp_path: Path) -> None:
         told = list(pool.map(partial(rounds.run, lab), cases))
 
     for case, values in zip(cases, told, strict=True):
-        assert values.keys() == command.module_of(case.measure).METRICS.keys()
+        metrics = command.module_of(case.measure).METRICS
+        assert values.keys() == metrics.keys()
         for metric, measured in values.items():
-            assert min(measured) > 0, f"{case.measure}: {metric}"
+            least = min(measured)
+            assert least > 0 or (metrics[metric].may_be_zero and least == 0), (
+                f"{case.measure}: {metric}"
+            )
 
 
 @pytest.mark.slow
@@ -321,5 +403,7 @@ def test_measures__run_that_are_of_postgresql(
 
     assert done.returncode == 0, done.stdout + done.stderr
     values = json.loads(done.stdout.splitlines()[-1])
-    assert values.keys() == command.module_of(name).METRICS.keys()
-    assert all(value > 0 for measured in values.values() for value in measured)
+    metrics = command.module_of(name).METRICS
+    assert values.keys() == metrics.keys()
+    for metric, measured in values.items():
+        assert min(measured) > 0 or metrics[metric].may_be_zero, metric

@@ -247,7 +247,8 @@ def test_main__writes_into_the_page(
     results().save(kept)
     monkeypatch.setattr(command, "PAGE", page)
     monkeypatch.setattr(command, "REPOSITORY", tmp_path)
-    options = ["--editors", "100", "--workers", "2", "--hour", "0.5", "--write"]
+    options = ["--editors", "100", "--workers", "2", "--hour", "0.5", "--publishes", "59"]
+    options.append("--write")
     monkeypatch.setattr("sys.argv", ["simulation", "--results", str(kept), *options])
 
     assert command.main() == 0
@@ -256,7 +257,38 @@ def test_main__writes_into_the_page(
     assert "With the figures of the run of Monday:" in text
     assert "| 100 | 2 × 4 | Redis over PostgreSQL |" in text
     assert "| tasks of 20 ms | SQLite |" in text
+    assert "### A day of 59 publishes" in text
     assert text.removeprefix(f"{report.BEGIN}\n").startswith(capsys.readouterr().out[:50])
+
+
+def test_page__of_the_results_is_there() -> None:
+    text = command.PAGE.read_text(encoding="utf-8")
+
+    assert (text.count(report.BEGIN), text.count(report.END)) == (1, 1)
+
+
+def test_large_day__an_hour_in_each_row() -> None:
+    load = replace(load_of(0.01, 0.1, hour=1.0), day=(1.0, 0.5))
+
+    _, _, *rows = report.large_day(FREE, load, Crew(1, 1), seed=1)
+
+    first, second = (int(row.split("|")[2]) for row in rows)
+    assert first > second > 0
+    assert first + second == pytest.approx(36 * 1.5, rel=0.4)
+
+
+def test_grown__what_was_measured() -> None:
+    measured = results()
+    case = Case("growth", "ours", "ours", "postgres")
+    figures = {"wal_3": [2000.0], "of_a_row_3": [300.0], "knee": [1.1]}
+
+    assert report.grown(measured, 1_000_000) == ""
+    measured.runs.append(Run(case, 0, figures))
+
+    said = report.grown(measured, 1_000_000)
+    assert "2.0 GB" in said
+    assert "300 MB" in said
+    assert "1.10 times" in said
 
 
 def test_assumptions__tasks_are_as_many_as_the_demo_records(
