@@ -37,6 +37,7 @@ ALL: Final = (
     "rested",
     "publish",
     "editing",
+    "bulk",
     "measuring",
     "footprint",
     "importing",

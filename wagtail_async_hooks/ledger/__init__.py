@@ -25,12 +25,12 @@ from wagtail_async_hooks.ledger.hook_samples import (
     prune_hook_samples,
 )
 from wagtail_async_hooks.ledger.items import (
-    is_done,
     item_key,
     items,
     items_to_tell_of,
     keys_done,
     record_item,
+    state_of,
     told_of,
 )
 from wagtail_async_hooks.ledger.locks import brief
@@ -139,7 +139,6 @@ __all__ = [
     "insert",
     "insert_many",
     "is_any_waiting",
-    "is_done",
     "is_held",
     "is_served",
     "is_served_throughout",
@@ -181,6 +180,7 @@ __all__ = [
     "sample_queues",
     "silent_workers",
     "start_of",
+    "state_of",
     "step",
     "stop_worker",
     "stranded",
