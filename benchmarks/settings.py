@@ -99,7 +99,13 @@ elif CONTENDER.startswith("lightweight"):
     LIGHTWEIGHT_QUEUE_REDIS_DATABASE = int(_address.path.lstrip("/"))
     LIGHTWEIGHT_QUEUE_IGNORE_APPS = ["benchmarks", "tests.site.blog"]  # they need the package
 
-WITHOUT_HOOKS = ("ours_without_hooks", "wagtail_without_hooks", "dropped", "bare")
+WITHOUT_HOOKS = (
+    "ours_without_hooks",
+    "ours_five_hooks",
+    "wagtail_without_hooks",
+    "dropped",
+    "bare",
+)
 if CONTENDER in WITHOUT_HOOKS or CONTENDER.endswith("_itself"):
     # Wagtail imports this module to have the hooks registered.
     sys.modules[HOOKS] = module_from_spec(ModuleSpec(HOOKS, loader=None))

@@ -43,6 +43,7 @@ ALL: Final = (
     "rested",
     "publish",
     "editing",
+    "bulk",
     "measuring",
     "footprint",
     "importing",

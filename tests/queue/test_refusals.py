@@ -181,8 +181,8 @@ def test_item__of_any_values() -> None:
     )
     [item] = TaskItem.objects.all()
     assert (item.error, item.result) == ("\\ud800", ["nan"])
-    assert ledger.is_done(item.task_id, "k" * 320)
-    assert not ledger.is_done(item.task_id, "k" * 321)
+    assert ledger.state_of(item.task_id, "k" * 320) == ItemState.DONE
+    assert ledger.state_of(item.task_id, "k" * 321) is None
     assert ledger.keys_done(item.task_id) == {ledger.item_key("k" * 320)}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.dispatch import Signal
+from wagtail import hooks as wagtail_hooks
 
 from wagtail_async_hooks import conf, current_task
 from wagtail_async_hooks.conf import installed
@@ -18,6 +19,7 @@ from wagtail_async_hooks.hooks.call import HookCall
 from wagtail_async_hooks.hooks.overrides import Mode
 from wagtail_async_hooks.hooks.registry import BackgroundFunction, KeptSynchronous
 from wagtail_async_hooks.queue import enqueue
+from wagtail_async_hooks.queue.ahead import Ahead
 from wagtail_async_hooks.queue.keys import give_keys
 from wagtail_async_hooks.queue.submission import QueuedTask, Submission
 from wagtail_async_hooks.queue.task_queue import background
@@ -97,6 +99,8 @@ def dispatch(
 
     :param signal: the signal, which a receiver gets as an argument if it runs here.
     """
+    if _ahead.take(lambda expected: expected.is_same(entry, args, kwargs)) is not None:
+        return
     here = kwargs if signal is None else {**kwargs, "signal": signal}
     run = functools.partial(functions.call, entry.function, *args, **here)
     mode = overrides.mode_of(entry.hook, entry.path)
@@ -121,8 +125,79 @@ def dispatch(
     if background.immediate:
         with current_task.within(call.request):
             enqueue.make_and_enqueue(make, otherwise)
-    else:
-        enqueue.make_and_enqueue(make, otherwise)
+        return
+    following = _following(entry, call)
+    makes = [functools.partial(_make_task, *each) for each in following]
+    if enqueue.make_and_enqueue(make, otherwise, makes):
+        _ahead.expect(following, background.storage.ledger.database())
+
+
+class _Expected(NamedTuple):
+    """A call of a function that Wagtail makes next."""
+
+    entry: BackgroundFunction
+    call: HookCall
+
+    def is_same(
+        self, entry: BackgroundFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bool:
+        """Return whether it is the call of a function with these very arguments."""
+        call = self.call
+        return (
+            self.entry is entry
+            and call.kwargs.keys() == kwargs.keys()
+            and len(call.args) == len(args)
+            and all(known is given for known, given in zip(call.args, args, strict=True))
+            and all(call.kwargs[name] is given for name, given in kwargs.items())
+        )
+
+
+_ahead: Final[Ahead[_Expected]] = Ahead()
+
+
+def _following(entry: BackgroundFunction, call: HookCall) -> list[_Expected]:
+    """Return the calls that Wagtail makes right after another one, and that are enqueued as well.
+
+    Wagtail calls the functions of a hook one after the other, with the same arguments, until one
+    returns a response. Dispatchers return none and raise nothing. So those that follow one another
+    in the registry are all called, and nothing happens between them: what the last one would
+    enqueue is what the first one does. A function that runs in the request ends the row, since it
+    may return a response, or change what the arguments say.
+
+    How sites and packages call the functions of hooks of their own nobody knows: each of them is
+    enqueued when it is called.
+    """
+    found: list[_Expected] = []
+    if entry.is_receiver or entry.hook not in catalogue.BACKGROUND_SAFE or _is_refused(entry):
+        return found
+    registered = iter(wagtail_hooks.get_hooks(entry.hook))
+    for function in registered:
+        if registry.entry_of(function) is entry:
+            break
+    for function in registered:
+        following = registry.entry_of(function)
+        if following is None or not _is_enqueued(following):
+            break
+        expected = _Expected(following, _call_of(following, call.args, {**call.kwargs}))
+        if expected.call.is_autosave and not following.options_now().merges:
+            break
+        found.append(expected)
+    return found
+
+
+def _is_enqueued(entry: BackgroundFunction) -> bool:
+    """Return whether calls of a function are enqueued, as the settings and switches are now."""
+    return (
+        registry.latest(entry).function is entry.function
+        and overrides.mode_of(entry.hook, entry.path) is None
+        and not entry.is_synchronous_now()
+        and not _is_refused(entry)
+    )
+
+
+def _is_refused(entry: BackgroundFunction) -> bool:
+    """Return whether an argument kept a function from the background; it will do so again."""
+    return (entry.hook, entry.path) in _refused
 
 
 def _call_of(entry: BackgroundFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> HookCall:

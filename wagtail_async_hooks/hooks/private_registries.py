@@ -156,6 +156,20 @@ def _connection(entry: Any, senders: dict[int, Any]) -> Connection | None:
     return Connection(function, key, senders.get(key[1]), key[1] in senders)
 
 
+def are_called_in_order(signal: Signal, sender: Any, *functions: Function) -> bool:
+    """Return whether these functions are connected for a sender, and called in this order.
+
+    Those are meant that were connected without a ``dispatch_uid``.
+
+    :raises Unreadable: see there.
+    """
+    sought = [(id(function), id(sender)) for function in functions]
+    try:
+        return [entry[0] for entry in signal.receivers if entry[0] in sought] == sought
+    except (AttributeError, IndexError, TypeError) as error:
+        raise Unreadable(f"Signal.receivers is no list of (key, receiver, …) ({error})") from error
+
+
 def reconnect(signal: Signal, old: Connection, function: Function) -> None:
     """Connect another function instead of a connected one, with the same sender and lookup key.
 

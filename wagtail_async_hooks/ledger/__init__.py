@@ -26,12 +26,12 @@ from wagtail_async_hooks.ledger.hook_samples import (
     prune_hook_samples,
 )
 from wagtail_async_hooks.ledger.items import (
-    is_done,
     item_key,
     items,
     items_to_tell_of,
     keys_done,
     record_item,
+    state_of,
     told_of,
 )
 from wagtail_async_hooks.ledger.locks import brief
@@ -145,7 +145,6 @@ __all__ = [
     "insert",
     "insert_many",
     "is_any_waiting",
-    "is_done",
     "is_held",
     "is_served",
     "is_served_throughout",
@@ -189,6 +188,7 @@ __all__ = [
     "sample_queues",
     "silent_workers",
     "start_of",
+    "state_of",
     "step",
     "stop_worker",
     "stranded",

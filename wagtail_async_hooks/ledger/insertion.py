@@ -1,4 +1,4 @@
-"""Runs the INSERT of a task so that neither its failure nor a lock costs the caller anything.
+"""Runs the INSERT of tasks so that neither its failure nor a lock costs the caller anything.
 
 An editor waits for it, in a transaction that holds the editor's change. PostgreSQL would abort that
 if the INSERT fails, so there is a savepoint, in the same round trip. SQLite, MySQL and MariaDB undo
@@ -38,8 +38,10 @@ _KEEP: Final = f"set_config({_KEPT}, current_setting('lock_timeout'), true)"
 _PUT_BACK: Final = f"set_config('lock_timeout', current_setting({_KEPT}), true)"
 
 
-def insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
-    """Insert a row; return its primary key.
+def insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> list[int]:
+    """Insert rows by one statement; return their primary keys, in their order.
+
+    MySQL tells only the key of the first one.
 
     :param into: the INSERT from ``INTO`` on, with ``%s`` for each value.
     :raises Exception: if it failed. The caller's transaction is as it was before, or, where that
@@ -47,39 +49,39 @@ def insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) ->
     """
     try:
         if connection.vendor == "postgresql":
-            pk = _insert_on_postgresql(connection, into, values)
+            keys = _insert_on_postgresql(connection, into, values)
         else:
-            pk = _insert(connection, into, values)
+            keys = _insert(connection, into, values)
     except Exception as error:
         if is_contention(error):
             locks.note_wait(connection, in_vain=True)
         raise
     locks.note_wait(connection, in_vain=False)
-    return pk
+    return keys
 
 
-def _insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+def _insert(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> list[int]:
     kind, held_up = locks.kind_of(connection), locks.is_held_up(connection)
     statement = locks.bounded(kind, f"INSERT {into}", held_up)
     try:
         if connection.features.can_return_columns_from_insert:
             returning = Harmless(f"{statement} RETURNING id")
-            [(pk,)] = raw_sql.rows_of(connection, returning, values)
-        else:  # MySQL
-            with connection.cursor() as cursor:
-                cursor.execute(Harmless(statement), values)
-                pk = cursor.lastrowid
+            return _keys(raw_sql.rows_of(connection, returning, values))
+        with connection.cursor() as cursor:  # MySQL
+            cursor.execute(Harmless(statement), values)
+            return [int(cursor.lastrowid)]
     except Exception as error:
         if is_open(connection) and (is_aborted(connection) or is_undone_by(connection, error)):
             mark_aborted(connection, error)
         raise
-    return int(pk)
 
 
 # PostgreSQL ---------------------------------------------------------------------------------
 
 
-def _insert_on_postgresql(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+def _insert_on_postgresql(
+    connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]
+) -> list[int]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     if not is_open(connection):
@@ -87,13 +89,14 @@ def _insert_on_postgresql(connection: BaseDatabaseWrapper, into: str, values: Se
             return _one_by_one(connection, into, values)
         # Several statements at once are one transaction, with which the limit ends.
         statements = _alone(into, locks.is_held_up(connection))
-        return _first(raw_sql.several(connection, statements, values))
+        _, rows, *_ = raw_sql.several(connection, statements, values)
+        return _keys(rows)
     if not raw_sql.takes_several(connection):
         return _one_by_one(connection, into, values)
     try:
         statements = _in_transaction(into, locks.is_held_up(connection))
-        _, *results = raw_sql.several(connection, statements, values)
-        return _first(results)
+        _, _, rows, *_ = raw_sql.several(connection, statements, values)
+        return _keys(rows)
     except BaseException:
         if is_aborted(connection):  # else the statement was not even sent
             with suppress(Error):  # of which the transaction bears the mark
@@ -118,15 +121,13 @@ def _limit(held_up: bool) -> str:
     return f"SELECT {_KEEP}, {locks.limit_on_postgresql(held_up)}"
 
 
-def _first(results: Sequence[Sequence[Any]]) -> int:
-    """Return the primary key, from the rows of the limit and those of the INSERT."""
-    (pk, *_), *_ = results[1]
-    return int(pk)
-
-
-def _one_by_one(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> int:
+def _one_by_one(connection: BaseDatabaseWrapper, into: str, values: Sequence[Any]) -> list[int]:
     """Do the same where the driver takes one statement at a time."""
     with locks.brief(connection.alias, in_request=True), connection.cursor() as cursor:
         cursor.execute(f"INSERT {into} RETURNING id", values)
-        (pk,) = cursor.fetchone()
-    return int(pk)
+        return _keys(cursor.fetchall())
+
+
+def _keys(rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Return the primary keys, which are what an INSERT returns first."""
+    return [int(row[0]) for row in rows]

@@ -62,6 +62,9 @@ RETRIABLE: Final = (State.FAILED, State.CANCELLED, State.EXPIRED)
 _BELONGING: Final = (ATTEMPTS, TaskItem._meta.db_table, Notice._meta.db_table)
 """The tables whose rows belong to a task, and go with it."""
 
+HANDFUL: Final = 20
+"""So many rows are one INSERT of our own at most; any database takes the values of so many."""
+
 LARGE: Final = ("message", "result", "traceback", "messages")
 """Columns that hold much, which who looks at many rows had better leave out."""
 
@@ -131,18 +134,18 @@ def _literal(value: Any) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _insert_into(given: tuple[str, ...], said: tuple[str, ...]) -> str:
-    """Return the INSERT, from ``INTO`` on, of a row of which some columns are given.
+def _insert_into(given: tuple[str, ...], said: tuple[tuple[str, ...], ...]) -> str:
+    """Return the INSERT, from ``INTO`` on, of rows of which some columns are given.
 
     The others are blank.
 
-    :param said: what the statement says for each of them: a placeholder, or SQL.
+    :param said: what the statement says for each of them in each row: a placeholder, or SQL.
     """
     columns = _columns()
     blank = {c.name: c.blank for name, c in columns.items() if c.blank and name not in given}
     names = [*(columns[name].name for name in given), *blank]
-    values = [*said, *blank.values()]
-    return f"INTO {TABLE} ({', '.join(names)}) VALUES ({', '.join(map(str, values))})"
+    rows = [f"({', '.join([*texts, *blank.values()])})" for texts in said]
+    return f"INTO {TABLE} ({', '.join(names)}) VALUES {', '.join(rows)}"
 
 
 def insert(row: Mapping[str, Any]) -> int:
@@ -155,35 +158,46 @@ def insert(row: Mapping[str, Any]) -> int:
     alias = database()
     connection = connections[alias]
     _check_size(row, connection)
-    statement, values = _statement(row, connection)
-    pk = insertion.insert(connection, statement, values)
+    names = [name for name, value in row.items() if value is not None]
+    statement, values = _statement(names, [row], connection)
+    [pk] = insertion.insert(connection, statement, values)
     if post_save.has_listeners(BackgroundTask):
         _tell(row, pk, alias)
     return pk
 
 
-def _statement(row: Mapping[str, Any], connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-    """Return the INSERT of a row, and its values as the driver takes them."""
+def _statement(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], connection: BaseDatabaseWrapper
+) -> tuple[str, list[Any]]:
+    """Return the INSERT of some rows, and its values as the driver takes them.
+
+    :param names: of the columns that any of the rows has a value for.
+    """
     columns = _columns()
-    names, said, values = [], [], []
+    values: list[Any] = []
     at = clock.now()
-    for name, value in row.items():
-        if value is None:
-            continue
-        names.append(name)
-        if isinstance(value, FromNow | StateAt):
-            text, parameters = value.sql(connection, at)
-            said.append(text)
-            values += parameters
-            continue
-        said.append("%s")
-        column = columns[name]
-        # Not by the field where that changes nothing: it takes as long as all the rest.
-        if not _is_storable(value, column):
-            value = fitted(BackgroundTask, {name: value}, connection)[name]
-        known = type(value) is column.plain
-        values.append(value if known else column.prepared(value, connection))
-    return _insert_into(tuple(names), tuple(said)), values
+    texts = []
+    for row in rows:
+        said = []
+        for name in names:
+            value = row.get(name)
+            column = columns[name]
+            if value is None:  # blank in this row, and not in another one
+                said.append(column.blank or "NULL")
+                continue
+            if isinstance(value, FromNow | StateAt):
+                text, parameters = value.sql(connection, at)
+                said.append(text)
+                values += parameters
+                continue
+            said.append("%s")
+            # Not by the field where that changes nothing: it takes as long as all the rest.
+            if not _is_storable(value, column):
+                value = fitted(BackgroundTask, {name: value}, connection)[name]
+            known = type(value) is column.plain
+            values.append(value if known else column.prepared(value, connection))
+        texts.append(tuple(said))
+    return _insert_into(tuple(names), tuple(texts)), values
 
 
 def _is_storable(value: Any, column: _Column) -> bool:
@@ -236,48 +250,79 @@ def _log_receiver(error: Exception) -> None:
 def insert_many(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Record new tasks by few INSERTs, all of them or none; return their primary keys.
 
+    A handful, such as those of one publish, is one statement, as safe and as quick as that of
+    :func:`insert`.
+
     :param rows: as of :func:`insert`.
     :raises Exception: as :func:`insert`.
     """
-    alias = database()
-    tasks = BackgroundTask.objects.using(alias)
-    keys: list[int] = []
     if not rows:
-        return keys
+        return []
+    if len(rows) == 1:
+        return [insert(rows[0])]
+    alias = database()
     connection = connections[alias]
     for row in rows:
         _check_size(row, connection)
-    fitting = [BackgroundTask(**fitted(BackgroundTask, row, connection)) for row in rows]
-    with brief(alias, in_request=True):
-        for batch in _batches(fitting, _batch_size(fitting, connection)):
-            tasks.bulk_create(batch)
-            if connection.features.can_return_rows_from_bulk_insert:
-                keys += [row.pk for row in batch]
-            else:  # MySQL
-                ids = [row.task_id for row in batch]
-                found = tasks.filter(task_id__in=ids).order_by("pk").values_list("task_id", "pk")
-                known = dict(found)
-                keys += [known[row.task_id] for row in batch]
+    batches = list(_batches(rows, _batch_size(rows, connection)))
+    if len(rows) <= HANDFUL and len(batches) == 1:
+        keys = _insert_handful(rows, connection)
+    else:
+        keys = _insert_batches(batches, connection)
+    if post_save.has_listeners(BackgroundTask):
+        for row, pk in zip(rows, keys, strict=True):
+            _tell(row, pk, alias)
     return keys
 
 
-def _batch_size(rows: Sequence[BackgroundTask], connection: BaseDatabaseWrapper) -> int:
+def _insert_handful(
+    rows: Sequence[Mapping[str, Any]], connection: BaseDatabaseWrapper
+) -> list[int]:
+    given = {name for row in rows for name, value in row.items() if value is not None}
+    statement, values = _statement([c for c in _columns() if c in given], rows, connection)
+    keys = insertion.insert(connection, statement, values)
+    return keys if len(keys) == len(rows) else _keys_by_id(rows, connection)  # else MySQL
+
+
+def _insert_batches(
+    batches: Iterable[Sequence[Mapping[str, Any]]], connection: BaseDatabaseWrapper
+) -> list[int]:
+    keys: list[int] = []
+    with brief(connection.alias, in_request=True):
+        for batch in batches:
+            made = [BackgroundTask(**fitted(BackgroundTask, row, connection)) for row in batch]
+            BackgroundTask.objects.using(connection.alias).bulk_create(made)
+            if connection.features.can_return_rows_from_bulk_insert:
+                keys += [row.pk for row in made]
+            else:  # MySQL
+                keys += _keys_by_id(batch, connection)
+    return keys
+
+
+def _keys_by_id(rows: Sequence[Mapping[str, Any]], connection: BaseDatabaseWrapper) -> list[int]:
+    ids = [row.get("task_id", "") for row in rows]
+    found = BackgroundTask.objects.using(connection.alias).filter(task_id__in=ids)
+    known = dict(found.values_list("task_id", "pk"))
+    return [known[task_id] for task_id in ids]
+
+
+def _batch_size(rows: Sequence[Mapping[str, Any]], connection: BaseDatabaseWrapper) -> int:
     """Return how many bytes of messages one statement can hold."""
-    if connection.vendor != "mysql" or 2 * sum(len(row.message) for row in rows) <= SMALL:
+    if connection.vendor != "mysql" or 2 * sum(len(row["message"]) for row in rows) <= SMALL:
         return BATCH_SIZE
     return min(BATCH_SIZE, limit_of(connection) // 2)
 
 
-def _batches(rows: Sequence[BackgroundTask], at_most: int) -> Iterator[list[BackgroundTask]]:
+def _batches(rows: Sequence[Mapping[str, Any]], at_most: int) -> Iterator[list[Mapping[str, Any]]]:
     """Divide rows into what one statement can hold."""
-    batch: list[BackgroundTask] = []
+    batch: list[Mapping[str, Any]] = []
     size = 0
     for row in rows:
-        if batch and (len(batch) == BATCH or size + len(row.message) > at_most):
+        if batch and (len(batch) == BATCH or size + len(row["message"]) > at_most):
             yield batch
             batch, size = [], 0
         batch.append(row)
-        size += len(row.message)
+        size += len(row["message"])
     if batch:
         yield batch
 

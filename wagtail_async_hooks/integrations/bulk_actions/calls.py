@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import QueryDict
 from django.utils.translation import gettext as _
+from wagtail import hooks
 from wagtail.admin.views.generic.mixins import BeforeAfterHookMixin
 from wagtail.models import Page
 
@@ -86,6 +87,11 @@ class BulkCall:
     def deletes(self) -> bool:
         """Return whether it is what was asked for, if an object is gone."""
         return bool(self.action_class.action_type == DELETE)
+
+    def has_hooks(self) -> bool:
+        """Return whether anything but a message follows when objects have been dealt with."""
+        followed = issubclass(self.action_class, BeforeAfterHookMixin)
+        return followed or bool(hooks.get_hooks("after_bulk_action"))
 
     def action_after(self, objects: list[Model]) -> Any:
         """Return the action for what follows when objects have been dealt with."""

@@ -27,6 +27,9 @@ from wagtail_async_hooks.types import Claim
 from wagtail_async_hooks.utils.catching import passes
 from wagtail_async_hooks.utils.database.errors import is_away
 
+CHUNK: Final = 100
+"""Objects that are read at once for what follows."""
+
 AWAY_DELAY: Final = 5
 """Seconds after which an action goes on that an outage of the database cut off."""
 
@@ -131,7 +134,7 @@ class BulkRun:
         items = ledger.items_to_tell_of(self.claim.pk)
         if not items:
             return
-        objects = [found for item in items if (found := self._object(item.key)) is not None]
+        objects = self._objects([item.key for item in items])
         action = self.call.action_after(objects)
         if not self._after_bulk_action(action, objects):
             counts = [sum((item.result or (0, 0))[place] for item in items) for place in (0, 1)]
@@ -142,10 +145,24 @@ class BulkRun:
             action.run_after_hook()
         ledger.told_of(items)
 
-    def _object(self, key: str) -> Model | None:
-        """Return an object that is done; of one that an earlier attempt deleted nothing is left."""
-        found = self.runner.done.get(key)
-        return found or self.call.model._base_manager.filter(pk=key).first()
+    def _objects(self, done: list[str]) -> list[Model]:
+        """Return the objects that are done; of those an earlier attempt deleted nothing is left.
+
+        None is kept while the others are dealt with, as there may be many, but for what was
+        deleted. Without hooks nobody asks for more than one.
+
+        :param done: their keys in the ledger.
+        """
+        found: dict[str, Model] = dict(self.runner.gone)
+        known = {ledger.item_key(str(key)): key for key in self.keys}
+        left = [known[key] for key in done if key in known and key not in found]
+        rows = self.call.model._base_manager.all()
+        for begin in range(0, len(left), CHUNK):
+            if found and not self.call.has_hooks():
+                break
+            for key, row in rows.in_bulk(left[begin : begin + CHUNK]).items():
+                found[ledger.item_key(str(key))] = row
+        return [found[key] for key in done if key in found]
 
     def _after_bulk_action(self, action: Any, objects: list[Model]) -> bool:
         """Call the site's hooks; return whether one has answered with a response, which ends it."""

@@ -50,8 +50,8 @@ class ObjectRunner:
     def __init__(self, call: BulkCall, task: int) -> None:
         self.call = call
         self.task = task
-        self.done: dict[str, Model] = {}
-        """The objects that it was done to, by their keys."""
+        self.gone: dict[str, Model] = {}
+        """What it has deleted, by the keys, for hooks; without any, no more than the first."""
         self.aliases = (ledger.database(), router.db_for_write(call.model))
         """The databases of the ledger and of the objects."""
         self._used: list[Any] = []
@@ -85,7 +85,8 @@ class ObjectRunner:
                 transactions.enter_context(transaction.atomic(using=alias))
             self._used = [connections[alias].connection for alias in self.aliases]
             exists = self._lock(key)
-            if ledger.is_done(self.task, str(key)):
+            known = ledger.state_of(self.task, str(key))
+            if known is ItemState.DONE:
                 return  # by a worker that was thought dead and was not
             if exists:
                 found, counts = self.call.execute(key)
@@ -94,9 +95,11 @@ class ObjectRunner:
                 found, counts, label = None, [0, 0], self._name(key)
             else:
                 raise Refused(_("It was deleted meanwhile."))
-            ledger.record_item(self.task, str(key), label, ItemState.DONE, result=counts)
-        if found is not None:
-            self.done[ledger.item_key(str(key))] = found
+            done, is_new = ItemState.DONE, known is None
+            ledger.record_item(self.task, str(key), label, done, result=counts, is_new=is_new)
+        is_gone = found is not None and (self.call.deletes() or found.pk is None)
+        if found is not None and is_gone and (not self.gone or self.call.has_hooks()):
+            self.gone[ledger.item_key(str(key))] = found
 
     def _was_cut_off(self, error: BaseException) -> bool:
         """Return whether a database was away for a moment; Django has connected again by now."""

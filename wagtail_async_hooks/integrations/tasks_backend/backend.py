@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from wagtail_async_hooks import conf
 from wagtail_async_hooks.conf.validators import queue_name
-from wagtail_async_hooks.integrations.tasks_backend import results, wagtails_own
+from wagtail_async_hooks.integrations.tasks_backend import pairs, results, wagtails_own
 from wagtail_async_hooks.integrations.tasks_backend.apis import APIS, Api, api_of
 from wagtail_async_hooks.integrations.tasks_backend.calls import Call
 from wagtail_async_hooks.integrations.tasks_backend.execution import run
 from wagtail_async_hooks.queue import enqueue
+from wagtail_async_hooks.queue.ahead import Ahead
 from wagtail_async_hooks.queue.keys import give_keys
 from wagtail_async_hooks.queue.submission import Submission
 from wagtail_async_hooks.queue.task_queue import background
@@ -33,6 +36,29 @@ else:
 
 
 logger = logging.getLogger(__name__)
+
+
+class _Enqueued(NamedTuple):
+    """A call that is recorded.
+
+    :param result: what the API returns of it, as long as it has not run.
+    :param ran: its result if it has run at once.
+    """
+
+    call: Call
+    result: Any
+    ran: Any = None
+
+    @classmethod
+    def of(cls, call: Call) -> _Enqueued:
+        return cls(call, call.result(uuid7.new(), "READY"))
+
+    def is_same(self, call: Call) -> bool:
+        """Return whether another call is the one that was recorded."""
+        return replace(call, enqueued_at=self.call.enqueued_at) == self.call
+
+
+_ahead: Final[Ahead[_Enqueued]] = Ahead()
 
 
 class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
@@ -82,7 +108,8 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Record a call of a task, in the caller's transaction; return its result, which is ready.
 
-        Where it cannot be recorded, it runs at once: it is not lost.
+        Where it cannot be recorded, it runs at once: it is not lost. The two calls that Wagtail
+        makes for an object that is saved in a transaction are recorded by one INSERT.
 
         :raises InvalidTask: if this backend does not run it.
         :raises TypeError: if an argument cannot be JSON.
@@ -92,15 +119,34 @@ class WagtailTasksBackend(Bases):  # type: ignore[misc]  # neither API has types
         if background.immediate or conf.current().runs_synchronously(path, path):
             return self._run_here(task, args, kwargs)
         call = Call.of(task, args, kwargs, timezone.now())
-        task_id = uuid7.new()
-        result = call.result(task_id, "READY")
+        enqueued = _ahead.take(lambda expected: expected.is_same(call)) or self._enqueue(call)
+        if enqueued.ran is not None:
+            return enqueued.ran
+        call.package.signals.task_enqueued.send(type(self), task_result=enqueued.result)
+        return enqueued.result
+
+    def _enqueue(self, call: Call) -> _Enqueued:
+        """Record a call, and the one that comes next if that is known."""
+        calls = [_Enqueued.of(call), *map(_Enqueued.of, self._next_calls(call))]
+        first, *ahead = calls
+        make, *makes = (partial(self._make, each.call, each.result.id) for each in calls)
         ran: list[Any] = []
-        make = partial(self._make, call, task_id)
-        enqueue.make_and_enqueue(make, partial(self._otherwise, call, ran.append))
-        if ran:
-            return ran[0]
-        call.package.signals.task_enqueued.send(type(self), task_result=result)
-        return result
+        otherwise = partial(self._otherwise, call, ran.append)
+        if enqueue.make_and_enqueue(make, otherwise, makes):
+            _ahead.expect(ahead, background.storage.ledger.database())
+        return first._replace(ran=ran[0]) if ran else first
+
+    def _next_calls(self, call: Call) -> list[Call]:
+        """Return the call that comes right after another one, in the same transaction."""
+        if not transaction.get_connection(background.storage.ledger.database()).in_atomic_block:
+            return []  # an error between them would undo neither
+        following = pairs.follower(call.path, call.args)
+        if following is None or following.get_backend() is not self:
+            return []
+        path = following.module_path
+        if conf.current().runs_synchronously(path, path):
+            return []
+        return [Call.of(following, call.args, call.kwargs, call.enqueued_at)]
 
     def get_result(self, result_id: str) -> Any:
         """Return the result of an id.

@@ -21,13 +21,13 @@ from wagtail_async_hooks.exceptions import BackgroundError
 from wagtail_async_hooks.types import Subject
 from wagtail_async_hooks.utils.models import root_model
 
-_INDEX: Final = "modelsearch.tasks.insert_or_update_object_task"
+INDEX: Final = "modelsearch.tasks.insert_or_update_object_task"
 _REFERENCES: Final = "wagtail.tasks.update_reference_index_task"
 _PURGE: Final = "wagtail.contrib.frontend_cache.tasks.purge_urls_from_cache_task"
 _DELETE_FILE: Final = "wagtail.tasks.delete_file_from_storage_task"
 
 _ABOUT_OBJECTS: Final = (
-    _INDEX,
+    INDEX,
     _REFERENCES,
     "wagtail.images.tasks.set_image_focal_point_task",
 )
@@ -138,7 +138,7 @@ def _parental_key(model: Any) -> Any:
 
 
 _LOGS: Final[Mapping[str, str]] = {
-    _INDEX: "modelsearch.index",
+    INDEX: "modelsearch.index",
     _PURGE: "wagtail.frontendcache",
 }
 """Where these tasks log that another server has failed them. They do not raise, since elsewhere

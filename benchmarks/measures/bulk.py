@@ -1,0 +1,156 @@
+"""What a bulk action costs: in the request, as Wagtail's own, and in a worker."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+from benchmarks import proc
+from benchmarks.cases import Case
+from benchmarks.measures import Metric
+
+TITLE: Final = "Bulk actions"
+EXPLAINED: Final = (
+    "Many pages are published, moved below another page, or deleted by Wagtail's bulk actions: in "
+    "the request as Wagtail does, or by a worker, with a transaction for each page, whose index is "
+    "another task. The memory is that "
+    "of the process that has done it: of 5,000 pages it is to be that of 500."
+)
+METRICS: Final = {
+    "request": Metric("the request, s", digits=2),
+    "rate": Metric("pages per second", less_is_better=False),
+    "queries": Metric("queries per page"),
+    "memory": Metric("memory at the end, MB"),
+}
+BASELINE: Final = "dropped"
+SMALL: Final = {"pages": 4}
+
+_CONTENDERS: Final = {
+    "wagtail_without_hooks": "Wagtail, in the request",
+    "dropped": "Wagtail, all tasks dropped",
+    "ours_without_hooks": "wagtail_async_hooks",
+}
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return who is measured."""
+    sizes = {"publish": (50, 200), "move": (50,), "delete": (50,)} if quick else {
+        "publish": (500, 5_000), "move": (5_000,), "delete": (1_000,)
+    }  # fmt: skip
+    return [
+        Case("bulk", contender, f"{title}, {action} {pages:,}", database, options={
+            "action": action, "pages": pages,
+        })
+        for database in (("sqlite",) if quick else ("sqlite", "postgres"))
+        for action, several in sizes.items()
+        for pages in several
+        for contender, title in _CONTENDERS.items()
+    ]  # fmt: skip
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often each case is run."""
+    return 1
+
+
+def run(case: Case) -> dict[str, list[float]]:
+    """Have an action done to many pages, and to one of them with its queries counted."""
+    import django
+
+    django.setup()
+    from django.test.utils import setup_test_environment
+
+    setup_test_environment(debug=False)
+    action, number = case.options["action"], case.options["pages"]
+    _settle(case.contender)
+    _do(action, _make(20), case.contender)  # what is done once in a process
+    few, many = _make(20), _make(60)
+    counted = [_counted(action, keys, case.contender) for keys in (few, many)]
+    keys = _make(number)
+    request, work = _do(action, keys, case.contender)
+    memory = proc.memory([os.getpid()]).own
+    return {
+        "request": [request],
+        "rate": [number / (work or request)],
+        "queries": [(counted[1] - counted[0]) / (len(many) - len(few))],
+        "memory": [memory],
+    }
+
+
+def _settle(contender: str) -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    if contender == "ours_without_hooks":
+        tasks = settings.WAGTAIL_TASKS
+        actions = [f"wagtailcore.page.{name}" for name in ("publish", "move", "delete")]
+        bulk = {**tasks.get("BULK_ACTIONS", {}), "actions": actions, "threshold": 1}
+        override_settings(WAGTAIL_TASKS={**tasks, "BULK_ACTIONS": bulk}).enable()
+    override_settings(
+        DATA_UPLOAD_MAX_NUMBER_FIELDS=None, WAGTAILADMIN_UNSAFE_PAGE_DELETION_LIMIT=10**9
+    ).enable()
+
+
+def _make(number: int) -> list[int]:
+    """Make pages below a new one; return their keys."""
+
+    from tests.integrations.bulk_actions.conftest import make_pages
+
+    return make_pages(_parent(), number)
+
+
+def _parent() -> Any:
+    from wagtail.models import Page
+
+    slug = f"bulk-{time.monotonic_ns()}"
+    root: Any = Page.get_first_root_node()
+    return root.add_child(instance=Page(title=slug, slug=slug))
+
+
+def _do(action: str, keys: list[int], contender: str) -> tuple[float, float]:
+    """Have it done; return the seconds of the request, and those of the worker."""
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+    from django.urls import reverse
+
+    client = Client()
+    client.force_login(get_user_model().objects.get(username="admin"))
+    form = {"chooser": str(_parent().pk)} if action == "move" else {}
+    address = reverse("wagtail_bulk_action", args=["wagtailcore", "page", action])
+    query = "&".join(f"id={key}" for key in keys)
+    begun = time.perf_counter()
+    response = client.post(f"{address}?{query}", form)
+    request = time.perf_counter() - begun
+    assert response.status_code == 302, response.status_code
+    if contender != "ours_without_hooks":
+        return request, 0.0
+    return request, _work()
+
+
+def _work() -> float:
+    """Do what the ledger has of bulk actions, as a worker's thread does; return the seconds."""
+    from wagtail_async_hooks import background
+    from wagtail_async_hooks.models import BackgroundTask
+    from wagtail_async_hooks.types import State
+
+    bulk = BackgroundTask.objects.filter(name__contains="run_bulk_action")
+    BackgroundTask.objects.exclude(pk__in=bulk.values("pk")).delete()
+    begun = time.perf_counter()
+    task = background.next()
+    assert task is not None
+    background.execute(task)
+    seconds = time.perf_counter() - begun
+    states = set(bulk.values_list("state", flat=True))
+    assert states == {State.SUCCEEDED}, states
+    BackgroundTask.objects.all().delete()
+    return seconds
+
+
+def _counted(action: str, keys: list[int], contender: str) -> int:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        _do(action, keys, contender)
+    return len(queries)
