@@ -52,10 +52,11 @@ def enqueue_many(number: int, seconds: float) -> None:
         do(seconds, 0.0)
 
 
-def workers(number: int) -> list[list[str]]:
-    """Return the command of a consumer with so many threads."""
-    consumer = [PYTHON, "-m", "huey.bin.huey_consumer", f"{__name__}.queue"]
-    return [[*consumer, "--quiet", "--workers", str(number), "--worker-type", "thread"]]
+def workers(number: int, processes: int = 1) -> list[list[str]]:
+    """Return the command of a consumer with so many threads, or else so many processes."""
+    consumer = [PYTHON, "-m", "huey.bin.huey_consumer", f"{__name__}.queue", "--quiet"]
+    kind = "thread" if processes == 1 else "process"
+    return [[*consumer, "--workers", str(number * processes), "--worker-type", kind]]
 
 
 def enqueue_calls(number: int, port: int) -> None:

@@ -29,6 +29,7 @@ ALL: Final = (
     "drain",
     "waiting",
     "matrix",
+    "short",
     "snapshot",
     "claim",
     "pruning",
