@@ -77,7 +77,7 @@ def _computed(workers: Workers, tasks: int) -> float:
     workers.wait_for(int(_END * tasks), pause=0.005)
     taken, after = proc.computed(workers.processes()) - before, work.count()
     workers.wait_for(tasks, pause=0.05)
-    return 1e6 * taken / (after - begun)
+    return 1e6 * taken / max(1, after - begun)
 
 
 def _cost_of_function(seconds: float) -> float:
