@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from benchmarks.measures.short import SIZES
 from benchmarks.picking import Pick, Value, difference, ratio
 from benchmarks.results import Results
 
@@ -124,6 +125,34 @@ def _logged() -> Iterator[Budget]:
             f"time of a task on {name} with the log as it is by default, against warnings only",
             ratio(rate(False, database, redis), rate(True, database, redis)),
             1.1,
+        )
+
+
+def _short() -> Iterator[Budget]:
+    peers = {"sqlite": "SqliteHuey", "postgres": "PostgresHuey"}
+    for database, name in _NAMES.items():
+        for (threads, processes), seconds in SIZES.items():
+            if not seconds:
+                continue
+            options = {"threads": threads, "processes": processes, "seconds": seconds}
+            yield Budget(
+                f"short_{database}_{threads}_{processes}",
+                f"tasks of 1 ms done per second on {name}, {threads} × {processes} (threads × "
+                f"processes), against {peers[database]}",
+                ratio(
+                    Pick("short", "rate", "ours", database, options=options),
+                    Pick("short", "rate", "huey_itself", database, options=options),
+                ),
+                1,
+                at_least=True,
+            )
+    for database, limit in (("sqlite", 200), ("postgres", 150)):
+        yield Budget(
+            f"short_cpu_{database}",
+            f"processor time of a worker for a task on {_NAMES[database]}, beyond its function",
+            Pick("short", "cpu", "ours", database, options={"threads": 1, "processes": 1}),
+            limit,
+            " µs",
         )
 
 
@@ -400,6 +429,7 @@ ALL: Final = (
     *_enqueue(),
     *_drain(),
     *_logged(),
+    *_short(),
     *_waiting(),
     *_killed(),
     *_pickup(),

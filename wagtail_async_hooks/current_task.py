@@ -26,29 +26,29 @@ class Running:
     :param context: what surrounds the call.
     :param claim: the ledger's row; ``None`` in immediate mode.
     :param messages: what the function has to tell the editor.
-    :param is_called: whether the function itself is running, and not what Huey does around it.
-    :param progress: what it reported last.
-    :param reported_at: when that was written into the row, by the monotonic clock; ``None`` if it
-        was not.
     :param tries: number of this attempt in immediate mode; the ledger's row counts any other.
-    :param stopped_by: what stops the process, such as Ctrl-C, if that came while it ran.
-    :param exception: what went wrong, if anything did.
-    :param signal: the last of Huey's signals that says how it ended; blank if it failed.
-    :param runs_again: whether Huey is to run the task once more.
+    :ivar is_called: whether the function itself is running, and not what Huey does around it.
+    :ivar progress: what it reported last.
+    :ivar reported_at: when that was written into the row, by the monotonic clock; ``None`` if it
+        was not.
+    :ivar stopped_by: what stops the process, such as Ctrl-C, if that came while it ran.
+    :ivar exception: what went wrong, if anything did.
+    :ivar signal: the last of Huey's signals that says how it ended; blank if it failed.
+    :ivar runs_again: whether Huey is to run the task once more.
     """
 
     task: QueuedTask
     context: Context
     claim: Claim | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
-    is_called: bool = False
-    progress: Progress | None = None
-    reported_at: float | None = None
     tries: int = 1
-    stopped_by: BaseException | None = None
-    exception: BaseException | None = None
-    signal: str = ""
-    runs_again: bool = False
+    is_called: bool = field(default=False, init=False)
+    progress: Progress | None = field(default=None, init=False)
+    reported_at: float | None = field(default=None, init=False)
+    stopped_by: BaseException | None = field(default=None, init=False)
+    exception: BaseException | None = field(default=None, init=False)
+    signal: str = field(default="", init=False)
+    runs_again: bool = field(default=False, init=False)
 
     def __repr__(self) -> str:
         return f"<Running {self.claim or type(self.task).__name__}>"

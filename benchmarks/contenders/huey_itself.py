@@ -52,11 +52,12 @@ def enqueue_many(number: int, seconds: float) -> None:
         do(seconds, 0.0)
 
 
-def workers(number: int, *, logs: bool = False) -> list[list[str]]:
-    """Return the command of a consumer with so many threads."""
+def workers(number: int, processes: int = 1, *, logs: bool = False) -> list[list[str]]:
+    """Return the command of a consumer with so many threads, or else so many processes."""
     consumer = [PYTHON, "-m", "huey.bin.huey_consumer", f"{__name__}.queue"]
+    kind = "thread" if processes == 1 else "process"
     quiet = [] if logs else ["--quiet"]
-    return [[*consumer, *quiet, "--workers", str(number), "--worker-type", "thread"]]
+    return [[*consumer, *quiet, "--workers", str(number * processes), "--worker-type", kind]]
 
 
 def enqueue_calls(number: int, port: int) -> None:

@@ -33,6 +33,7 @@ ALL: Final = (
     "waiting",
     "killed",
     "matrix",
+    "short",
     "snapshot",
     "claim",
     "bounds",

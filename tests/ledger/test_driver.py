@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import os
+import socket
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from wagtail_async_hooks import background
 from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
 from wagtail_async_hooks.types import State
+from wagtail_async_hooks.utils.database.errors import is_lost
 
 NOTHING = "SELECT id FROM wagtail_async_hooks_backgroundtask WHERE id = %s"
 
@@ -191,3 +195,43 @@ def test_together__whoever_else_wants_to_write_waits_or_is_told(committed_db: No
             pass
     finally:
         other.close()
+
+
+# By libpq --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="of PostgreSQL's driver")
+def test_rows_of__by_libpq_is_what_it_is_by_the_drivers_cursor(committed_db: None) -> None:
+    from psycopg import Cursor
+
+    statement = (
+        "SELECT %s::text, %s::int, %s::bigint, %s::bytea, %s::boolean, %s::text, %s::float8, "
+        "%s::timestamptz, '100 %%'"
+    )
+    moment = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
+    values = ["é 'x' %s", 5, 2**40, b"\0\xff", True, None, 0.1, moment]
+
+    found = raw_sql.rows_of(connection, statement, values)
+
+    assert found == Cursor(connection.connection).execute(statement, values).fetchall()
+    assert found == [(*values, "100 %")]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="of PostgreSQL's driver")
+@pytest.mark.parametrize("how", ["ended by the server", "cut off"])
+def test_rows_of__a_lost_connection_is_an_outage(committed_db: None, how: str) -> None:
+    raw_sql.rows_of(connection, NOTHING, [0])
+    driver: Any = connection.connection
+    if how == "cut off":
+        with socket.socket(fileno=os.dup(driver.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+    else:
+        other = connection.copy()
+        with closing(other), other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [driver.info.backend_pid])
+
+    with pytest.raises(OperationalError) as caught:
+        raw_sql.rows_of(connection, NOTHING, [0])
+    assert is_lost(caught.value)
+    connection.close_if_unusable_or_obsolete()
+    assert raw_sql.rows_of(connection, NOTHING, [0]) == []

@@ -124,6 +124,10 @@ def _run(
     driver: Any = connection.connection
     if connection.vendor == "sqlite":
         return list(driver.execute(_marked(statement), parameters).fetchall())
+    from wagtail_async_hooks.utils.database import libpq
+
+    if libpq.takes(driver):
+        return libpq.rows_of(driver, statement, parameters)
     from psycopg import Cursor
 
     # Not the connection's own kind of cursor, which is Django's.

@@ -70,16 +70,18 @@ class Attempt(Running):
 
     claim: Claim
 
+    # On the class: of most attempts they stay as they are here.
+    result: Any = EmptyData
+    again_at: datetime.datetime | None = None
+    again_in: float | None = None
+    repeats = False
+    was_called = False
+    has_returned = False
+    transaction: transaction.Atomic | None = None
+
     def __init__(self, task: QueuedTask, context: Context, claim: Claim) -> None:
         super().__init__(task, context, claim)
-        self.result: Any = EmptyData
-        self.due_at: datetime.datetime | None = self.task.eta
-        self.again_at: datetime.datetime | None = None
-        self.again_in: float | None = None
-        self.repeats = False
-        self.was_called = False
-        self.has_returned = False
-        self.transaction: transaction.Atomic | None = None
+        self.due_at: datetime.datetime | None = task.eta
 
     def name(self) -> str:
         """Return what people call the attempt."""

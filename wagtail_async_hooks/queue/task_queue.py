@@ -409,18 +409,26 @@ def _named(task: Task | group | chord) -> str:
     return type(task).__name__
 
 
+_ANY_TIME: Final = datetime.datetime(2000, 1, 1)  # Huey's are naive
+"""What Huey is to take for the time where nothing depends on it; to find it out takes longer."""
+
+
 def _moment_of_attempt(task: QueuedTask) -> datetime.datetime:
     """Return what Huey is to take for the time: the database's, by which the task was claimed.
 
     The times in its message are those of the process that enqueued it, whose clock may be wrong;
     whether it is due, and has expired, the claim has told.
     """
-    assert task.claim is not None
+    claim = task.claim
+    assert claim is not None
+    never_expires = task.expires_resolved is None and claim.is_expired is None
+    if task.eta is None and never_expires and not claim.revocations:
+        return _ANY_TIME
     now = clock.database_now().replace(tzinfo=None)
     if task.eta is not None:
         task.eta = min(task.eta, now)
-    if task.claim.is_expired is not None:
-        task.expires_resolved = now - datetime.timedelta(days=1) if task.claim.is_expired else None
+    if claim.is_expired is not None:
+        task.expires_resolved = now - datetime.timedelta(days=1) if claim.is_expired else None
     return now
 
 

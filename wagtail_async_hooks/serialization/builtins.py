@@ -54,7 +54,8 @@ def _decode_message(fields: dict[str, Any]) -> Message:
         message = Message(**fields)
     except TypeError as error:
         raise MessageRefused(f"the message lacks a field or has one too many: {error}.") from error
-    for name, value in {**_REQUIRED, **fields}.items():
+    has_all = "name" in fields and "args" in fields
+    for name, value in (fields if has_all else {**_REQUIRED, **fields}).items():
         if not isinstance(value, _SHAPE.get(name, object)):
             raise MessageRefused(f'the message\'s "{name}" cannot be a {type(value).__name__}.')
     if type(message.args) is not tuple:

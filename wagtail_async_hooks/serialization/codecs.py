@@ -261,7 +261,7 @@ def decode(value: Any, *, lazily: bool = False) -> Any:
         return value
     if TAG not in value:
         return {
-            key: decode(item, lazily=lazily) if type(item) in _NESTING else item
+            key: decode(item, lazily=lazily) if item and type(item) in _NESTING else item
             for key, item in value.items()
         }
     kind = value[TAG]
@@ -279,11 +279,18 @@ def resolve(value: Any) -> Any:
     kind = type(value)
     if kind is Reference:
         return _decoded(_by_kind[value.kind], resolve(value.payload))
-    if kind in (list, tuple, set, frozenset):
-        return kind(resolve(item) for item in value)
+    if kind in _SEQUENCES:
+        # Most items stand for themselves: a call less for each.
+        items = [resolve(item) if type(item) in _REFERRING else item for item in value]
+        return items if kind is list else kind(items)
     if kind is dict:
         return {resolve(key): resolve(item) for key, item in value.items()}
     return value
+
+
+_SEQUENCES: Final = frozenset({list, tuple, set, frozenset})
+_REFERRING: Final = _SEQUENCES | {Reference, dict}
+"""Types of which a value may be, or contain, a :class:`Reference`."""
 
 
 # The types that encode() writes by itself ------------------------------------------------------
