@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wagtail_async_hooks import conf
@@ -21,6 +21,7 @@ from wagtail_async_hooks.ledger import postgresql, raw_sql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
+from wagtail_async_hooks.ledger.locks import gaps_left_free
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.outcomes import errors_of, lighten
 from wagtail_async_hooks.ledger.progress import progress_columns
@@ -109,7 +110,7 @@ def waits(bounds: Bounds) -> bool:
 def _transaction(connection: BaseDatabaseWrapper, *, needed: bool) -> AbstractContextManager[Any]:
     """A lone claim is one statement and commits by itself where the database can do that."""
     if needed or not _updates_return(connection):
-        return transaction.atomic(using=connection.alias)
+        return gaps_left_free(connection.alias)
     return nullcontext()
 
 
