@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
     parser.add_argument("--rounds", type=int, help="how often each case is run")
     parser.add_argument("--contender", action="append", help="only these")
-    parser.add_argument("--database", action="append", help="only sqlite, or only postgres")
+    parser.add_argument("--database", action="append", help="only sqlite, postgres, or mysql")
     parser.add_argument("--output", type=Path, help="keep what was measured, as JSON")
     parser.add_argument(
         "--write",

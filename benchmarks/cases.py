@@ -15,7 +15,7 @@ class Case:
     :param measure: name of the module in :mod:`benchmarks.measures`.
     :param contender: who is measured; the measure knows what that means.
     :param title: for tables and charts.
-    :param database: ``"sqlite"`` or ``"postgres"``, or blank for none.
+    :param database: ``"sqlite"``, ``"postgres"`` or ``"mysql"``, or blank for none.
     :param redis: whether it needs one.
     :param options: what else the measure has to know; values that fit JSON.
     """

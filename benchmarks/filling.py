@@ -6,6 +6,7 @@ from typing import Any, Final
 
 _SERIES: Final = {
     "postgresql": "generate_series(1, %s)",
+    "mysql": "(SELECT seq AS n FROM seq_1_to_1000000000 LIMIT %s)",
     "sqlite": (
         "(WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series LIMIT %s) "
         "SELECT n FROM series)"
@@ -13,6 +14,7 @@ _SERIES: Final = {
 }
 _TASK_ID: Final = {
     "postgresql": "lpad(to_hex(series), 8, '0') || substr(CAST(gen_random_uuid() AS text), 9)",
+    "mysql": "CONCAT(LPAD(HEX(n), 8, '0'), LEFT(SHA2(UUID(), 256), 28))",
     "sqlite": "printf('%%08x', n) || lower(hex(randomblob(14)))",
 }
 """Ascending in front and random behind, as those of tasks are."""
@@ -60,6 +62,9 @@ def tidy() -> None:
         if connection.vendor == "postgresql":
             cursor.execute(f"VACUUM ANALYZE {BackgroundTask._meta.db_table}")
             cursor.execute("CHECKPOINT")
+        elif connection.vendor == "mysql":
+            cursor.execute(f"ANALYZE TABLE {BackgroundTask._meta.db_table}")
+            cursor.fetchall()
         else:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

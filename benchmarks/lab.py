@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.cases import Case
-from tests.faults.servers import HOST, PostgreSQL, Redis
+from tests.faults.servers import HOST, MariaDB, PostgreSQL, Redis, find_binary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REDIS_DATABASES = 16
@@ -50,6 +50,7 @@ class Lab:
         self._pages = pages
         self._numbers = count(1)
         self._postgres: PostgreSQL | None = None
+        self._mariadb: MariaDB | None = None
         self._redis: Redis | None = None
 
     def __enter__(self) -> Self:
@@ -59,6 +60,8 @@ class Lab:
             self._folder = Path(stack.enter_context(folder))
             if "postgres" in self._databases:
                 self._postgres = stack.enter_context(PostgreSQL())
+            if "mysql" in self._databases:
+                self._mariadb = stack.enter_context(MariaDB())
             if self._needs_redis:
                 self._redis = stack.enter_context(Redis())
             with ThreadPoolExecutor() as pool:
@@ -76,7 +79,8 @@ class Lab:
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the servers."""
-        servers = [server.version() for server in (self._postgres, self._redis) if server]
+        known = (self._postgres, self._mariadb, self._redis)
+        servers = [server.version() for server in known if server]
         return dict(told.split(" ", 1) for told in servers)  # type: ignore[misc]
 
     def fresh(self, case: Case) -> dict[str, str]:
@@ -96,6 +100,8 @@ class Lab:
         """Remove what one run has used."""
         if environment["SITE_DATABASE"] == "postgres":
             self._sql(f"DROP DATABASE IF EXISTS {environment['SITE_DATABASE_NAME']} WITH (FORCE)")
+        elif environment["SITE_DATABASE"] == "mysql":
+            self._mariadb_client(f"DROP DATABASE IF EXISTS {environment['SITE_DATABASE_NAME']}")
         shutil.rmtree(environment["SITE_DATA"], ignore_errors=True)
 
     def _environment(
@@ -115,6 +121,9 @@ class Lab:
         if database == "postgres":
             assert self._postgres is not None
             environment |= self._postgres.environment() | {"SITE_DATABASE_NAME": name}
+        elif database == "mysql":
+            assert self._mariadb is not None
+            environment |= self._mariadb.environment() | {"SITE_DATABASE_NAME": name}
         if case is not None:
             self._copy(database, place, name)
         return environment
@@ -132,6 +141,9 @@ class Lab:
     def _copy(self, database: str, place: Path, name: str) -> None:
         if database == "postgres":
             self._sql(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        elif database == "mysql":
+            self._mariadb_client(f"CREATE DATABASE {name}")
+            self._mariadb_client(f"SOURCE {self._dump()}", name)
         elif database == "sqlite":
             shutil.copy(self._folder / database / "site.sqlite3", place / "site.sqlite3")
         if database:
@@ -142,11 +154,15 @@ class Lab:
         place.mkdir()
         if database == "postgres":
             self._sql(f"CREATE DATABASE {TEMPLATE}")
+        elif database == "mysql":
+            self._mariadb_client(f"CREATE DATABASE {TEMPLATE}")
         if database == "sqlite" and self._begin_with is not None:
             shutil.copy(self._begin_with, place / "site.sqlite3")
         environment = self._environment(database, place, TEMPLATE, None)
         for command in (["migrate"], ["seed", "--pages", str(self._pages)]):
             manage(environment, *command)
+        if database == "mysql":
+            self._run_mariadb("mariadb-dump", f"--result-file={self._dump()}", TEMPLATE)
 
     def _sql(self, statement: str) -> None:
         import psycopg
@@ -155,6 +171,19 @@ class Lab:
         where = {"host": HOST, "port": self._postgres.port, "user": PostgreSQL.user}
         with psycopg.connect(**where, dbname="postgres", autocommit=True) as connection:
             connection.execute(statement)
+
+    def _dump(self) -> Path:
+        """Return the file with the template, as MariaDB cannot copy a database by itself."""
+        return self._folder / "mysql" / "template.sql"
+
+    def _mariadb_client(self, statements: str, *database: str) -> None:
+        self._run_mariadb("mariadb", "--execute", statements, *database)
+
+    def _run_mariadb(self, program: str, *arguments: str) -> None:
+        assert self._mariadb is not None
+        where = [f"--host={HOST}", f"--port={self._mariadb.port}", f"--user={MariaDB.user}"]
+        command = [find_binary(program), "--no-defaults", *where, *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def compile_sources() -> None:

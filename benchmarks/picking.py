@@ -18,7 +18,7 @@ class Pick:
     """One metric of the one case of a measure that fits; its median.
 
     :param contender: the module of who is measured.
-    :param database: ``"sqlite"``, ``"postgres"`` or blank.
+    :param database: ``"sqlite"``, ``"postgres"``, ``"mysql"`` or blank.
     :param options: of the case; those that are not named do not matter.
     """
 

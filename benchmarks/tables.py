@@ -11,7 +11,7 @@ from benchmarks.baselines import baseline_of
 from benchmarks.cases import Case
 from benchmarks.results import Figure, Results
 
-DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "": "–"}
+DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mysql": "MariaDB", "": "–"}
 
 
 def table(results: Results, measure: str, module: Any) -> str:

@@ -70,6 +70,9 @@ ALL: Final = (
     Contender(
         "APScheduler", "apscheduler_itself", "postgres", needs="apscheduler", lacks=_NOT_NOTICED
     ),
+    Contender("wagtail_async_hooks", "ours", "mysql", needs="pymysql"),
+    Contender("SqlHuey", "huey_itself", "mysql", needs="pymysql"),
+    Contender("django-tasks-db", "django_tasks_db", "mysql", needs="django_tasks_db"),
     Contender("wagtail_async_hooks, Redis and SQLite", "ours", "sqlite", redis=True),
     Contender("wagtail_async_hooks, Redis and PostgreSQL", "ours", "postgres", redis=True),
     Contender("PriorityRedisHuey", "huey_itself", redis=True),

@@ -15,11 +15,22 @@ load_site_if_asked()
 def _make() -> Huey:
     if os.environ["BENCH_REDIS"]:
         return PriorityRedisHuey("bench", url=os.environ["BENCH_REDIS"])
+    names = ("host", "port", "user")
+    given = {name: os.environ.get(f"SITE_DATABASE_{name.upper()}", "") for name in names}
+    if os.environ["SITE_DATABASE"] == "mysql":
+        return _on_mariadb(os.environ["SITE_DATABASE_NAME"], given)
     if os.environ["SITE_DATABASE"] == "postgres":
-        names = ("host", "port", "user")
-        given = {name: os.environ[f"SITE_DATABASE_{name.upper()}"] for name in names}
         return PostgresHuey("bench", dbname=os.environ["SITE_DATABASE_NAME"], **given)
     return SqliteHuey("bench", filename=os.path.join(os.environ["SITE_DATA"], "huey.sqlite3"))
+
+
+def _on_mariadb(name: str, given: dict[str, str]) -> Huey:
+    """Return one with peewee, which is how Huey speaks to databases of other makers."""
+    from huey.contrib.sql_huey import SqlHuey
+    from peewee import MySQLDatabase
+
+    where = {**given, "port": int(given["port"])}
+    return SqlHuey("bench", database=MySQLDatabase(name, **where))
 
 
 queue = _make()

@@ -45,7 +45,7 @@ def cases(*, quick: bool) -> list[Case]:
             database,
             options={"waiting": waiting, "ended": ended, **options},
         )
-        for database in ("sqlite", "postgres")
+        for database in ("sqlite", "postgres", "mysql")
         for waiting, ended in [(1_000, 0), *large]
     ]
 

@@ -37,7 +37,7 @@ def cases(*, quick: bool) -> list[Case]:
     options = {"times": 100 if quick else 1000}
     extra = [
         Case("enqueue", contender, title, database, options=options)
-        for database in ("sqlite", "postgres")
+        for database in ("sqlite", "postgres", "mysql")
         for contender, title in _OF_OURS.items()
     ]
     found = contenders.cases("enqueue", options)

@@ -36,14 +36,14 @@ _CONTENDERS: Final = {
 _TABLE: Final = "wagtail_async_hooks_backgroundtask"
 
 _BUDGETED: Final = ("ours_without_hooks", "ours_five_hooks", "dropped")
-"""Those that a quick run measures on PostgreSQL, too."""
+"""Those that a quick run measures on servers, too."""
 
 
 def cases(*, quick: bool) -> list[Case]:
     """Return who is measured."""
     return [
         Case("publish", contender, title, database, options={"times": 5 if quick else 60})
-        for database in ("sqlite", "postgres")
+        for database in ("sqlite", "postgres", "mysql")
         for contender, title in _CONTENDERS.items()
         if not quick or database == "sqlite" or contender in _BUDGETED
     ]

@@ -158,7 +158,6 @@ def test_baseline__one_thread_of_the_same_storage() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.skipif(connection.vendor == "mysql", reason="nothing is measured on it")
 def test_fill__copies_a_task_that_a_worker_can_run() -> None:
     earlier = timezone.now() - datetime.timedelta(days=2)
 

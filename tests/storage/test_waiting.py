@@ -91,11 +91,11 @@ def test_wait__each_thread_that_finds_a_task_wakes_the_next(waiter: DatabaseWait
 
     first = woken.get(timeout=LONG)
     with pytest.raises(queue.Empty):
-        woken.get(timeout=0.5)
+        woken.get(timeout=0.3)
     waiter.found()
     second = woken.get(timeout=LONG)
     with pytest.raises(queue.Empty):
-        woken.get(timeout=0.5)
+        woken.get(timeout=0.3)
     waiter.found()
     for thread in threads:
         thread.join()

@@ -7,19 +7,25 @@ import logging
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from tests.work import tasks
 from wagtail_async_hooks import background
+from wagtail_async_hooks.ledger import looking as looks
+from wagtail_async_hooks.ledger.locks import kind_of
+from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.storage.watchers import postgresql, sqlite, watcher_for
 from wagtail_async_hooks.storage.watchers.base import LISTEN_INTERVAL, Watcher
-from wagtail_async_hooks.storage.watchers.polling import PollingWatcher
+from wagtail_async_hooks.storage.watchers.mariadb import LOOK_INTERVAL, MariaDBWatcher
+from wagtail_async_hooks.storage.watchers.polling import POLL_INTERVAL, PollingWatcher
 
 if sys.platform == "linux":
     import inotify_simple
@@ -277,6 +283,150 @@ class TestPostgres:
         monkeypatch.setattr(postgresql.PostgreSQLWatcher, "has_news", unlisten)
         monkeypatch.setattr(postgresql, "PROBE_TIMEOUT", 0.1)
         assert isinstance(watcher_for("default"), PollingWatcher)
+
+
+def meanwhile(action: Callable[[], Any]) -> threading.Thread:
+    """Do something in a thread, over a connection of its own, while a watcher waits."""
+
+    def act() -> None:
+        time.sleep(LISTEN_INTERVAL / 5)
+        try:
+            action()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def run_sql(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def add_impatiently() -> None:
+    """Record a task, but wait for no lock."""
+    run_sql("SET SESSION innodb_lock_wait_timeout = 1")
+    tasks.add(1, 2)
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="MariaDB's own way")
+class TestMariaDB:
+    @pytest.fixture(autouse=True)
+    def _on_mariadb(self, committed_db: None) -> None:
+        if kind_of(connection) != "mariadb":
+            pytest.skip("MySQL is polled")
+
+    @pytest.fixture
+    def looking(self) -> MariaDBWatcher:
+        watcher = watcher_for("default")
+        assert isinstance(watcher, MariaDBWatcher)
+        return watcher
+
+    def test_an_idle_watcher_sends_one_statement(self, looking: MariaDBWatcher) -> None:
+        looking.has_news()
+        with CaptureQueriesContext(connection) as asked:
+            assert not looking.has_news()
+        assert len(asked) == 1
+
+    def test_a_commit_is_told_while_the_watcher_waits(self, looking: MariaDBWatcher) -> None:
+        assert not looking.has_news()
+        thread = meanwhile(lambda: tasks.add(1, 2))
+        found = looking._look(looks=round(LONG / LOOK_INTERVAL))
+        thread.join()
+        assert found
+        assert looking.has_news()
+        BackgroundTask.objects.all().delete()
+        assert not looking.has_news()
+
+    def test_what_is_written_is_told_when_it_is_committed(self, looking: MariaDBWatcher) -> None:
+        written, leave = threading.Event(), threading.Event()
+
+        def write_slowly() -> None:
+            with transaction.atomic():
+                tasks.add(1, 2)
+                written.set()
+                leave.wait(LONG)
+
+        thread = meanwhile(write_slowly)
+        assert written.wait(LONG)
+        assert not looking.has_news()
+        leave.set()
+        thread.join()
+        assert looking.has_news()
+
+    def test_what_is_for_others_is_looked_at_as_often_as_by_polling(
+        self, looking: MariaDBWatcher
+    ) -> None:
+        tasks.add(1, 2)
+        for _ in range(5):
+            assert looking.has_news()
+        assert looking._pause == POLL_INTERVAL
+        BackgroundTask.objects.all().delete()
+        assert not looking.has_news()
+        assert looking._pause == 0
+
+    @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+    def test_nobody_waits_for_it(self, isolation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", isolation)
+        connection.close()
+        watcher = watcher_for("default")
+        assert isinstance(watcher, MariaDBWatcher)
+        watcher.has_news()
+        seen: list[str] = []
+        thread = meanwhile(lambda: (add_impatiently(), seen.append("added")))
+        assert watcher._look(looks=round(LONG / LOOK_INTERVAL))
+        thread.join()
+        assert seen == ["added"]
+        monkeypatch.undo()
+        connection.close()
+
+    def test_the_table_can_be_altered_while_it_waits(self, looking: MariaDBWatcher) -> None:
+        table, done = BackgroundTask._meta.db_table, threading.Event()
+
+        def alter() -> None:
+            run_sql(f"SET lock_wait_timeout = {LONG:.0f}", f"ALTER TABLE {table} COMMENT = ''")
+            done.set()
+
+        thread = meanwhile(alter)
+        deadline = time.monotonic() + LONG
+        while not done.is_set() and time.monotonic() < deadline:
+            looking.has_news()
+        thread.join()
+        assert done.is_set()
+
+    def test_a_limit_of_statements_does_not_end_it(self, looking: MariaDBWatcher) -> None:
+        run_sql(f"SET SESSION max_statement_time = {LISTEN_INTERVAL / 5}")
+        assert not looking.has_news()
+        connection.close()
+
+    def test_a_new_connection_is_prepared_anew(self, looking: MariaDBWatcher) -> None:
+        assert not looking.has_news()
+        connection.close()
+        assert not looking.has_news()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@tx_isolation")
+            assert cursor.fetchone() == ("READ-COMMITTED",)
+
+    def test_a_server_that_refuses_is_polled(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(looks, "_LOOKS", "SELECT no_such_thing(%s, %s)")
+        assert isinstance(watcher_for("default"), PollingWatcher)
+        assert "polling 'default' instead" in caplog.text
+
+    def test_one_without_commits_of_its_own_is_polled(self) -> None:
+        """Its locks would stay."""
+        connection.ensure_connection()
+        connection.set_autocommit(False)
+        try:
+            assert isinstance(watcher_for("default"), PollingWatcher)
+        finally:
+            connection.rollback()
+            connection.set_autocommit(True)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL notifies")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wagtail_async_hooks import conf
@@ -22,6 +22,7 @@ from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
 from wagtail_async_hooks.ledger.blocking import unblock_next
 from wagtail_async_hooks.ledger.coalescing import coalesce, separate
+from wagtail_async_hooks.ledger.locks import gaps_left_free
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.outcomes import errors_of, lighten
 from wagtail_async_hooks.ledger.progress import progress_columns
@@ -113,9 +114,9 @@ def _transaction(
     """A lone claim is one statement and commits by itself where the database can do that."""
     if outcome is None and _updates_return(connection):
         return nullcontext()
-    if outcome is not None and _is_plain(outcome):
+    if outcome is not None and connection.vendor == "sqlite" and _is_plain(outcome):
         return raw_sql.together(connection)
-    return transaction.atomic(using=connection.alias)
+    return gaps_left_free(connection.alias)
 
 
 def _updates_return(connection: BaseDatabaseWrapper) -> bool:

@@ -10,12 +10,12 @@ import logging
 from dataclasses import fields, replace
 from typing import Any, Final, NamedTuple
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Min, QuerySet
 
 from wagtail_async_hooks.ledger.base import BATCH, INFO, TABLE, info, lock_of
-from wagtail_async_hooks.ledger.locks import brief
+from wagtail_async_hooks.ledger.locks import brief, gaps_left_free
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import Claim, State, TaskInfo
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
@@ -56,7 +56,7 @@ def coalesce(alias: str, claim: Claim, worker: int | None, suspects: bool) -> Cl
     try:
         newest = _newest(alias, claim) if claim.is_debounced else None
         # To wait for another worker is right, but not for one that was cut off.
-        with transaction.atomic(using=alias) if newest is None else brief(alias):
+        with gaps_left_free(alias) if newest is None else brief(alias):
             if newest is not None and (running := _meet(alias, claim, newest)) is not None:
                 return running
             alike, is_burst = _alike(connections[alias], claim, suspects)

@@ -50,6 +50,18 @@ M = TypeVar("M", bound=Model)
 
 
 @contextmanager
+def gaps_left_free(alias: str) -> Iterator[None]:
+    """Hold a transaction that locks rows on MySQL and MariaDB, but not the gaps between them.
+
+    Who inserts there would wait for its end. Django asks for the isolation that has no such locks
+    unless it is told otherwise; here it is asked for once more, for this transaction.
+    """
+    _leave_gaps_free(connections[alias])
+    with transaction.atomic(using=alias):
+        yield
+
+
+@contextmanager
 def brief(alias: str, *, in_request: bool = False) -> Iterator[None]:
     """Hold a transaction in which no statement waits long for a lock.
 
@@ -59,6 +71,7 @@ def brief(alias: str, *, in_request: bool = False) -> Iterator[None]:
     connection = connections[alias]
     held_up = in_request and is_held_up(connection)
     kind = kind_of(connection)
+    _leave_gaps_free(connection)
     if kind == "mysql":
         with _session_of_mysql(connection), transaction.atomic(using=alias):
             yield
@@ -134,6 +147,16 @@ def _run_bounded(
     if isinstance(sql, str) and sql.startswith(("SELECT ", "INSERT ", "UPDATE ", "DELETE ")):
         sql = bounded("mariadb", sql, held_up)
     return execute(sql, params, many, context)
+
+
+def _leave_gaps_free(connection: BaseDatabaseWrapper) -> None:
+    """Ask for another isolation of the next transaction, unless one is open, or it is that one."""
+    if connection.vendor != "mysql" or connection.in_atomic_block:
+        return
+    connection.ensure_connection()
+    isolation: str | None = connection.isolation_level  # type: ignore[attr-defined]
+    if isolation != "read committed" and connection.get_autocommit():
+        _set(connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
 def _ask(connection: BaseDatabaseWrapper, question: str, values: Any = None) -> Any:
