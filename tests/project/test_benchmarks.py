@@ -110,9 +110,9 @@ def test_table__compares_with_the_baseline_of_the_same_database() -> None:
     table = tables.table(results, "publish", command.module_of("publish"))
 
     assert table.splitlines()[2:] == [
-        "| SQLite | the ours | 3.0 | 1.0 | 7 | 1.50 |",
-        "| SQLite | the dropped | 2.0 (2.0–4.0) | 1.0 | 7 | – |",
-        "| PostgreSQL | another | 1.0 | 1.0 | 7 | – |",
+        "| SQLite | the ours | 3.0 | 1.0 | 7 | – | 1.50 |",
+        "| SQLite | the dropped | 2.0 (2.0–4.0) | 1.0 | 7 | – | – |",
+        "| PostgreSQL | another | 1.0 | 1.0 | 7 | – | – |",
     ]
 
 

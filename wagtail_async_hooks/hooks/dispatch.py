@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from django.db.models import Model
 from django.dispatch import Signal
 from wagtail import hooks as wagtail_hooks
 
@@ -141,15 +142,22 @@ class _Expected(NamedTuple):
     def is_same(
         self, entry: BackgroundFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bool:
-        """Return whether it is the call of a function with these very arguments."""
+        """Return whether it is the call of a function with these arguments."""
         call = self.call
         return (
             self.entry is entry
             and call.kwargs.keys() == kwargs.keys()
             and len(call.args) == len(args)
-            and all(known is given for known, given in zip(call.args, args, strict=True))
-            and all(call.kwargs[name] is given for name, given in kwargs.items())
+            and all(_is_same(known, given) for known, given in zip(call.args, args, strict=True))
+            and all(_is_same(call.kwargs[name], given) for name, given in kwargs.items())
         )
+
+
+def _is_same(known: Any, given: Any) -> bool:
+    """Return whether an argument is the same; a row may have been read anew for each function."""
+    if known is given:
+        return True
+    return isinstance(known, Model) and type(known) is type(given) and bool(known == given)
 
 
 _ahead: Final[Ahead[_Expected]] = Ahead()

@@ -22,7 +22,8 @@ _LOOKS: Final = (
     "(SELECT 0 UNION ALL SELECT number + 1 FROM looks WHERE number < %s) "
     "SELECT number FROM looks WHERE CASE WHEN SLEEP(IF(number = 0, 0, %s)) = 0 THEN "
     f"EXISTS (SELECT 1 FROM {TABLE} FORCE INDEX (bgtask_claim) "
-    "WHERE state = 'waiting' AND blocked = FALSE AND number >= 0 LIMIT 1 LOCK IN SHARE MODE SKIP LOCKED) "
+    "WHERE state = 'waiting' AND blocked = FALSE AND number >= 0 LIMIT 1 "
+    "LOCK IN SHARE MODE SKIP LOCKED) "
     "ELSE TRUE END LIMIT 1"
 )
 

@@ -264,9 +264,11 @@ def test_database__without_any_table(start: Callable[..., Process], tmp_path: Pa
 
 
 def test_migrations__missing(worker: Worker, complaint: Complain) -> None:
-    MigrationRecorder(connection).record_unapplied("wagtail_async_hooks", "0002_admin")
+    MigrationRecorder(connection).record_unapplied("wagtail_async_hooks", "0003_blocked")
     text, remedy = told(complaint("doctor", "--json"), Code.MIGRATIONS, "critical")
-    assert "lacks 1 of the migrations of wagtail_async_hooks (0002_admin): no worker starts" in text
+    assert (
+        "lacks 1 of the migrations of wagtail_async_hooks (0003_blocked): no worker starts" in text
+    )
     assert remedy == "manage.py migrate wagtail_async_hooks"
 
 
