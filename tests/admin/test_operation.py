@@ -380,7 +380,7 @@ def test_queues(settings: Any) -> None:
 
 
 def test_queues__more_than_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wagtail_async_hooks.monitoring.queues.MANY", 3)
+    monkeypatch.setattr("wagtail_async_hooks.ledger.queues.MANY", 3)
     for _ in range(5):
         task()
 

@@ -305,9 +305,20 @@ def test_take__other_arguments_are_another_call(arguments: Any) -> None:
     request, page = arguments
 
     first(request, page)
-    second(request, BlogPage.objects.get(pk=page.pk))
+    second(request, Page.get_first_root_node())
 
     assert enqueued() == ["one", "two", "two"]
+
+
+def test_take__a_row_that_was_read_anew_is_the_same(arguments: Any) -> None:
+    register(one, two)
+    first, second = hooks.get_hooks(HOOK)
+    request, page = arguments
+
+    first(request, page)
+    second(request, BlogPage.objects.get(pk=page.pk))
+
+    assert enqueued() == ["one", "two"]
 
 
 # When something goes wrong ------------------------------------------------------------------

@@ -101,7 +101,7 @@ def see_page(request: Any, page: Any) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("registries")
-def test_publish__costs_an_insert_for_each_task_of_wagtail(
+def test_publish__costs_an_insert_for_the_two_tasks_of_each_object(
     client: Client, editor: Any, settings: Any
 ) -> None:
     settings.TASKS = OURS
@@ -117,7 +117,7 @@ def test_publish__costs_an_insert_for_each_task_of_wagtail(
 
     ours = [sql for sql in sent if "wagtail_async_hooks" in sql]
 
-    assert [sql.count("INSERT INTO") for sql in ours] == [1] * 4
+    assert [sql.count("INSERT INTO") for sql in ours] == [1] * 2
     page.refresh_from_db()
     assert (page.title, page.live) == ("High tides", True)
 

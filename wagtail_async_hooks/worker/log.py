@@ -115,20 +115,20 @@ def _log_rescue(sender: str, *, task: TaskInfo, waits: bool) -> None:
 
 
 def _log(
-    level: int, task: TaskInfo, action: str, message: str, *arguments: str, **more: Any
+    level: int, task: TaskInfo, action: str, pattern: str, *arguments: str, **more: Any
 ) -> None:
     """Log a step of a task.
 
-    :param message: with a place for the task, and for each of the arguments.
+    :param pattern: with a place for the task, and for each of the arguments.
     :param more: fields that the step has beside those of the task.
     """
     if not logger.isEnabledFor(level):
         return
     if level == logging.INFO and (console := sole_console(logger)) is not None:
-        console.tell_step("INFO", message % (str(task), *arguments))
+        console.tell_step("INFO", pattern % (str(task), *arguments))
         return
     fields = _fields(task, action, **more)
-    logger.log(level, message, str(task), *arguments, extra=fields, stacklevel=2)
+    logger.log(level, pattern, str(task), *arguments, extra=fields, stacklevel=2)
 
 
 def _fields(task: TaskInfo, action: str, **more: Any) -> dict[str, Any]:
