@@ -207,6 +207,28 @@ def test_unblock__finds_what_nobody_would_unblock() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("eager")
+def test_unblock__of_several_keys() -> None:
+    keys = {name: enqueue(10, key=name) for name in "abc"}
+    held = [claim() for _ in keys]
+    ledger.block_behind(held)
+    gone = [pk for name in "ac" for pk in keys[name][:2]]
+    BackgroundTask.objects.filter(pk__in=gone).delete()
+
+    ledger.unblock()
+
+    assert {claim().pk, claim().pk} == {keys["a"][2], keys["c"][2]}
+    assert ledger.step(None, None)[1] is None
+
+
+@pytest.mark.django_db
+def test_unblock__costs_one_query_where_nothing_is_blocked(django_assert_num_queries: Any) -> None:
+    enqueue(3)
+    with django_assert_num_queries(1):
+        ledger.unblock()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("eager")
 def test_unblock__leaves_alone_what_waits_for_a_running_task() -> None:
     _, _, *behind = enqueue(10)
     ledger.block_behind([claim()])

@@ -13,15 +13,16 @@ to unblock it, as the one before it was cancelled, say, is found by :func:`unblo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.ledger.base import TABLE, database
 from wagtail_async_hooks.ledger.locks import brief, free
-from wagtail_async_hooks.ledger.selection import first_of_key, unblocked_of_key
+from wagtail_async_hooks.ledger.selection import first_of_key, forced, unblocked_of_key
 from wagtail_async_hooks.models import BackgroundTask
 from wagtail_async_hooks.types import Claim, State
 
@@ -35,11 +36,11 @@ AT_ONCE: Final = 2000
 LONGEST: Final = 0.25
 """Seconds after which no further transaction is begun."""
 
-# The conditions of the index, word by word: SQLite would not use it otherwise.
-_KEYS: Final = (
-    f"SELECT DISTINCT exclusive_key FROM {TABLE} WHERE state = 'waiting' AND blocked = TRUE "
-    f"AND NOT EXISTS (SELECT 1 FROM {TABLE} other WHERE other.state = 'running' "
-    f"AND NOT (other.exclusive_key = '') AND other.exclusive_key = {TABLE}.exclusive_key)"
+# The conditions of the indexes, word by word: SQLite would not use them otherwise.
+_ANY: Final = f"SELECT 1 FROM {TABLE} WHERE state = 'waiting' AND blocked = TRUE LIMIT 1"
+_RUNS: Final = (
+    f"SELECT 1 FROM {TABLE} WHERE state = 'running' AND NOT (exclusive_key = '') "
+    "AND exclusive_key = %s"
 )
 
 
@@ -70,7 +71,9 @@ def _block(claim: Claim) -> int:
         if not runs.values_list("pk", flat=True):
             return 0
         behind = unblocked_of_key(connection, claim.exclusive_key, AT_ONCE, past=1)
-        return free(tasks.filter(pk__in=behind, state=State.WAITING)).update(blocked=True)
+        waiting = free(tasks.filter(pk__in=behind, state=State.WAITING))
+        keys = list(waiting.values_list("pk", flat=True))
+        return tasks.filter(pk__in=keys).update(blocked=True)
 
 
 def unblock_next(connection: BaseDatabaseWrapper, key: str) -> None:
@@ -81,10 +84,23 @@ def unblock_next(connection: BaseDatabaseWrapper, key: str) -> None:
 
 
 def unblock() -> None:
-    """Unblock the next tasks of keys that no running task has."""
+    """Unblock the next tasks of keys that no running task has; one query if nothing is blocked."""
     connection = connections[database()]
-    with connection.cursor() as cursor:
-        cursor.execute(_KEYS)
-        keys = [key for (key,) in cursor.fetchall()]
-    for key in keys:
-        unblock_next(connection, key)
+    if not raw_sql.rows_of(connection, _ANY, []):
+        return
+    for key in _blocked_keys(connection):
+        if not raw_sql.rows_of(connection, _RUNS, [key]):
+            unblock_next(connection, key)
+
+
+def _blocked_keys(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    """Yield the keys of what is blocked, from one to the next: there may be many of one key."""
+    statement = (
+        f"SELECT exclusive_key FROM {TABLE}{forced(connection, 'bgtask_exclusive_next')} "
+        "WHERE state = 'waiting' AND NOT (exclusive_key = '') AND exclusive_key > %s "
+        "AND blocked = TRUE ORDER BY exclusive_key LIMIT 1"
+    )
+    key = ""
+    while rows := raw_sql.rows_of(connection, statement, [key]):
+        [(key,)] = rows
+        yield key

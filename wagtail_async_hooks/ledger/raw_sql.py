@@ -49,8 +49,8 @@ def together(connection: BaseDatabaseWrapper) -> Iterator[None]:
         return
     driver: Any = connection.connection
     with connection.wrap_database_errors:
-        driver.execute("BEGIN IMMEDIATE")
         try:
+            driver.execute("BEGIN IMMEDIATE")
             yield
             driver.execute("COMMIT")
         except BaseException:
