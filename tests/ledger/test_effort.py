@@ -308,6 +308,16 @@ def of_page() -> Page:
 HOT: Final[dict[str, Callable[[], Call]]] = {
     "claim": claim,
     "claim, one queue": lambda: lambda: ledger.step(None, None, bounds=Bounds(queues=("slow",))),
+    **{
+        f"claim, {name}": lambda bounds=bounds: lambda: ledger.step(None, None, bounds=bounds)
+        for name, bounds in {
+            "two queues": Bounds(queues=("slow", "default")),
+            "all but one queue": Bounds(left_out=("default",)),
+            "a limit": Bounds(limits={"slow": 5}),
+            "a pause": Bounds(hooks=("after_edit_page",)),
+        }.items()
+    },
+    "unblock": lambda: ledger.unblock,
     "what waits": lambda: lambda: ledger.waits(EVERYTHING),
     "what waits, one queue": lambda: lambda: ledger.waits(Bounds(queues=("slow",))),
     "claim, an exclusive key": lambda: claim(exclusive_key="700"),
@@ -347,6 +357,8 @@ HOT: Final[dict[str, Callable[[], Call]]] = {
 }
 
 SORTS: Final = (
+    "claim, two queues",
+    "claim, all but one queue",
     "claim, a coalesce key",
     "claim, a burst",
     "by Huey's id",
