@@ -56,7 +56,9 @@ def next_after(claimed: Claim, state: State = State.SUCCEEDED, **outcome: Any) -
 
 def blocked() -> list[int]:
     """Return what claims pass over."""
-    return list(BackgroundTask.objects.filter(blocked=True).values_list("pk", flat=True))
+    return list(
+        BackgroundTask.objects.filter(blocked=True).order_by("pk").values_list("pk", flat=True)
+    )
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ def test_growth__of_what_a_claim_reads(committed_db: None) -> None:
 
     first, *later = sizes
     assert BackgroundTask.objects.count() == WAITING
-    assert max(each.read for each in later) <= first.read * 1.1
+    # Some blocks more or less are catalogs'; what is left behind would be two hundred.
+    assert max(each.read for each in later) <= first.read * 1.5 + 10
     assert max(each.indexes for each in later) <= first.indexes * 1.3
 
 
