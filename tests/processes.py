@@ -108,7 +108,7 @@ class Process:
         """Return all that it has printed so far."""
         return self.output.read_text(errors="replace")
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, patience: float = PATIENCE) -> re.Match[str]:
         """Return the match once it has printed what matches a pattern."""
 
         def look() -> re.Match[str] | None:
@@ -118,7 +118,8 @@ class Process:
                 raise AssertionError(f"It ended with {code} before {pattern!r}:\n{self.said()}")
             return match
 
-        found: re.Match[str] = wait_until(look, f"it prints {pattern!r}, but:\n{self.said()}")
+        what = f"it prints {pattern!r}, but:\n{self.said()}"
+        found: re.Match[str] = wait_until(look, what, patience)
         return found
 
     def is_running(self) -> bool:

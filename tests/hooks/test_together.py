@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import resolve, reverse
 from wagtail.models import Page
 
 from tests import obstacles
@@ -103,6 +103,7 @@ def arguments(page: BlogPage, rf: RequestFactory, editor: Any) -> tuple[Any, Any
     """What Wagtail calls the functions of the hook with."""
     request = rf.post("/")
     request.user = editor
+    request.resolver_match = resolve(reverse("wagtailadmin_home"))  # a view answers it
     return request, page
 
 
@@ -308,6 +309,18 @@ def test_take__other_arguments_are_another_call(arguments: Any) -> None:
     second(request, Page.get_first_root_node())
 
     assert enqueued() == ["one", "two", "two"]
+
+
+def test_take__nothing_is_ahead_of_calls_that_no_view_makes(arguments: Any) -> None:
+    """A test or a script may call one of them only, or each with a request of its own."""
+    register(one, two)
+    first, _ = hooks.get_hooks(HOOK)
+    request, page = arguments
+    request.resolver_match = None
+
+    first(request, page)
+
+    assert enqueued() == ["one"]
 
 
 def test_take__a_row_that_was_read_anew_is_the_same(arguments: Any) -> None:

@@ -24,6 +24,9 @@ from tests.site.blog.models import BlogPage
 from tests.site.blog.seeding import pictures
 from tests.site.editing import form_data
 
+UP = 3 * limits.PATIENCE
+"""Seconds within which the demo has made its site, its pages and pictures; it may hang."""
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(connection.vendor != "sqlite", reason="the demo's database is SQLite"),
@@ -136,7 +139,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 def demo(tmp_path_factory: pytest.TempPathFactory, terminal: tuple[int, int]) -> Iterator[Demo]:
     demo = Demo(tmp_path_factory.mktemp("demo"), stdin=terminal[1])
     with demo.process:
-        demo.process.wait_for("The site is up")
+        demo.process.wait_for("The site is up", UP)
         demo.log_in("editor")
         yield demo
 
@@ -251,7 +254,7 @@ def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
         requests.get(demo.url, timeout=5)
     again = Demo(demo.folder)
     with again.process:
-        again.process.wait_for("The site is up")
+        again.process.wait_for("The site is up", UP)
         assert again.row("SELECT 1 FROM wagtailcore_page WHERE slug = 'tide-tables'")
 
         again.kill("worker")
@@ -263,7 +266,7 @@ def test_stop__ends_all_and_a_second_start_keeps_the_data(demo: Demo) -> None:
 def test_embedded__the_web_process_runs_the_hooks(tmp_path: Path) -> None:
     demo = Demo(tmp_path, SITE_EMBEDDED="1", SITE_HOOK_DELAY="0")
     with demo.process:
-        demo.process.wait_for("The site is up")
+        demo.process.wait_for("The site is up", UP)
         demo.log_in("moderator")
         file = {"file": ("hills.jpg", pictures.draw("Mist"), "image/jpeg")}
         demo.post("/admin/images/add/", {"title": "Hills in mist"}, file)

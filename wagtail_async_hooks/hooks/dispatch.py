@@ -172,10 +172,13 @@ def _following(entry: BackgroundFunction, call: HookCall) -> list[_Expected]:
     enqueue is what the first one does. A function that runs in the request ends the row, since it
     may return a response, or change what the arguments say.
 
-    How sites and packages call the functions of hooks of their own nobody knows: each of them is
+    How sites and packages call the functions of hooks of their own nobody knows, nor how tests and
+    scripts call those of Wagtail's, with requests that no view is answering: each of them is
     enqueued when it is called.
     """
     found: list[_Expected] = []
+    if getattr(call.request, "resolver_match", None) is None:
+        return found
     if entry.is_receiver or entry.hook not in catalogue.BACKGROUND_SAFE or _is_refused(entry):
         return found
     registered = iter(wagtail_hooks.get_hooks(entry.hook))
