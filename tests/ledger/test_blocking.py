@@ -250,6 +250,26 @@ def test_retry__of_what_was_cancelled_while_it_was_blocked() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("eager")
+def test_coalescing__what_runs_for_the_others_is_blocked_no_longer() -> None:
+    """The newest runs, which was blocked; it is found at once when it is due again."""
+    first, *_ = enqueue(10)
+    running = claim()
+    assert running.pk == first
+    ledger.block_behind([running])
+    BackgroundTask.objects.exclude(pk=first).update(coalesce_key="k")
+    newest = next_after(running)
+    assert newest is not None
+    assert len(newest.merged) == 8
+
+    next_after(newest, State.SCHEDULED, error="no", run_in=0.0)
+
+    assert blocked() == []
+    BackgroundTask.objects.filter(pk=newest.pk).update(state=State.WAITING)
+    assert claim().pk == newest.pk
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("eager")
 def test_statistics__count_what_is_blocked() -> None:
     enqueue(10)
     ledger.block_behind([claim()])

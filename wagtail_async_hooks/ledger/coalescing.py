@@ -162,7 +162,8 @@ def _burst(tasks: QuerySet[BackgroundTask], claim: Claim, alike: list[TaskInfo])
 
 
 def _merged_into(task: TaskInfo) -> dict[str, Any]:
-    return {"state": State.MERGED, "merged_into": task.pk, "finished_at": DatabaseNow()}
+    ended = {"state": State.MERGED, "finished_at": DatabaseNow(), "blocked": False}
+    return {**ended, "merged_into": task.pk}
 
 
 def _take_over(
@@ -176,6 +177,7 @@ def _take_over(
         worker_id=worker,
         started_at=DatabaseNow(),
         slot=claim.slot,
+        blocked=False,  # it may have waited behind the claimed one
     )
     told = "deaths", "message", "exclusive_key", "latest_at", "expires_at", "clock"
     known = row.annotate(clock=DatabaseNow()).values_list(*told).get()
