@@ -87,6 +87,22 @@ def test_pages__by_keyboard(history: Desk) -> None:
         assert on_each(history, page, looking.unreachable) == {}
 
 
+def test_pages__that_follow_what_runs_leave_what_is_the_same(history: Desk) -> None:
+    running = [row["id"] for row in history.rows(f"SELECT id FROM {TASKS} WHERE state = 'running'")]
+    with history.as_user("admin") as page:
+        for url in (beside(history)[1], f"/admin/background-tasks/task/{running[0]}/"):
+            page.goto(url)
+            content = page.locator("[data-part=results], [data-live-content]").first
+            first = content.locator("> *").first.element_handle()
+            assert first.evaluate("element => element.isConnected")
+            for _ in range(2):  # what the first brought is shown before the second is asked for
+                with page.expect_response(
+                    lambda response: "json" in response.headers["content-type"]
+                ):
+                    pass
+            assert first.evaluate("element => element.isConnected"), url
+
+
 def test_pages__without_javascript(history: Desk) -> None:
     with history.as_user("admin", java_script_enabled=False) as page:
         seen = [name for name, _ in crawl(page, beside(history))]

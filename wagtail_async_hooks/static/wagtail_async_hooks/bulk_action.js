@@ -6,14 +6,19 @@
 
     const root = document.querySelector("[data-bulk-action]");
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    const shown = {};
     let { state } = root.dataset;
     let delay = INTERVAL;
 
+    // Elements that are the same stay: somebody may be on their way to one of them.
+    const differs = (element, html) => {
+        const parsed = document.createElement("template");
+        parsed.innerHTML = html;
+        return parsed.innerHTML.trim() !== element.innerHTML.trim();
+    };
+
     const replace = (name, html) => {
         const element = part(name);
-        if (shown[name] === html) return;
-        shown[name] = html;
+        if (!differs(element, html)) return;
         const focused = element.contains(document.activeElement);
         element.innerHTML = html;
         if (focused) root.querySelector("[data-reload]").focus();

@@ -4,6 +4,29 @@
     const INTERVAL = 1500; // milliseconds between two looks
     const PATIENCE = 15000; // at most, while the server does not answer
 
+    const parsed = (html) => {
+        const template = document.createElement("template");
+        template.innerHTML = html;
+        return template.content;
+    };
+
+    // Replaces what differs: somebody may be on their way to an element that stays the same.
+    const update = (shown, found) => {
+        const nodes = [...shown.childNodes];
+        const news = [...found.childNodes];
+        if (nodes.length !== news.length) {
+            shown.replaceChildren(...news);
+            return;
+        }
+        nodes.forEach((node, index) => {
+            const other = news[index];
+            if (node.isEqualNode(other)) return;
+            const isAlike = node.hasChildNodes() && node.cloneNode().isEqualNode(other.cloneNode());
+            if (isAlike) update(node, other);
+            else node.replaceWith(other);
+        });
+    };
+
     const follow = (root) => {
         if ("followed" in root.dataset) return; // by another copy of this script
         root.dataset.followed = "";
@@ -14,14 +37,11 @@
         let { state } = root.dataset;
         let delay = INTERVAL;
         let timer = null;
-        let shown = null;
-
         const show = (found) => {
             const isBusy = content.contains(document.activeElement) || content.querySelector("details[open]");
             if (found.state !== state) said.textContent = found.said; // only changes are read out
             // What somebody reads or is about to press stays where it is while the state is the same.
-            const isNews = found.html !== shown && (!isBusy || found.state !== state);
-            if (isNews) content.innerHTML = shown = found.html;
+            if (!isBusy || found.state !== state) update(content, parsed(found.html));
             if (isAside) delay = found.state === state ? Math.min(1.5 * delay, PATIENCE) : INTERVAL;
             state = found.state;
         };
