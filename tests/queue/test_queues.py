@@ -345,6 +345,94 @@ def test_limit__with_the_record_of_the_last_one_in_one_step() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"queues": ("slow", "mail")},
+        {"left_out": ("mail",)},
+        {"limits": {"slow": 2}},
+        {"queues": ("slow", "mail"), "limits": {"slow": 2, "mail": 1}},
+        {"hooks": ("after_edit_page",), "limits": {"mail": 1}},
+    ],
+)
+@pytest.mark.skipif(connection.vendor == "mysql", reason="It has no UPDATE that returns rows.")
+def test_step__within_bounds_is_one_statement(
+    bounds: dict[str, Any], django_assert_num_queries: Any
+) -> None:
+    pks = [enqueue("slow") for _ in range(3)]
+    running = claim(**bounds)
+    for pk in pks[1:]:
+        with django_assert_num_queries(1):
+            kept, running = ledger.step(
+                Outcome(running, State.SUCCEEDED), None, bounds=Bounds(**bounds)
+            )
+        assert kept
+        assert running is not None
+        assert (running.pk, running.slot) == (pk, 0 if "slow" in bounds.get("limits", {}) else None)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("queues", [(), ("slow",), ("slow", "mail")])
+def test_limit__an_older_task_takes_the_slot_that_gets_free(queues: tuple[str, ...]) -> None:
+    """SQLite would give it the slot before the one that ends has left it."""
+    bounds = Bounds(queues=queues, limits={"slow": 1})
+    older, urgent = enqueue("slow"), enqueue("slow", priority=9)
+    running = claim(queues=queues, limits=bounds.limits)
+    assert running is not None
+    assert running.pk == urgent
+
+    kept, found = ledger.step(Outcome(running, State.SUCCEEDED), None, bounds=bounds)
+
+    assert kept
+    assert found is not None
+    assert (found.pk, found.slot) == (older, 0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("queues", [(), ("slow",), ("slow", "mail")])
+def test_limit__holds_where_an_end_comes_too_late(queues: tuple[str, ...]) -> None:
+    """The task runs again elsewhere, in the slot that its first try had."""
+    bounds = Bounds(queues=queues, limits={"slow": 1})
+    first = enqueue("slow")
+    enqueue("slow")
+    late = claim(queues=queues, limits=bounds.limits)
+    assert late is not None
+    BackgroundTask.objects.filter(pk=first).update(attempt=2)
+
+    assert ledger.step(Outcome(late, State.SUCCEEDED), None, bounds=bounds) == (False, None)
+    assert list(BackgroundTask.objects.filter(state="running").values_list("pk", "slot")) == [
+        (first, 0)
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("queues", [(), ("slow",), ("slow", "mail")])
+def test_limit__that_was_lowered_meanwhile(queues: tuple[str, ...]) -> None:
+    pks = [enqueue("slow") for _ in range(4)]
+    running = [claim(queues=queues, limits={"slow": 3}) for _ in range(3)]
+    last = running[-1]
+    assert last is not None
+    assert last.slot == 2
+    bounds = Bounds(queues=queues, limits={"slow": 2})
+
+    assert ledger.step(Outcome(last, State.SUCCEEDED), None, bounds=bounds) == (True, None)
+    finish(running[1])
+    found = claim(queues=queues, limits={"slow": 2})
+    assert found is not None
+    assert (found.pk, found.slot) == (pks[3], 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ['"', "\\", "{}", "NULL", "a,b", "%s", "ü' ", "\\'\""])
+def test_bounds__names_are_what_they_say(name: str) -> None:
+    """On PostgreSQL they are parts of an array, in whose text some of them mean something."""
+    odd, other = enqueue(name), enqueue("other")
+    assert claimed(left_out=(name,)) == other
+    assert claimed(hooks=(name,), functions=(name,), queues=(name, "x"), limits={name: 1}) == odd
+    assert claimed(limits={name: 1}) is None
+
+
+@pytest.mark.django_db
 def test_limit__holds_for_a_queue_that_is_served_alone() -> None:
     enqueue("slow")
     enqueue("slow")

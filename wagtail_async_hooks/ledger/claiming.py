@@ -75,7 +75,7 @@ def step(
     kept, claimed = False, None
     for collisions in range(_COLLISIONS + 1):
         try:
-            if outcome is not None and claim and _go_together(connection, outcome):
+            if outcome is not None and claim and _go_together(connection, outcome, collisions):
                 kept, claimed = _finish_and_claim(connection, outcome, worker, suspects, bounds)
                 break
             with _transaction(connection, outcome):
@@ -125,20 +125,24 @@ def _updates_return(connection: BaseDatabaseWrapper) -> bool:
     return returns and connection.vendor in ("postgresql", "sqlite")
 
 
-def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
+def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, collisions: int) -> bool:
     """Return whether recording an outcome and claiming the next task is one statement.
 
     Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
     does not see its own changes: it would not find a task that waits again, nor one that waits for
-    an exclusive key or a slot of its queue.
+    an exclusive key. It takes the slot that gets free for free, and collides with it where SQLite
+    changes the row first that is claimed, or where the outcome does not count.
+
+    :param collisions: how often it has been tried.
     """
     claim = outcome.claim
     if not _is_plain(outcome):
         return False
     if connection.vendor == "postgresql":
         return postgresql.takes(outcome)
-    frees = bool(claim.exclusive_key) or claim.slot is not None or outcome.state is State.WAITING
-    return not frees and _updates_return(connection)
+    if claim.exclusive_key or outcome.state is State.WAITING or collisions:
+        return False
+    return _updates_return(connection)
 
 
 def _is_plain(outcome: Outcome) -> bool:
@@ -156,10 +160,11 @@ def _finish_and_claim(
     """Do both in one round trip, by a statement that commits by itself."""
     if connection.vendor == "postgresql":
         return _call_function(connection, outcome, worker, suspects, bounds)
-    choice = next(iter(choices(connection, suspects, bounds)), None)
+    ended = outcome.claim
+    choice = next(iter(choices(connection, suspects, bounds, ended)), None)
     if choice is None:
         return _finish(connection, outcome), None
-    kept, row = _update_both(connection, outcome, worker, choice, slot_of(bounds))
+    kept, row = _update_both(connection, outcome, worker, choice, slot_of(bounds, ended))
     if row is not None:
         return kept, _as_claim(row, worker)
     if kept and not bounds:

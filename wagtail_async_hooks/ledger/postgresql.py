@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from typing import Any, Final
@@ -41,11 +42,22 @@ def step_within(
     """Do both, as :func:`step`, where the claim is bounded."""
     parameters = [*_ended(outcome, connection), worker, suspects]
     names = bounds.queues, bounds.left_out, bounds.hooks, bounds.functions
-    parameters += [list(some) for some in (*names, bounds.limits, bounds.limits.values())]
+    parameters += [_array(some) for some in (*names, tuple(bounds.limits))]
+    parameters.append(_array(tuple(bounds.limits.values())))
     [(kept, *row, revocations, expired, slot)] = raw_sql.rows_of(
         connection, _CALL_WITHIN, parameters
     )
     return kept, None if row[0] is None else (*row, slot, revocations, expired)
+
+
+@functools.lru_cache(maxsize=256)
+def _array(values: tuple[object, ...]) -> str:
+    """Return what PostgreSQL reads as an array: psycopg takes ten times as long for a list.
+
+    See "Array Input and Output Syntax" in PostgreSQL's documentation.
+    """
+    escaped = [str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
 
 
 def step(

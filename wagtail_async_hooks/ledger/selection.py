@@ -8,13 +8,13 @@ another queue is found as quickly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wagtail_async_hooks.ledger import raw_sql
 from wagtail_async_hooks.ledger.base import TABLE, lock_of
-from wagtail_async_hooks.types import Bounds
+from wagtail_async_hooks.types import Bounds, Claim
 
 # The conditions of the indexes, word by word: SQLite would not use them otherwise.
 _ALONE: Final = (
@@ -65,33 +65,56 @@ class Choice(NamedTuple):
         return f"FROM {TABLE}{forced(connection, self.by)} WHERE {self.where.text}{first}"
 
 
-def choices(connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds) -> Iterator[Choice]:
+def choices(
+    connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds, ended: Claim | None = None
+) -> Iterator[Choice]:
     """Return what to claim, in the order in which to try it; nothing waits if nothing is found.
 
     :param suspects: ``False`` to pass over tasks that a worker has died of.
+    :param ended: what ends by the same statement, if something does: its slot is free.
     """
     waiting = _CLAIMABLE if suspects else f"{_CLAIMABLE} AND deaths = 0"
     if not bounds:
         yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
-    else:
-        if not bounds.queues:
-            yield _first_of_all(connection, waiting, bounds)
-        for queue in _queues_in_order(connection, waiting, bounds):
-            if queue in bounds.limits:
-                yield _head_of(connection, queue, waiting, bounds)
-            else:
-                where = _of_queue(connection, waiting, bounds)
-                where = where._replace(parameters=(queue, *where.parameters))
-                yield Choice(where, _in_order(connection), "bgtask_queue")
+        return
+    if not bounds.queues:
+        yield _first_of_all(connection, waiting, bounds, ended)
+    if connection.vendor == "sqlite" and len(bounds.queues) != 1:
+        yield _first_of_queues(connection, waiting, bounds, ended)
+        return
+    for queue in _queues_in_order(connection, waiting, bounds):
+        if queue in bounds.limits:
+            yield _head_of(connection, queue, waiting, bounds, ended)
+        else:
+            where = _of_queue(connection, waiting, bounds)
+            where = where._replace(parameters=(queue, *where.parameters))
+            yield Choice(where, _in_order(connection), "bgtask_queue")
 
 
-def slot_of(bounds: Bounds) -> Sql:
-    """Return the number that a claimed task gets among those of its queue that may run at once."""
+def slot_of(bounds: Bounds, ended: Claim | None = None) -> Sql:
+    """Return the number that a claimed task gets among those of its queue that may run at once.
+
+    :param ended: as for :func:`choices`.
+    """
     if not bounds.limits:
         return Sql("NULL")
-    cases = " ".join(f"WHEN %s THEN {_LOWEST_SLOT}" for _ in bounds.limits)
-    parameters = tuple(queue for name in bounds.limits for queue in (name,) * 3)
-    return Sql(f"CASE queue {cases} END", parameters)
+    cases = "CASE queue"
+    parameters: list[Any] = []
+    for queue, limit in bounds.limits.items():
+        if _frees(ended, queue, limit):
+            cases += " WHEN %s THEN %s"
+            parameters += (queue, ended.slot)
+        else:
+            cases += f" WHEN %s THEN {_LOWEST_SLOT}"
+            parameters += (queue, queue, queue)
+    return Sql(f"{cases} END", tuple(parameters))
+
+
+def _frees(ended: Claim | None, queue: str, limit: int) -> TypeGuard[Claim]:
+    """Return whether a task that ends has one of a queue's slots, which nobody else can take."""
+    if ended is None or ended.slot is None:
+        return False
+    return ended.queue == queue and ended.slot < limit
 
 
 class First(NamedTuple):
@@ -148,12 +171,14 @@ def forced(connection: BaseDatabaseWrapper, index: str) -> str:
     return f" FORCE INDEX ({index})" if index and connection.vendor == "mysql" else ""
 
 
-def _first_of_all(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds) -> Choice:
+def _first_of_all(
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, ended: Claim | None
+) -> Choice:
     """The first of all tasks, if it is within the bounds."""
     lock = "" if connection.vendor == "mysql" else lock_of(connection)
     waits = f"{waiting} AND {_free(connection)}"
     first = f"SELECT id FROM {TABLE} WHERE {waits} ORDER BY {_OF_ALL} LIMIT 1{lock}"
-    within = _within(connection, waiting, bounds)
+    within = _within(connection, waiting, bounds, ended)
     return Choice(_both(Sql(f"{waiting} AND id = ({first})"), within))
 
 
@@ -175,7 +200,17 @@ def _is_first_of_key(connection: BaseDatabaseWrapper) -> str:
     )
 
 
-def _head_of(connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: Bounds) -> Choice:
+def _first_of_queues(
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, ended: Claim | None
+) -> Choice:
+    """The first of the heads of all queues that are within the bounds; no row may be locked."""
+    heads = _heads_in_order(connection, waiting, bounds, bounds.queues, "id", ended)
+    return Choice(Sql(f"id = ({heads.text} LIMIT 1)", heads.parameters))
+
+
+def _head_of(
+    connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: Bounds, ended: Claim | None
+) -> Choice:
     """The head of a queue that has a limit, and no other row.
 
     Another worker may have locked it, only to find that somebody else took the place that was free.
@@ -183,7 +218,7 @@ def _head_of(connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: 
     """
     head = _head(connection, waiting, bounds)
     where = Sql(f"{waiting} AND id = {head.text}", (queue, *head.parameters))
-    return Choice(_both(where, _room(bounds)))
+    return Choice(_both(where, _room(bounds, ended)))
 
 
 def _head(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, queue: str = "%s") -> Sql:
@@ -213,20 +248,35 @@ def _queues_in_order(
         queues = _queues_one_by_one(connection)
         if not queues:
             return []
+    heads = _heads_in_order(connection, waiting, bounds, queues, "queue")
+    return [queue for (queue,) in raw_sql.rows_of(connection, heads.text, heads.parameters)]
+
+
+def _heads_in_order(
+    connection: BaseDatabaseWrapper,
+    waiting: str,
+    bounds: Bounds,
+    queues: tuple[str, ...],
+    column: str,
+    ended: Claim | None = None,
+) -> Sql:
+    """Return the query for the first tasks of some queues, or of all, by priority and age.
+
+    :param column: what it tells of each.
+    """
     found, served = _named(queues)
-    within = _room(bounds, "found.queue")
+    within = _room(bounds, ended, "found.queue")
     if bounds.left_out:
         names = ", ".join(["%s"] * len(bounds.left_out))
         within = _both(within, Sql(f"found.queue NOT IN ({names})", bounds.left_out))
     head = _head(connection, waiting, bounds, "found.queue")
     statement = (
-        f"WITH RECURSIVE found (queue) AS ({found}) SELECT {TABLE}.queue FROM "
+        f"WITH RECURSIVE found (queue) AS ({found}) SELECT {TABLE}.{column} FROM "
         f"(SELECT {head.text} AS id FROM found "
         f"WHERE found.queue IS NOT NULL AND {within.text} LIMIT {_QUEUES}) first "
         f"JOIN {TABLE} ON {TABLE}.id = first.id ORDER BY {_OF_ALL.replace('id', f'{TABLE}.id')}"
     )
-    parameters = [*served, *head.parameters, *within.parameters]
-    return [queue for (queue,) in raw_sql.rows_of(connection, statement, parameters)]
+    return Sql(statement, (*served, *head.parameters, *within.parameters))
 
 
 def _queues_one_by_one(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
@@ -263,13 +313,15 @@ def _of_queue(
     return _both(waits, _not_paused(bounds))
 
 
-def _within(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds) -> Sql:
+def _within(
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, ended: Claim | None
+) -> Sql:
     """Return the condition for a row to be within the bounds; of a limited queue, only the head."""
-    within = _both(_not_paused(bounds), _room(bounds))
+    within = _both(_not_paused(bounds), _room(bounds, ended))
     for text, queues in (("queue IN", bounds.queues), ("queue NOT IN", bounds.left_out)):
         if queues:
             within = _both(within, Sql(f"{text} ({', '.join(['%s'] * len(queues))})", queues))
-    if bounds.limits:
+    if bounds.limits and connection.vendor != "sqlite":  # where no head is locked and passed over
         head = _head(connection, waiting, bounds)
         cases = " ".join([f"WHEN %s THEN id = {head.text}"] * len(bounds.limits))
         given = [value for queue in bounds.limits for value in (queue, queue, *head.parameters)]
@@ -286,13 +338,19 @@ def _not_paused(bounds: Bounds) -> Sql:
     return paused
 
 
-def _room(bounds: Bounds, queue: str = "queue") -> Sql:
-    """Return the condition that fewer tasks of a row's queue run than may."""
+def _room(bounds: Bounds, ended: Claim | None, queue: str = "queue") -> Sql:
+    """Return the condition that one of the slots that a row's queue has is free."""
     if not bounds.limits:
         return Sql("TRUE")
-    cases = " ".join(f"WHEN %s THEN {_LOWEST_SLOT} < %s" for _ in bounds.limits)
-    given = [value for name, limit in bounds.limits.items() for value in (name, name, name, limit)]
-    return Sql(f"CASE {queue} {cases} ELSE TRUE END", tuple(given))
+    taken = f"{_TAKEN.replace('SELECT 1', 'SELECT COUNT(*)')} AND taken.slot < %s"
+    cases = f"CASE {queue}"
+    given: list[Any] = []
+    for name, limit in bounds.limits.items():
+        if _frees(ended, name, limit):
+            continue
+        cases += f" WHEN %s THEN ({taken}) < %s"
+        given += (name, name, limit, limit)
+    return Sql(f"{cases} ELSE TRUE END", tuple(given)) if given else Sql("TRUE")
 
 
 def _both(one: Sql, other: Sql) -> Sql:

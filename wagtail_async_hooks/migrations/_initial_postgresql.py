@@ -77,6 +77,13 @@ WHERE NOT EXISTS (SELECT 1 {TAKEN} AND taken.slot = candidate.number)
 )"""
 """The lowest number that no running task of a queue has."""
 
+FIND_SLOT: Final = f"""IF freed_queue = looked_in AND freed_slot < most[place] THEN
+claimed_slot := freed_slot;
+ELSE
+claimed_slot := {LOWEST_SLOT};
+END IF;"""
+"""The number of the task that has just ended is free, and nobody else can know it yet."""
+
 
 def first(more: str = "") -> str:
     """Return the query that locks the first waiting task, of those that meet one more condition."""
@@ -87,10 +94,10 @@ ORDER BY priority DESC, id LIMIT 1 {LOCKED}
 )"""
 
 
-def first_of_queue(queue: str, lock: str = "") -> str:
+def first_of_queue(queue: str, lock: str = "", columns: str = "id") -> str:
     """Return the query for the first waiting task of a queue that is not paused."""
     return f"""(
-SELECT id FROM {TABLE} WHERE {WAITS} AND queue = {queue}
+SELECT {columns} FROM {TABLE} WHERE {WAITS} AND queue = {queue}
 AND {FREE} {NOT_PAUSED}
 ORDER BY (-1 - priority), id LIMIT 1 {lock}
 )"""
@@ -115,12 +122,13 @@ IF ended IS NOT NULL THEN
     result = COALESCE(ended_result, t.result), error = ended_error, error_type = ended_error_type,
     traceback = ended_traceback, explanation = ended_explanation
     WHERE t.id = ended AND t.attempt = ended_attempt AND t.task_id = ended_task_id
-    AND t.state = running RETURNING t.exclusive_key INTO freed;
+    AND t.state = running RETURNING t.exclusive_key, t.queue, t.slot
+    INTO freed_key, freed_queue, freed_slot;
     kept := FOUND;
-    IF freed <> '' THEN
+    IF freed_key <> '' THEN
         UPDATE {TABLE} t SET blocked = FALSE WHERE t.blocked AND t.id = (
         SELECT other.id FROM {TABLE} other WHERE other.state = 'waiting'
-        AND NOT (other.exclusive_key = '') AND other.exclusive_key = freed
+        AND NOT (other.exclusive_key = '') AND other.exclusive_key = freed_key
         ORDER BY (-1 - priority), id LIMIT 1);
     END IF;
 END IF;
@@ -143,7 +151,8 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET jit = off SET plan_cache_mode = force_generic_plan"""
 
 VARIABLES: Final = """moment CONSTANT timestamptz := statement_timestamp();
-running CONSTANT text := 'running'; chosen bigint; freed text;"""
+running CONSTANT text := 'running'; chosen bigint;
+freed_key text; freed_queue text; freed_slot integer;"""
 
 # The array of one priority keeps from taking the index of the primary key, and reading on and on.
 CREATE_STEP: Final = f"""
@@ -165,8 +174,38 @@ IF chosen IS NULL THEN
 END IF;{CLAIM}END $$;
 """
 
+NOT_PAUSED_T: Final = NOT_PAUSED.replace("NOT ", "NOT t.")
+
+FIRST_WITHIN: Final = f"""SELECT t.id INTO chosen FROM {TABLE} t WHERE t.id = {first()}
+AND NOT t.queue = ANY (left_out) {NOT_PAUSED_T};"""
+
+HEAD_OF_ALL: Final = f"""SELECT t.id, t.queue INTO head, looked_in FROM (
+SELECT * FROM {TABLE} WHERE {WAITS} AND {FREE} ORDER BY priority DESC, id LIMIT 1
+) t WHERE NOT t.queue = ANY (left_out) {NOT_PAUSED_T};"""
+
+HEADS: Final = f"""FROM unnest(names) AS one (of_them),
+LATERAL {first_of_queue("one.of_them", columns="id, queue, priority")} first
+WHERE NOT one.of_them = ANY (left_out) ORDER BY (-1 - first.priority), first.id"""
+"""The first tasks of some queues, in their order."""
+
 # A head that is locked is waited for, where the queue has a limit: whoever has locked it may find
 # that somebody else took the place that was free. Who passed over it would let another run first.
+TAKE_HEAD: Final = f"""place := array_position(limited, looked_in);
+IF place IS NULL THEN
+    SELECT t.id INTO chosen FROM {TABLE} t WHERE t.id = head AND t.state = 'waiting' {LOCKED};
+ELSE
+    {FIND_SLOT}
+    IF claimed_slot < most[place] THEN
+        SELECT t.id INTO chosen FROM {TABLE} t
+        WHERE t.id = head AND t.state = 'waiting' FOR UPDATE;
+    END IF;
+    IF chosen IS NULL THEN
+        claimed_slot := NULL;
+    END IF;
+END IF;"""
+
+# First the head of all, or of those served, is tried: mostly nobody has locked it, and there is
+# room for it. Else the queues are tried one by one.
 CREATE_STEP_WITHIN: Final = f"""
 CREATE FUNCTION {STEP_WITHIN}({ENDED},
 by_worker bigint, suspects boolean,
@@ -174,48 +213,34 @@ served text[], left_out text[], hooks text[], functions text[], limited text[], 
 {TOLD}, OUT claimed_slot integer
 ) {OPTIONS} AS $$
 DECLARE {VARIABLES} looked_in text; place integer; head bigint; names text[] := served;
-BEGIN{FINISH}IF cardinality(served) = 0 THEN
-    SELECT t.id, t.queue INTO chosen, looked_in FROM {TABLE} t WHERE t.id = {first()}
-    AND NOT t.queue = ANY (left_out)
-    AND NOT t.hook = ANY (hooks) AND NOT t.function = ANY (functions);
-    place := array_position(limited, looked_in);
-    IF place IS NOT NULL THEN
-        claimed_slot := {LOWEST_SLOT};
-        head := {first_of_queue("looked_in")};
-        IF claimed_slot >= most[place] OR head IS DISTINCT FROM chosen THEN
-            chosen := NULL; claimed_slot := NULL;
-        END IF;
-    END IF;
-    IF chosen IS NULL THEN
-        names := ARRAY(WITH RECURSIVE found (queue) AS (
-        (SELECT queue FROM {TABLE} WHERE state = 'waiting' ORDER BY queue LIMIT 1) UNION ALL
-        SELECT (SELECT queue FROM {TABLE} WHERE state = 'waiting' AND queue > found.queue
-        ORDER BY queue LIMIT 1) FROM found WHERE found.queue IS NOT NULL)
-        SELECT queue FROM found WHERE queue IS NOT NULL);
-    END IF;
+BEGIN{FINISH}IF cardinality(served) = 0 AND cardinality(limited) = 0 THEN
+    {FIRST_WITHIN}
+ELSIF cardinality(served) = 0 THEN
+    {HEAD_OF_ALL}
+ELSIF cardinality(served) > 1 THEN
+    SELECT first.id, first.queue INTO head, looked_in {HEADS} LIMIT 1;
 END IF;
-IF chosen IS NULL AND cardinality(names) > 1 THEN
-    names := ARRAY(SELECT t.queue FROM (
-    SELECT {first_of_queue("one.of_them")} AS id FROM unnest(names) AS one (of_them)
-    WHERE NOT one.of_them = ANY (left_out) OFFSET 0) first
-    JOIN {TABLE} t ON t.id = first.id ORDER BY t.priority DESC, t.id);
+IF head IS NOT NULL THEN
+    {TAKE_HEAD}
+END IF;
+IF chosen IS NULL AND cardinality(served) = 0 THEN
+    names := ARRAY(WITH RECURSIVE found (queue) AS (
+    (SELECT queue FROM {TABLE} WHERE state = 'waiting' ORDER BY queue LIMIT 1) UNION ALL
+    SELECT (SELECT queue FROM {TABLE} WHERE state = 'waiting' AND queue > found.queue
+    ORDER BY queue LIMIT 1) FROM found WHERE found.queue IS NOT NULL)
+    SELECT queue FROM found WHERE queue IS NOT NULL);
 END IF;
 IF chosen IS NULL THEN
+    IF cardinality(names) > 1 THEN
+        names := ARRAY(SELECT first.queue {HEADS});
+    END IF;
     FOREACH looked_in IN ARRAY names LOOP
         CONTINUE WHEN looked_in = ANY (left_out);
-        place := array_position(limited, looked_in);
-        IF place IS NULL THEN
-            chosen := {first_of_queue("looked_in", LOCKED)};
+        IF looked_in = ANY (limited) THEN
+            head := {first_of_queue("looked_in")};
+            {TAKE_HEAD}
         ELSE
-            claimed_slot := {LOWEST_SLOT};
-            IF claimed_slot < most[place] THEN
-                head := {first_of_queue("looked_in")};
-                SELECT t.id INTO chosen FROM {TABLE} t
-                WHERE t.id = head AND t.state = 'waiting' FOR UPDATE;
-            END IF;
-            IF chosen IS NULL THEN
-                claimed_slot := NULL;
-            END IF;
+            chosen := {first_of_queue("looked_in", LOCKED)};
         END IF;
         EXIT WHEN chosen IS NOT NULL;
     END LOOP;
