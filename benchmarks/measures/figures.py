@@ -188,10 +188,12 @@ def of_ours() -> Figures:
 
 def _of_django_tasks_db(options: Mapping[str, Any]) -> Figures:
     from django.db.models import Count
+    from django.utils import timezone
     from django_tasks_db.models import DBTaskResult
 
     one = {
         "status": "READY",
+        "run_after": timezone.now(),
         "args_kwargs": {"args": [0.0, 0.0], "kwargs": {}},
         "task_path": "benchmarks.tasks.of_the_api",
         "worker_ids": [],
