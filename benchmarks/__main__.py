@@ -16,7 +16,7 @@ from benchmarks.cases import Case, Run
 from benchmarks.hardware import machine
 from benchmarks.lab import REPOSITORY, Lab, load
 from benchmarks.results import Results, versions
-from benchmarks.rounds import in_turns
+from benchmarks.rounds import RunFailed, in_turns
 
 Plan = Mapping[str, Sequence[Case]]
 """The cases by measure."""
@@ -35,9 +35,14 @@ def main() -> int:
     if options.kept and not _measures_all(options):
         parser.error("--from measures nothing, so there is nothing to choose.")
     try:
-        results = kept.read(options.kept) if options.kept else _measured(options)
+        results = kept.read(options.kept) if options.kept else None
     except kept.NotComparable as error:
         parser.error(str(error))
+    if results is None:
+        results, failures = _measured(options)
+        if failures:
+            print("What failed is missing. Measure it again, and put both together with --from.")
+            return 1
     if options.output:
         results.save(options.output)
     if options.write or options.kept or _measures_all(options):
@@ -76,17 +81,17 @@ def _measures_all(options: argparse.Namespace) -> bool:
     return not (options.quick or chosen)
 
 
-def _measured(options: argparse.Namespace) -> Results:
-    """Return what is measured now."""
+def _measured(options: argparse.Namespace) -> tuple[Results, list[RunFailed]]:
+    """Return what is measured now, and what failed."""
     results = Results(options.quick, machine(), versions())
     plan = {name: _cases(name, options) for name in options.measures or measures.ALL}
     lab = Lab([case for cases in plan.values() for case in cases])
     with ExitStack() as stack:
         with _timed(results, "preparation"):
             stack.enter_context(lab)
-        measure(lab, plan, results, options.rounds)
+        failures = measure(lab, plan, results, options.rounds, options.output)
     print(told_times(results))
-    return results
+    return results, failures
 
 
 @contextmanager
@@ -117,12 +122,21 @@ def _cases(name: str, options: argparse.Namespace) -> list[Case]:
     ]
 
 
-def measure(lab: Lab, plan: Plan, results: Results, rounds: int | None = None) -> None:
+def measure(
+    lab: Lab,
+    plan: Plan,
+    results: Results,
+    rounds: int | None = None,
+    output: Path | None = None,
+) -> list[RunFailed]:
     """Run all cases of a plan; print what comes out as it does.
 
     :param results: gets what was measured.
     :param rounds: how often each case is run; by default, the measure says.
+    :param output: gets it as well, whenever a measure is done.
+    :returns: what failed.
     """
+    failures: list[RunFailed] = []
 
     def keep(run: Run) -> None:
         results.runs.append(run)
@@ -136,9 +150,15 @@ def measure(lab: Lab, plan: Plan, results: Results, rounds: int | None = None) -
             number = rounds or module.rounds(quick=results.quick)
             apart = module.apart(cases) if hasattr(module, "apart") else 0.0
             with _timed(results, name):
-                in_turns(lab, cases, number, keep, apart)
+                failed = in_turns(lab, cases, number, keep, apart)
             results.load.append(load())
-            print(f"\n{module.TITLE}\n\n{tables.table(results, name, module)}\n", flush=True)
+            print("", *failed, sep="\n", file=sys.stderr)
+            failures += failed
+            if results.cases(name):
+                print(f"\n{module.TITLE}\n\n{tables.table(results, name, module)}\n", flush=True)
+            if output:
+                results.save(output)
+    return failures
 
 
 if __name__ == "__main__":

@@ -25,27 +25,42 @@ class RunFailed(Exception):
 
 def in_turns(
     lab: Lab, cases: Sequence[Case], rounds: int, told: Callable[[Run], None], apart: float = 0.0
-) -> None:
+) -> list[RunFailed]:
     """Run each case once per round, every round beginning with another one.
+
+    One that fails keeps no other from being measured.
 
     :param told: is called with each run.
     :param apart: if not 0, a round's cases run at the same time, and begin so many seconds one
         after the other.
+    :returns: what failed.
     """
+    failures = []
     for number in range(rounds):
         first = number % len(cases)
         ordered = [*cases[first:], *cases[:first]]
-        together = _together(lab, ordered, apart) if apart else (run(lab, c) for c in ordered)
+        together = _together(lab, ordered, apart) if apart else (_try(lab, c) for c in ordered)
         for case, values in zip(ordered, together, strict=True):
-            told(Run(case, number, values))
+            if isinstance(values, RunFailed):
+                failures.append(values)
+            else:
+                told(Run(case, number, values))
+    return failures
 
 
-def _together(lab: Lab, cases: Sequence[Case], apart: float) -> Iterator[Values]:
+def _try(lab: Lab, case: Case) -> Values | RunFailed:
+    try:
+        return run(lab, case)
+    except RunFailed as error:
+        return error
+
+
+def _together(lab: Lab, cases: Sequence[Case], apart: float) -> Iterator[Values | RunFailed]:
     """Run cases at the same time, each begun some seconds after the one before."""
 
-    def begin(number: int) -> Values:
+    def begin(number: int) -> Values | RunFailed:
         time.sleep(number * apart)
-        return run(lab, cases[number])
+        return _try(lab, cases[number])
 
     with ThreadPoolExecutor(len(cases)) as pool:
         yield from pool.map(begin, range(len(cases)))

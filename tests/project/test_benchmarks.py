@@ -282,6 +282,15 @@ def test_growth__has_a_table_of_its_own_and_no_chart() -> None:
 class NoLab:
     """Has no servers, and knows nothing of versions."""
 
+    def __init__(self, cases: Any = ()) -> None:
+        pass
+
+    def __enter__(self) -> NoLab:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        pass
+
     def versions(self) -> dict[str, str]:
         return {}
 
@@ -319,6 +328,47 @@ def test_rounds__what_rests_runs_at_the_same_time(monkeypatch: pytest.MonkeyPatc
 
     assert time.monotonic() - begun >= 0.2  # the last one has begun so much later than the first
     assert [run.case for run in told] == CASES
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.01])
+def test_rounds__one_that_fails_keeps_no_other_from_being_measured(
+    monkeypatch: pytest.MonkeyPatch, apart: float
+) -> None:
+    def run(lab: Any, case: Case) -> dict[str, list[float]]:
+        if case.contender == "b":
+            raise rounds.RunFailed("it does not start")
+        return {"time": [1.0]}
+
+    monkeypatch.setattr(rounds, "run", run)
+    told: list[Run] = []
+
+    failures = rounds.in_turns(NoLab(), CASES, 2, told.append, apart=apart)  # type: ignore[arg-type]
+
+    assert [str(failure) for failure in failures] == ["it does not start"] * 2
+    assert sorted(run.case.contender for run in told) == ["a", "a", "c", "c"]
+
+
+def test_command__keeps_what_was_measured_before_something_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(lab: Any, case: Case) -> dict[str, list[float]]:
+        if case.contender == "b":
+            raise rounds.RunFailed("it does not start")
+        return {"time": [1.0], "cpu": [1.0], "queries": [7.0]}
+
+    monkeypatch.setattr(rounds, "run", run)
+    monkeypatch.setattr(command, "_cases", lambda name, options: CASES)
+    monkeypatch.setattr(command, "Lab", NoLab)
+    file = tmp_path / "kept.json"
+    monkeypatch.setattr("sys.argv", ["benchmarks", "publish", "--write", "--output", str(file)])
+
+    assert command.main() == 1
+
+    assert {run.case.contender for run in Results.load_from(file).runs} == {"a", "c"}
+    said = capsys.readouterr()
+    assert "it does not start" in said.err
+    assert "--from" in said.out
+    assert "The page is" not in said.out
 
 
 def test_measure__keeps_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
