@@ -339,6 +339,19 @@ def _editing() -> Iterator[Budget]:
                 )
 
 
+def _bulk() -> Iterator[Budget]:
+    def memory(pages: int) -> Value:
+        options = {"action": "publish", "pages": pages}
+        return Pick("bulk", "memory", "ours_without_hooks", "sqlite", options=options)
+
+    yield Budget(
+        "bulk_memory",
+        "memory of a worker that has published 5,000 pages by one bulk action, against 500",
+        ratio(memory(5_000), memory(500)),
+        1.1,
+    )
+
+
 def _measuring() -> Iterator[Budget]:
     yield Budget(
         "measuring",
@@ -446,6 +459,7 @@ ALL: Final = (
     *_snapshot(),
     *_publish(),
     *_editing(),
+    *_bulk(),
     *_measuring(),
     *_reports(),
     *_figures(),

@@ -52,7 +52,7 @@ def cases(*, quick: bool) -> list[Case]:
 
 def rounds(*, quick: bool) -> int:
     """Return how often each case is run."""
-    return 1 if quick else 4
+    return 1 if quick else 2
 
 
 def baseline(case: Case, cases: Sequence[Case]) -> Case | None:
