@@ -154,10 +154,10 @@ def measure(
             results.load.append(load())
             print("", *failed, sep="\n", file=sys.stderr)
             failures += failed
-            if results.cases(name):
-                print(f"\n{module.TITLE}\n\n{tables.table(results, name, module)}\n", flush=True)
             if output:
                 results.save(output)
+            if results.cases(name):
+                print(f"\n{module.TITLE}\n\n{tables.table(results, name, module)}\n", flush=True)
     return failures
 
 

@@ -78,7 +78,7 @@ _STORAGES: Final = {
 
 def _enqueue() -> Iterator[Budget]:
     for contender, bare, what, limit in (
-        ("ours_hook", "ours_create_hook", "recording a hook", 1.2),
+        ("ours_hook", "ours_create_hook", "recording a hook", 1.1),
         ("ours", "ours_create", "recording a task", 1.1),
     ):
         for database, name in _WITH_MARIADB.items():
@@ -104,13 +104,13 @@ def _drain() -> Iterator[Budget]:
     over_sqlite, over_postgres = ("sqlite", True), ("postgres", True)
     for key, ours, title, contender, theirs, limit in (
         ("huey_sqlite", sqlite, "SqliteHuey", "huey_itself", sqlite, 2),
-        ("huey_postgres", postgres, "PostgresHuey", "huey_itself", postgres, 1.5),
+        ("huey_postgres", postgres, "PostgresHuey", "huey_itself", postgres, 1.75),
         ("db_sqlite", sqlite, "django-tasks-db", "django_tasks_db", sqlite, 10),
         ("db_postgres", postgres, "django-tasks-db", "django_tasks_db", postgres, 15),
         ("huey_mysql", mariadb, "SqlHuey", "huey_itself", mariadb, 1),
         ("db_mysql", mariadb, "django-tasks-db", "django_tasks_db", mariadb, 10),
-        ("redis_sqlite", over_sqlite, "PriorityRedisHuey", "huey_itself", redis, 0.9),
-        ("redis_postgres", over_postgres, "PriorityRedisHuey", "huey_itself", redis, 0.6),
+        ("redis_sqlite", over_sqlite, "PriorityRedisHuey", "huey_itself", redis, 1.2),
+        ("redis_postgres", over_postgres, "PriorityRedisHuey", "huey_itself", redis, 0.8),
     ):
         yield Budget(
             f"drain_{key}",
@@ -221,7 +221,7 @@ def _pickup() -> Iterator[Budget]:
                 f"pickup_{database}{'_redis' if redis else ''}_{rest:g}",
                 f"picking a task up, p50, on {name}, after {rest:g} s",
                 Pick(measure, "p50", "ours", database, redis, {"idle": rest}),
-                10 if (database, redis) in (("sqlite", False), ("mysql", False)) else 5,
+                3 if redis else {"sqlite": 3, "postgres": 4, "mysql": 10}[database],
                 " ms",
             )
 
@@ -241,7 +241,7 @@ def _claim() -> Iterator[Budget]:
                 f"claim_{database}_{what}",
                 f"a claim on {name} with 1,000,000 tasks {what}, against 1,000 waiting",
                 ratio(many, few),
-                1.3,
+                1.1,
             )
 
 
@@ -282,7 +282,7 @@ def _snapshot() -> Iterator[Budget]:
         "snapshot",
         "tasks done per second on PostgreSQL while another transaction stays open, against none",
         ratio(rate(True), rate(False)),
-        0.7,
+        0.9,
         at_least=True,
     )
 
@@ -419,7 +419,7 @@ def _figures() -> Iterator[Budget]:
 def _footprint() -> Iterator[Budget]:
     for metric, what, limit, unit in (
         ("cpu", "an idle worker, of a core", 1, " %"),
-        ("over", "memory of an idle worker, over the bare site", 90, " MB"),
+        ("over", "memory of an idle worker, over the bare site", 20, " MB"),
     ):
         for (database, redis), name in _STORAGES.items():
             yield Budget(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,9 @@ from benchmarks.results import Results
 PAGE: Final = "performance.md"
 FOLDER: Final = "performance"
 """Where the charts are, beside the page."""
+
+BUDGETS: Final = "budgets.json"
+"""What the page says of budgets, beside the charts; the next one says it as what was before."""
 
 WIDTH: Final = 130
 """Characters of a line of prose, at most."""
@@ -36,6 +41,24 @@ _QUICK: Final = """\
 **From a quick run**: in few and small rounds, which show that it works. The figures are rough."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a page says of budgets.
+
+    :param date: when they were measured.
+    :param figures: for people, by the key of each budget.
+    """
+
+    date: str
+    figures: Mapping[str, str]
+
+    @classmethod
+    def of(cls, results: Results) -> Told:
+        """Return what a page says of some results."""
+        figures = {each.key: each.told_figure(results) for each in budgets.ALL}
+        return cls(results.begun_at, figures)
+
+
 def write(results: Results, docs: Path, module_of: ModuleOf) -> None:
     """Write the page and its charts; remove charts that an earlier run has left.
 
@@ -52,7 +75,21 @@ def write(results: Results, docs: Path, module_of: ModuleOf) -> None:
         left.unlink()
     for chart in drawn:
         _file(folder, chart).write_text(charts.svg(chart), encoding="utf-8")
-    (docs / PAGE).write_text(page(results, module_of), encoding="utf-8")
+    now, before = Told.of(results), _before(folder / BUDGETS, results)
+    (docs / PAGE).write_text(page(results, module_of, before), encoding="utf-8")
+    told = asdict(now) | {"before": before and asdict(before)}
+    (folder / BUDGETS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _before(file: Path, results: Results) -> Told | None:
+    """Return what the page said before these results; it may have been written of them already."""
+    if not file.exists():
+        return None
+    told = json.loads(file.read_text(encoding="utf-8"))
+    before = told.pop("before")
+    if told["date"] == results.begun_at:
+        return before and Told(**before)
+    return Told(**told)
 
 
 def _file(folder: Path, chart: Chart) -> Path:
@@ -64,8 +101,11 @@ def measured(results: Results) -> list[str]:
     return [name for name in measures.ALL if results.cases(name)]
 
 
-def page(results: Results, module_of: ModuleOf) -> str:
-    """Return the page."""
+def page(results: Results, module_of: ModuleOf, before: Told | None = None) -> str:
+    """Return the page.
+
+    :param before: what the one before said of budgets.
+    """
     names = measured(results)
     parts = [
         "# Performance",
@@ -74,7 +114,7 @@ def page(results: Results, module_of: ModuleOf) -> str:
         _header(results, names),
         _filled(_READING),
         "## Budgets",
-        budget_table(results),
+        budget_table(results, before),
         *_notes(results),
         *(part for name in names for part in _section(results, name, module_of(name))),
     ]
@@ -112,15 +152,19 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def budget_table(results: Results) -> str:
-    """Return the table of the budgets, and whether they are met."""
-    lines = [
-        f"| {budget.what} | {budget.told_limit()} | {budget.told_figure(results)} "
-        f"| {budget.verdict(results).value} |"
-        for budget in budgets.ALL
-    ]
-    head = ["| What | Budget | Measured | |", "| --- | ---: | ---: | --- |"]
-    return "\n".join([*head, *lines])
+def budget_table(results: Results, before: Told | None = None) -> str:
+    """Return the table of the budgets, whether they are met, and what was measured before."""
+    lines = ["| What | Budget | Measured | |", "| --- | ---: | ---: | --- |"]
+    if before is not None:
+        day = before.date.split(" ")[0]
+        lines = [f"| What | Budget | Measured | | On {day} |", "| --- | ---: | ---: | --- | ---: |"]
+    for budget in budgets.ALL:
+        verdict = budget.verdict(results).value
+        line = (
+            f"| {budget.what} | {budget.told_limit()} | {budget.told_figure(results)} | {verdict} |"
+        )
+        lines.append(f"{line} {before.figures.get(budget.key, '–')} |" if before else line)
+    return "\n".join(lines)
 
 
 def _notes(results: Results) -> Iterator[str]:

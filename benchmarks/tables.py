@@ -47,6 +47,6 @@ def told(figure: Figure, digits: int) -> str:
 def _compared(results: Results, case: Case, metric: str, module: Any) -> str:
     """Return the ratio to the baseline."""
     other = baseline_of(case, results.cases(case.measure), module)
-    if other is None:
+    if other is None or not (results.has(case, metric) and results.has(other, metric)):
         return "–"
     return f"{results.figure(case, metric).median / results.figure(other, metric).median:.2f}"

@@ -359,6 +359,8 @@ HOT: Final[dict[str, Callable[[], Call]]] = {
 SORTS: Final = (
     "claim, two queues",
     "claim, all but one queue",
+    "claim, a limit",
+    "claim, a pause",
     "claim, a coalesce key",
     "claim, a burst",
     "by Huey's id",

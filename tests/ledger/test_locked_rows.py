@@ -19,7 +19,7 @@ from wagtail_async_hooks import background, ledger
 from wagtail_async_hooks.ledger import locks
 from wagtail_async_hooks.models import BackgroundTask, Schedule, Worker
 from wagtail_async_hooks.queue import control
-from wagtail_async_hooks.types import State
+from wagtail_async_hooks.types import Bounds, State
 from wagtail_async_hooks.utils.database.instants import DatabaseNow
 from wagtail_async_hooks.worker import scheduler
 from wagtail_async_hooks.worker.rescuing import Rescuer
@@ -148,6 +148,29 @@ def test_due__the_others_wait_for_a_worker() -> None:
     with locked(BackgroundTask, pk=first.pk):
         assert len(in_time(ledger.promote_due)) == 2
     assert len(ledger.promote_due()) == 1
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(),
+        Bounds(queues=("default",)),
+        Bounds(queues=("default", "mail")),
+        Bounds(left_out=("mail",)),
+        Bounds(limits={"mail": 1}),
+        Bounds(queues=("default", "mail"), limits={"mail": 1}),
+        Bounds(hooks=("after_edit_page",), limits={"mail": 1}),
+    ],
+)
+def test_claim__passes_over_the_first_task_while_another_worker_claims_it(bounds: Bounds) -> None:
+    for _ in range(3):
+        tasks.add(1, 2)
+    first, second, third = BackgroundTask.objects.order_by("pk")
+    BackgroundTask.objects.filter(pk=third.pk).update(queue="mail")
+    with locked(BackgroundTask, pk=first.pk):
+        _, claim = in_time(lambda: ledger.step(None, None, bounds=bounds))
+    assert claim is not None
+    assert (claim.pk, claim.slot) == (second.pk, None)
 
 
 def test_cancel__of_a_task_whose_transaction_has_reported_progress(

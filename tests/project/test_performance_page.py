@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import budgets, charts, hardware, kept, page
+from benchmarks import budgets, charts, hardware, kept, page, tables
 from benchmarks.budgets import Budget, Verdict
 from benchmarks.cases import Case, Run
 from benchmarks.measures import Metric
@@ -250,8 +250,34 @@ def test_write__replaces_page_and_charts(tmp_path: Path) -> None:
 
     page.write(results, tmp_path, module_of)
 
-    assert [path.name for path in (tmp_path / "performance").iterdir()] == ["drain.svg"]
+    assert {path.name for path in (tmp_path / "performance").iterdir()} == {
+        "budgets.json",
+        "drain.svg",
+    }
     assert (tmp_path / "performance.md").read_text() == page.page(results, module_of)
+
+
+def test_write__has_what_the_page_before_said_of_budgets(tmp_path: Path) -> None:
+    slow = results_of(drained("ours", 1500.0) | drained("huey_itself", 1000.0))
+    fast = results_of(drained("ours", 3000.0) | drained("huey_itself", 1000.0))
+    slow.begun_at, fast.begun_at = "2026-01-02 10:00", "2026-03-04 10:00"
+
+    for results in (slow, fast, fast):  # a page that is written once more has the same
+        page.write(results, tmp_path, module_of)
+
+    text = (tmp_path / "performance.md").read_text()
+    assert "| On 2026-01-02 |" in text
+    assert "| ≥ 2× | 3.00× | met | 1.50× |" in text
+
+
+def test_table__of_a_case_that_does_not_tell_what_others_do() -> None:
+    results = results_of(drained("ours", 1.0) | drained("huey_itself", 2.0))
+    [run] = [run for run in results.runs if run.case.contender == "huey_itself"]
+    run.values.clear()
+
+    table = tables.table(results, "drain", module_of("drain"))
+
+    assert table.splitlines()[-1].endswith("| – | – |")
 
 
 # Kept results -------------------------------------------------------------------------------

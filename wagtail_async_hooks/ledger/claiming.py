@@ -17,7 +17,7 @@ from django.db import IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wagtail_async_hooks import conf
-from wagtail_async_hooks.ledger import postgresql, raw_sql
+from wagtail_async_hooks.ledger import mariadb, postgresql, raw_sql
 from wagtail_async_hooks.ledger.attempts import keep_attempt
 from wagtail_async_hooks.ledger.base import CLAIMED, TABLE, database, lock_of
 from wagtail_async_hooks.ledger.blocking import unblock_next
@@ -26,7 +26,7 @@ from wagtail_async_hooks.ledger.locks import gaps_left_free
 from wagtail_async_hooks.ledger.notices import add_notice
 from wagtail_async_hooks.ledger.outcomes import errors_of, lighten
 from wagtail_async_hooks.ledger.progress import progress_columns
-from wagtail_async_hooks.ledger.selection import Choice, Sql, choices, slot_of
+from wagtail_async_hooks.ledger.selection import Choice, Slot, Sql, choices, slot_of
 from wagtail_async_hooks.models import BackgroundTask, StoredValue
 from wagtail_async_hooks.types import EVERYTHING, Bounds, Claim, Outcome, State
 from wagtail_async_hooks.utils.database.instants import NOW, FromNow, adapted, placed
@@ -112,7 +112,7 @@ def _transaction(
     connection: BaseDatabaseWrapper, outcome: Outcome | None
 ) -> AbstractContextManager[Any]:
     """A lone claim is one statement and commits by itself where the database can do that."""
-    if outcome is None and _updates_return(connection):
+    if outcome is None and (_updates_return(connection) or mariadb.takes(connection)):
         return nullcontext()
     if outcome is not None and connection.vendor == "sqlite" and _is_plain(outcome):
         return raw_sql.together(connection)
@@ -140,9 +140,9 @@ def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, collisions: 
         return False
     if connection.vendor == "postgresql":
         return postgresql.takes(outcome)
-    if claim.exclusive_key or outcome.state is State.WAITING or collisions:
-        return False
-    return _updates_return(connection)
+    if connection.vendor == "mysql":
+        return mariadb.takes(connection) and not claim.exclusive_key
+    return not (claim.exclusive_key or outcome.state is State.WAITING or collisions)
 
 
 def _is_plain(outcome: Outcome) -> bool:
@@ -160,17 +160,19 @@ def _finish_and_claim(
     """Do both in one round trip, by a statement that commits by itself."""
     if connection.vendor == "postgresql":
         return _call_function(connection, outcome, worker, suspects, bounds)
-    ended = outcome.claim
-    choice = next(iter(choices(connection, suspects, bounds, ended)), None)
+    # MariaDB's does one after the other, and finds the slot that has got free.
+    freed = Slot.of(outcome.claim) if connection.vendor == "sqlite" else None
+    choice = next(iter(choices(connection, suspects, bounds, freed)), None)
     if choice is None:
         return _finish(connection, outcome), None
-    kept, row = _update_both(connection, outcome, worker, choice, slot_of(bounds, ended))
+    both = _update_both if connection.vendor == "sqlite" else _by_compound
+    kept, row = both(connection, outcome, worker, choice, slot_of(bounds, freed))
     if row is not None:
         return kept, _as_claim(row, worker)
-    if kept and not bounds:
+    if kept and (not bounds or connection.vendor == "sqlite"):
         return kept, None
-    # It was given up for dead, and what it ran may be what comes next; or that is not within the
-    # bounds, and others are.
+    # It was given up for dead, and what it ran may be what comes next; or, elsewhere than on
+    # SQLite, that is not within the bounds, and others are.
     return kept, _claim(connection, worker, suspects, bounds)
 
 
@@ -203,6 +205,31 @@ def _update_both(
     rows = {row[0]: row for row in changed}
     kept = rows.pop(ended.pk, None) is not None
     return kept, rows.popitem()[1] if rows else None
+
+
+def _by_compound(
+    connection: BaseDatabaseWrapper,
+    outcome: Outcome | None,
+    worker: int | None,
+    choice: Choice,
+    slot: Sql,
+) -> tuple[bool, tuple[Any, ...] | None]:
+    """Record an outcome, if there is one, and claim, by MariaDB's statement for both.
+
+    :returns: whether the outcome counted, and the row that is claimed.
+    """
+    now, said = NOW.sql(connection)
+    source = f"{choice.source(connection)}{lock_of(connection)}"
+    return mariadb.step(
+        connection,
+        mariadb.Parts(
+            finish=Sql("") if outcome is None else _finishing(connection, outcome),
+            slot=slot,
+            source=Sql(source, choice.where.parameters),
+            begin=Sql(f"{_BEGIN}, started_at = {now}", (worker, *said)),
+            told=Sql(f"{CLAIMED}, slot, {_REVOCATIONS}, {_EXPIRED} {now}", tuple(said)),
+        ),
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -270,14 +297,7 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
             error_type=outcome.error_type,
             traceback=outcome.traceback,
         )
-    columns, values = _said(connection, _columns(connection, outcome), NOW.sql(connection))
-    assignments = ", ".join(f"{name} = {said}" for name, said in columns.items())
-    statement = (
-        f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s "
-        "AND task_id = %s AND state = %s"
-    )
-    parameters = [*values, claim.pk, claim.attempt, claim.task_id, State.RUNNING.value]
-    kept = _updates(connection, statement, parameters)
+    kept = _updates(connection, *_finishing(connection, outcome))
     if kept and _tells(outcome):
         _notify(alias, outcome)
     if kept and _separates(outcome):
@@ -285,6 +305,19 @@ def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
     if kept and claim.exclusive_key:
         unblock_next(connection, claim.exclusive_key)
     return kept
+
+
+def _finishing(connection: BaseDatabaseWrapper, outcome: Outcome) -> Sql:
+    """Return the statement that records an outcome, if its task still is what was claimed."""
+    claim = outcome.claim
+    columns, values = _said(connection, _columns(connection, outcome), NOW.sql(connection))
+    assignments = ", ".join(f"{name} = {said}" for name, said in columns.items())
+    statement = (
+        f"UPDATE {TABLE} SET {assignments} WHERE id = %s AND attempt = %s "
+        "AND task_id = %s AND state = %s"
+    )
+    which = (claim.pk, claim.attempt, claim.task_id, State.RUNNING.value)
+    return Sql(statement, (*values, *which))
 
 
 def _updates(connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any]) -> bool:
@@ -361,6 +394,8 @@ def _claim(
     if connection.vendor == "postgresql":
         return _call_function(connection, None, worker, suspects, bounds)[1]
     take = _update_returning if _updates_return(connection) else _select_then_update
+    if mariadb.takes(connection):
+        take = _by_compound_alone
     for choice in choices(connection, suspects, bounds):
         row = take(connection, choice, worker, slot_of(bounds))
         if row is not None:
@@ -393,6 +428,12 @@ def _update_returning(
         [worker, *said, *slot.parameters, *choice.where.parameters, *said],
     )
     return rows[0] if rows else None
+
+
+def _by_compound_alone(
+    connection: BaseDatabaseWrapper, choice: Choice, worker: int | None, slot: Sql
+) -> tuple[Any, ...] | None:
+    return _by_compound(connection, None, worker, choice, slot)[1]
 
 
 def _select_then_update(

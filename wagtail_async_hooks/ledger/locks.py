@@ -46,6 +46,9 @@ _LIMIT_OF_SESSION: Final = "SET " + ", ".join(
     f"SESSION {name} = LEAST(@@SESSION.{name}, {LOCK_WAIT})" for name in _NAMES
 )
 
+READ_COMMITTED: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+"""Before a transaction: it locks no gaps."""
+
 M = TypeVar("M", bound=Model)
 
 
@@ -101,6 +104,13 @@ def free(rows: QuerySet[M]) -> QuerySet[M]:
     return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
 
 
+def locks_gaps(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether transactions lock gaps on MySQL or MariaDB, as a site has set them to."""
+    connection.ensure_connection()
+    isolation: str | None = connection.isolation_level  # type: ignore[attr-defined]
+    return isolation != "read committed"
+
+
 def is_held_up(connection: BaseDatabaseWrapper) -> bool:
     """Return whether a request has waited for a lock just now, in vain."""
     since = _held_up.get(connection.alias)
@@ -153,10 +163,8 @@ def _leave_gaps_free(connection: BaseDatabaseWrapper) -> None:
     """Ask for another isolation of the next transaction, unless one is open, or it is that one."""
     if connection.vendor != "mysql" or connection.in_atomic_block:
         return
-    connection.ensure_connection()
-    isolation: str | None = connection.isolation_level  # type: ignore[attr-defined]
-    if isolation != "read committed" and connection.get_autocommit():
-        _set(connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    if locks_gaps(connection) and connection.get_autocommit():
+        _set(connection, READ_COMMITTED)
 
 
 def _ask(connection: BaseDatabaseWrapper, question: str, values: Any = None) -> Any:

@@ -7,9 +7,11 @@ another queue is found as quickly.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeGuard
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wagtail_async_hooks.ledger import raw_sql
@@ -65,56 +67,100 @@ class Choice(NamedTuple):
         return f"FROM {TABLE}{forced(connection, self.by)} WHERE {self.where.text}{first}"
 
 
+class Slot(NamedTuple):
+    """A place within the limit of a queue, which nobody else can take at this moment."""
+
+    queue: str
+    number: int
+
+    @classmethod
+    def of(cls, claim: Claim) -> Slot | None:
+        """Return the place that a task has, if its queue has a limit."""
+        return None if claim.slot is None else cls(claim.queue, claim.slot)
+
+
 def choices(
-    connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds, ended: Claim | None = None
+    connection: BaseDatabaseWrapper, suspects: bool, bounds: Bounds, freed: Slot | None = None
 ) -> Iterator[Choice]:
     """Return what to claim, in the order in which to try it; nothing waits if nothing is found.
 
     :param suspects: ``False`` to pass over tasks that a worker has died of.
-    :param ended: what ends by the same statement, if something does: its slot is free.
+    :param freed: the place of a task that ends by the same statement, if it has one.
     """
-    waiting = _CLAIMABLE if suspects else f"{_CLAIMABLE} AND deaths = 0"
+    if connection.vendor == "sqlite":
+        limits = tuple(bounds.limits.items())
+        yield _choice_on_sqlite(connection.alias, suspects, bounds[:4], limits, freed)
+        return
+    waiting = _waiting(suspects)
     if not bounds:
         yield Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
         return
     if not bounds.queues:
-        yield _first_of_all(connection, waiting, bounds, ended)
-    if connection.vendor == "sqlite" and len(bounds.queues) != 1:
-        yield _first_of_queues(connection, waiting, bounds, ended)
-        return
+        yield _first_of_all(connection, waiting, bounds)
     for queue in _queues_in_order(connection, waiting, bounds):
         if queue in bounds.limits:
-            yield _head_of(connection, queue, waiting, bounds, ended)
+            yield _head_of(connection, queue, waiting, bounds)
         else:
-            where = _of_queue(connection, waiting, bounds)
-            where = where._replace(parameters=(queue, *where.parameters))
-            yield Choice(where, _in_order(connection), "bgtask_queue")
+            yield _first_in(connection, queue, waiting, bounds)
 
 
-def slot_of(bounds: Bounds, ended: Claim | None = None) -> Sql:
+# Making the text takes as long as a tenth of running it.
+@functools.lru_cache(maxsize=64)
+def _choice_on_sqlite(
+    alias: str,
+    suspects: bool,
+    names: tuple[tuple[str, ...], ...],
+    limits: tuple[tuple[str, int], ...],
+    freed: Slot | None,
+) -> Choice:
+    """Return the only choice where no row is locked: the first task within the bounds.
+
+    :param names: the other bounds, as they follow one another.
+    """
+    connection, waiting = connections[alias], _waiting(suspects)
+    queues, left_out, hooks, functions = names
+    bounds = Bounds(queues, left_out, hooks, functions, dict(limits))
+    if not bounds:
+        return Choice(Sql(f"{waiting} AND {_free(connection)}"), _OF_ALL)
+    if len(queues) == 1 and not limits and not set(queues) & set(left_out):
+        return _first_in(connection, queues[0], waiting, bounds)
+    heads = _heads_in_order(connection, waiting, bounds, queues, "id", freed)
+    if queues:
+        return Choice(Sql(f"id = ({heads.text} LIMIT 1)", heads.parameters))
+    first = _first_of_all(connection, waiting, bounds, freed).where
+    text = f"id = COALESCE((SELECT id FROM {TABLE} WHERE {first.text}), ({heads.text} LIMIT 1))"
+    return Choice(Sql(text, first.parameters + heads.parameters))
+
+
+def slot_of(bounds: Bounds, freed: Slot | None = None) -> Sql:
     """Return the number that a claimed task gets among those of its queue that may run at once.
 
-    :param ended: as for :func:`choices`.
+    :param freed: as for :func:`choices`.
     """
-    if not bounds.limits:
-        return Sql("NULL")
+    return _slot_of(tuple(bounds.limits.items()), freed) if bounds.limits else Sql("NULL")
+
+
+@functools.lru_cache(maxsize=64)
+def _slot_of(limits: tuple[tuple[str, int], ...], freed: Slot | None) -> Sql:
     cases = "CASE queue"
     parameters: list[Any] = []
-    for queue, limit in bounds.limits.items():
-        if _frees(ended, queue, limit):
+    for queue, limit in limits:
+        if _is_within(freed, queue, limit):
             cases += " WHEN %s THEN %s"
-            parameters += (queue, ended.slot)
+            parameters += (queue, freed.number)
         else:
             cases += f" WHEN %s THEN {_LOWEST_SLOT}"
             parameters += (queue, queue, queue)
     return Sql(f"{cases} END", tuple(parameters))
 
 
-def _frees(ended: Claim | None, queue: str, limit: int) -> TypeGuard[Claim]:
-    """Return whether a task that ends has one of a queue's slots, which nobody else can take."""
-    if ended is None or ended.slot is None:
-        return False
-    return ended.queue == queue and ended.slot < limit
+def _is_within(freed: Slot | None, queue: str, limit: int) -> TypeGuard[Slot]:
+    """Return whether a place is one of a queue's, as long as it has this limit."""
+    return freed is not None and freed.queue == queue and freed.number < limit
+
+
+def _waiting(suspects: bool) -> str:
+    return _CLAIMABLE if suspects else f"{_CLAIMABLE} AND deaths = 0"
 
 
 class First(NamedTuple):
@@ -172,13 +218,13 @@ def forced(connection: BaseDatabaseWrapper, index: str) -> str:
 
 
 def _first_of_all(
-    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, ended: Claim | None
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, freed: Slot | None = None
 ) -> Choice:
     """The first of all tasks, if it is within the bounds."""
     lock = "" if connection.vendor == "mysql" else lock_of(connection)
     waits = f"{waiting} AND {_free(connection)}"
     first = f"SELECT id FROM {TABLE} WHERE {waits} ORDER BY {_OF_ALL} LIMIT 1{lock}"
-    within = _within(connection, waiting, bounds, ended)
+    within = _within(connection, waiting, bounds, freed)
     return Choice(_both(Sql(f"{waiting} AND id = ({first})"), within))
 
 
@@ -200,17 +246,14 @@ def _is_first_of_key(connection: BaseDatabaseWrapper) -> str:
     )
 
 
-def _first_of_queues(
-    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, ended: Claim | None
-) -> Choice:
-    """The first of the heads of all queues that are within the bounds; no row may be locked."""
-    heads = _heads_in_order(connection, waiting, bounds, bounds.queues, "id", ended)
-    return Choice(Sql(f"id = ({heads.text} LIMIT 1)", heads.parameters))
+def _first_in(connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: Bounds) -> Choice:
+    """The first task of a queue that has no limit."""
+    where = _of_queue(connection, waiting, bounds)
+    where = where._replace(parameters=(queue, *where.parameters))
+    return Choice(where, _in_order(connection), "bgtask_queue")
 
 
-def _head_of(
-    connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: Bounds, ended: Claim | None
-) -> Choice:
+def _head_of(connection: BaseDatabaseWrapper, queue: str, waiting: str, bounds: Bounds) -> Choice:
     """The head of a queue that has a limit, and no other row.
 
     Another worker may have locked it, only to find that somebody else took the place that was free.
@@ -218,7 +261,7 @@ def _head_of(
     """
     head = _head(connection, waiting, bounds)
     where = Sql(f"{waiting} AND id = {head.text}", (queue, *head.parameters))
-    return Choice(_both(where, _room(bounds, ended)))
+    return Choice(_both(where, _room(bounds)))
 
 
 def _head(connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, queue: str = "%s") -> Sql:
@@ -258,14 +301,14 @@ def _heads_in_order(
     bounds: Bounds,
     queues: tuple[str, ...],
     column: str,
-    ended: Claim | None = None,
+    freed: Slot | None = None,
 ) -> Sql:
     """Return the query for the first tasks of some queues, or of all, by priority and age.
 
     :param column: what it tells of each.
     """
     found, served = _named(queues)
-    within = _room(bounds, ended, "found.queue")
+    within = _room(bounds, freed, "found.queue")
     if bounds.left_out:
         names = ", ".join(["%s"] * len(bounds.left_out))
         within = _both(within, Sql(f"found.queue NOT IN ({names})", bounds.left_out))
@@ -314,14 +357,14 @@ def _of_queue(
 
 
 def _within(
-    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, ended: Claim | None
+    connection: BaseDatabaseWrapper, waiting: str, bounds: Bounds, freed: Slot | None
 ) -> Sql:
     """Return the condition for a row to be within the bounds; of a limited queue, only the head."""
-    within = _both(_not_paused(bounds), _room(bounds, ended))
+    within = _both(_not_paused(bounds), _room(bounds, freed))
     for text, queues in (("queue IN", bounds.queues), ("queue NOT IN", bounds.left_out)):
         if queues:
             within = _both(within, Sql(f"{text} ({', '.join(['%s'] * len(queues))})", queues))
-    if bounds.limits and connection.vendor != "sqlite":  # where no head is locked and passed over
+    if bounds.limits and connection.vendor != "sqlite":  # which passes over no head that is locked
         head = _head(connection, waiting, bounds)
         cases = " ".join([f"WHEN %s THEN id = {head.text}"] * len(bounds.limits))
         given = [value for queue in bounds.limits for value in (queue, queue, *head.parameters)]
@@ -338,7 +381,7 @@ def _not_paused(bounds: Bounds) -> Sql:
     return paused
 
 
-def _room(bounds: Bounds, ended: Claim | None, queue: str = "queue") -> Sql:
+def _room(bounds: Bounds, freed: Slot | None = None, queue: str = "queue") -> Sql:
     """Return the condition that one of the slots that a row's queue has is free."""
     if not bounds.limits:
         return Sql("TRUE")
@@ -346,7 +389,7 @@ def _room(bounds: Bounds, ended: Claim | None, queue: str = "queue") -> Sql:
     cases = f"CASE {queue}"
     given: list[Any] = []
     for name, limit in bounds.limits.items():
-        if _frees(ended, name, limit):
+        if _is_within(freed, name, limit):
             continue
         cases += f" WHEN %s THEN ({taken}) < %s"
         given += (name, name, limit, limit)

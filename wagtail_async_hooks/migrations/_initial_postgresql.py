@@ -94,6 +94,16 @@ ORDER BY priority DESC, id LIMIT 1 {LOCKED}
 )"""
 
 
+# The index of what waits leads straight to it, and no other one has that order: that of the primary
+# key would read on and on. An array keeps the order in the first column of an index only.
+BEHIND: Final = (
+    first(" AND priority = after_priority AND id > after_id")
+    .replace("blocked = FALSE", "blocked = ANY (ARRAY[FALSE])")
+    .replace("ORDER BY priority", "ORDER BY blocked, priority")
+)
+"""The first one behind a task, of those with the same priority."""
+
+
 def first_of_queue(queue: str, lock: str = "", columns: str = "id") -> str:
     """Return the query for the first waiting task of a queue that is not paused."""
     return f"""(
@@ -154,7 +164,6 @@ VARIABLES: Final = """moment CONSTANT timestamptz := statement_timestamp();
 running CONSTANT text := 'running'; chosen bigint;
 freed_key text; freed_queue text; freed_slot integer;"""
 
-# The array of one priority keeps from taking the index of the primary key, and reading on and on.
 CREATE_STEP: Final = f"""
 CREATE FUNCTION {STEP}({ENDED},
 by_worker bigint, suspects boolean, after_priority integer, after_id bigint,
@@ -164,7 +173,7 @@ DECLARE {VARIABLES} begun timestamptz; claimed_slot CONSTANT integer := NULL;
 BEGIN{FINISH}IF after_id IS NOT NULL THEN
     chosen := {first(" AND priority > after_priority")};
     IF chosen IS NULL THEN
-        chosen := {first(" AND priority = ANY (ARRAY[after_priority]) AND id > after_id")};
+        chosen := {BEHIND};
     END IF;
 END IF;
 IF chosen IS NULL THEN
@@ -177,7 +186,7 @@ END IF;{CLAIM}END $$;
 NOT_PAUSED_T: Final = NOT_PAUSED.replace("NOT ", "NOT t.")
 
 FIRST_WITHIN: Final = f"""SELECT t.id INTO chosen FROM {TABLE} t WHERE t.id = {first()}
-AND NOT t.queue = ANY (left_out) {NOT_PAUSED_T};"""
+AND NOT t.queue = ANY (left_out) AND NOT t.queue = ANY (limited) {NOT_PAUSED_T};"""
 
 HEAD_OF_ALL: Final = f"""SELECT t.id, t.queue INTO head, looked_in FROM (
 SELECT * FROM {TABLE} WHERE {WAITS} AND {FREE} ORDER BY priority DESC, id LIMIT 1
@@ -205,7 +214,7 @@ ELSE
 END IF;"""
 
 # First the head of all, or of those served, is tried: mostly nobody has locked it, and there is
-# room for it. Else the queues are tried one by one.
+# room for it. If somebody has, there is the one behind it. Else the queues are tried one by one.
 CREATE_STEP_WITHIN: Final = f"""
 CREATE FUNCTION {STEP_WITHIN}({ENDED},
 by_worker bigint, suspects boolean,
@@ -222,6 +231,11 @@ ELSIF cardinality(served) > 1 THEN
 END IF;
 IF head IS NOT NULL THEN
     {TAKE_HEAD}
+    IF chosen IS NULL AND place IS NULL AND cardinality(served) = 0 THEN
+        {FIRST_WITHIN}
+    ELSIF chosen IS NULL AND place IS NULL THEN
+        chosen := {first_of_queue("looked_in", LOCKED)};
+    END IF;
 END IF;
 IF chosen IS NULL AND cardinality(served) = 0 THEN
     names := ARRAY(WITH RECURSIVE found (queue) AS (
