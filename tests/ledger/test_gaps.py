@@ -88,7 +88,7 @@ class Inserting:
         thread = threading.Thread(target=self._insert_while_held, args=(held,))
         thread.start()
         assert held.wait(PATIENCE)
-        waiting = f"DO GET_LOCK('gaps', {PATIENCE:.0f});\n{place}"
+        waiting = f"DO GET_LOCK('gaps', {PATIENCE:.0f});\nDO RELEASE_LOCK('gaps');\n{place}"
         try:
             return execute(sql.replace(place, waiting, 1), *others)
         finally:
@@ -104,6 +104,8 @@ class Inserting:
                 wait_until(lambda: _waits_for_lock(cursor), "the claim waits")
         except Exception as error:
             self.errors.append(error)
+        finally:
+            held.set()
         self._insert()  # and the end of the connection releases the lock
 
     def _insert(self) -> None:
