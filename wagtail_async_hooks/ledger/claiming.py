@@ -130,8 +130,8 @@ def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, collisions: 
 
     Nothing but these two rows may change. And unless PostgreSQL's function does it, a statement
     does not see its own changes: it would not find a task that waits again, nor one that waits for
-    an exclusive key. It takes the slot that gets free for free, and collides with it where SQLite
-    changes the row first that is claimed, or where the outcome does not count.
+    an exclusive key. It is told which slot gets free, and collides where SQLite changes the row
+    first that is claimed, or where the outcome does not count.
 
     :param collisions: how often it has been tried.
     """
@@ -142,7 +142,8 @@ def _go_together(connection: BaseDatabaseWrapper, outcome: Outcome, collisions: 
         return postgresql.takes(outcome)
     if connection.vendor == "mysql":
         return mariadb.takes(connection) and not claim.exclusive_key
-    return not (claim.exclusive_key or outcome.state is State.WAITING or collisions)
+    frees = bool(claim.exclusive_key) or outcome.state is State.WAITING
+    return _updates_return(connection) and not frees and not collisions
 
 
 def _is_plain(outcome: Outcome) -> bool:
@@ -395,7 +396,7 @@ def _claim(
         return _call_function(connection, None, worker, suspects, bounds)[1]
     take = _update_returning if _updates_return(connection) else _select_then_update
     if mariadb.takes(connection):
-        take = _by_compound_alone
+        take = _claim_by_compound
     for choice in choices(connection, suspects, bounds):
         row = take(connection, choice, worker, slot_of(bounds))
         if row is not None:
@@ -430,7 +431,7 @@ def _update_returning(
     return rows[0] if rows else None
 
 
-def _by_compound_alone(
+def _claim_by_compound(
     connection: BaseDatabaseWrapper, choice: Choice, worker: int | None, slot: Sql
 ) -> tuple[Any, ...] | None:
     return _by_compound(connection, None, worker, choice, slot)[1]

@@ -37,6 +37,7 @@
         let { state } = root.dataset;
         let delay = INTERVAL;
         let timer = null;
+
         const show = (found) => {
             const isBusy = content.contains(document.activeElement) || content.querySelector("details[open]");
             if (found.state !== state) said.textContent = found.said; // only changes are read out
