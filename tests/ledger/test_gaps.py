@@ -88,7 +88,7 @@ class Inserting:
         thread = threading.Thread(target=self._insert_while_held, args=(held,))
         thread.start()
         assert held.wait(PATIENCE)
-        waiting = f"DO GET_LOCK('gaps', {PATIENCE:.0f});\nDO RELEASE_LOCK('gaps');\n{place}"
+        waiting = f"DO GET_LOCK({LOCK}, {PATIENCE:.0f});\nDO RELEASE_LOCK({LOCK});\n{place}"
         try:
             return execute(sql.replace(place, waiting, 1), *others)
         finally:
@@ -98,7 +98,7 @@ class Inserting:
     def _insert_while_held(self, held: threading.Event) -> None:
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT GET_LOCK('gaps', 0)")
+                cursor.execute(f"SELECT GET_LOCK({LOCK}, 0)")
                 assert cursor.fetchone() == (1,)
                 held.set()
                 wait_until(lambda: _waits_for_lock(cursor), "the claim waits")
@@ -118,6 +118,10 @@ class Inserting:
             self.errors.append(error)
         finally:
             connections.close_all()
+
+
+LOCK = "DATABASE()"
+"""The name of the lock, which all databases of a server share: tests run side by side on some."""
 
 
 def _waits_for_lock(cursor: Any) -> bool:
