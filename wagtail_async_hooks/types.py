@@ -126,8 +126,8 @@ class Claim(TaskInfo):
     :param is_deferred: nothing runs here: what was claimed is merged into this task, which waits
         for the end of a burst, or runs elsewhere.
     :param slot: its number among the running tasks of its queue, if that has a limit.
-    :param scanned_at: monotonic time of the last full index scan of this thread, if that was slow;
-        later claims resume after the row that was claimed last; minus infinity if there was none.
+    :param behind_until: monotonic time until which this thread looks for the next task behind this
+        one, as a scan of the whole index was slow; minus infinity if it was not.
     :param is_expired: whether it had expired by the database's clock; ``None`` if the row does not
         say when it does.
     :param goes_on: nothing is begun here: this process is still at an earlier attempt at the task.
@@ -145,7 +145,7 @@ class Claim(TaskInfo):
     merged: tuple[TaskInfo, ...] = ()
     is_deferred: bool = False
     slot: int | None = None
-    scanned_at: float = -math.inf
+    behind_until: float = -math.inf
     is_expired: bool | None = None
 
     _info: TaskInfo | None = field(default=None, init=False, compare=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -194,18 +195,33 @@ def test_look_behind__not_where_a_look_takes_no_time(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("patient")
-def test_look_behind__what_came_back_is_found_a_moment_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(postgresql, "LOOK_BACK", 0.05)
+def test_look_behind__what_came_back_is_found_a_moment_later() -> None:
     back, _ = enqueue(), enqueue()
     hold(back)
     claimed = claim()
     enqueue()
     hold(back, State.WAITING)
-    found = next_after(replace(claimed, scanned_at=claimed.scanned_at - postgresql.LOOK_BACK))
+    found = next_after(replace(claimed, behind_until=time.monotonic()))
     assert found is not None
     assert found.pk == back
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(("rest", "finds"), [(0, "back"), (10**9, "next")])
+def test_look_behind__for_longer_where_a_look_takes_longer(
+    rest: int, finds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "LOOK_BACK", 0.0)
+    monkeypatch.setattr(postgresql, "REST", rest)
+    back, _ = enqueue(), enqueue()
+    hold(back)
+    claimed = claim()
+    following = enqueue()
+    hold(back, State.WAITING)
+    found = next_after(claimed)
+    assert found is not None
+    assert found.pk == {"back": back, "next": following}[finds]
 
 
 @pytest.mark.django_db

@@ -7,6 +7,7 @@ row has to be as the model says, and what section 2 of the design promises has t
 from __future__ import annotations
 
 import datetime
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -309,7 +310,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def test_ledger__keeps_its_promises_in_any_order(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "LOOK_BACK", -1.0)  # or else the order is not certain
+    monkeypatch.setattr(postgresql, "LONG", math.inf)  # or else the order is not certain
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(

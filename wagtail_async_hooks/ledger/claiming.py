@@ -283,8 +283,8 @@ def _call_function(
     if bounds:
         kept, row = postgresql.step_within(connection, outcome, worker, suspects, bounds)
         return kept, None if row is None else _as_claim(row, worker)
-    kept, row, scanned_at = postgresql.step(connection, outcome, worker, suspects)
-    return kept, None if row is None else _as_claim(row, worker, scanned_at)
+    kept, row, until = postgresql.step(connection, outcome, worker, suspects)
+    return kept, None if row is None else _as_claim(row, worker, until)
 
 
 def _finish(connection: BaseDatabaseWrapper, outcome: Outcome) -> bool:
@@ -404,13 +404,13 @@ def _claim(
     return None
 
 
-def _as_claim(row: tuple[Any, ...], worker: int | None, scanned_at: float = -math.inf) -> Claim:
+def _as_claim(row: tuple[Any, ...], worker: int | None, until: float = -math.inf) -> Claim:
     *columns, message, coalesce_key, exclusive_key, cancelled, snoozes, debounced = row[:-3]
     slot, revocations, expired = row[-3:]
     columns += [bytes(message), coalesce_key, exclusive_key, bool(cancelled), worker]
     # Of those with a coalesce key another one may run, from behind tasks that wait.
-    scanned_at = -math.inf if coalesce_key else scanned_at
-    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, scanned_at]
+    until = -math.inf if coalesce_key else until
+    columns += [bool(revocations), snoozes, bool(debounced), (), False, slot, until]
     columns.append(None if expired is None else bool(expired))
     return Claim(*columns)
 

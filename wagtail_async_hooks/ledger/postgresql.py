@@ -22,11 +22,14 @@ FUNCTION: Final = "wagtail_async_hooks_step"
 WITHIN: Final = "wagtail_async_hooks_step_within"
 """The function for claims that are bounded."""
 
-LOOK_BACK: Final = 0.05
-"""Seconds after which a thread scans the whole index again, see :func:`_last`."""
-
 LONG: Final = 0.0003
 """So many seconds of the server's are a long look for the first of all tasks."""
+
+LOOK_BACK: Final = 0.05
+"""Seconds after which a thread looks for the first of all tasks again, see :func:`_last`."""
+
+REST: Final = 20
+"""So many times as long as its last long look took, if that is more."""
 
 _CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
 _CALL_WITHIN: Final = f"SELECT * FROM {WITHIN}({', '.join(['%s'] * 17)})"
@@ -67,14 +70,21 @@ def step(
 
     :param outcome: with a final state, and nothing to record but what the function takes.
     :returns: whether the outcome counted; of the claimed row what elsewhere is read of it; and
-        :attr:`~wagtail_async_hooks.types.Claim.scanned_at`.
+        :attr:`~wagtail_async_hooks.types.Claim.behind_until`.
     """
     last = _last(outcome)
     parameters = [*_ended(outcome, connection), worker, suspects]
     parameters += [last.priority, last.pk] if last else [None, None]
     [(kept, *row, revocations, expired, seconds)] = raw_sql.rows_of(connection, _CALL, parameters)
-    scanned_at = last.scanned_at if last else time.monotonic() if seconds > LONG else -math.inf
-    return kept, None if row[0] is None else (*row, None, revocations, expired), scanned_at
+    until = last.behind_until if last else _behind_until(seconds)
+    return kept, None if row[0] is None else (*row, None, revocations, expired), until
+
+
+def _behind_until(seconds: float) -> float:
+    """Return until when claims look behind the last one, after a look that took so long."""
+    if seconds > LONG:
+        return time.monotonic() + max(LOOK_BACK, REST * seconds)
+    return -math.inf
 
 
 def takes(outcome: Outcome) -> bool:
@@ -100,9 +110,10 @@ def _last(outcome: Outcome | None) -> Claim | None:
     While some other transaction holds its snapshot, nothing that was waiting leaves the index, and
     who begins at its head passes over all of it. Where that takes long, a thread that has just
     claimed a task looks behind that: nothing of the same priority waits before it, but for what
-    came back or was committed late. Those are found a moment later; what has a higher priority is
-    found at once. Elsewhere the order is exact.
+    came back or was committed late. Those are found a moment later, which is longer where looking
+    takes longer: it never takes more than a small part of a thread's time. What has a higher
+    priority is found at once. Elsewhere the order is exact.
     """
-    if outcome is None or time.monotonic() - outcome.claim.scanned_at > LOOK_BACK:
+    if outcome is None or time.monotonic() > outcome.claim.behind_until:
         return None
     return outcome.claim
