@@ -49,7 +49,8 @@ class Subcommand(BaseSubcommand):
         workers = overview.workers_alive()
         oldest = overview.oldest_waiting(found)
         pauses = pausing.paused()
-        now, nobody_works = ledger.clock(), problems.nobody_works(Moment())
+        now = ledger.clock()
+        nobody_works = not workers and problems.nobody_works(Moment())
         data = {
             "states": {
                 state: overview.total(counts.numbers, state=state) for state in State.values
