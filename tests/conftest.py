@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.test.utils import setup_databases, teardown_databases
 from django.urls import get_resolver
+from django.utils.module_loading import autodiscover_modules
 
 from tests import limits, selection, side_by_side
 from tests.processes import Process, end_all
@@ -263,7 +263,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from wagtail_async_hooks.hooks import dispatch, registry
 
     wagtail_hooks.search_for_hooks()
-    import_module("wagtail_async_hooks.tasks")  # else a test imports some, and they are forgotten
+    autodiscover_modules("tasks")  # else a test imports some, and they are forgotten
     copied = {name: list(found) for name, found in wagtail_hooks._hooks.items()}
     monkeypatch.setattr(wagtail_hooks, "_hooks", copied)
     known = (registry.entries, background._registry._registry)

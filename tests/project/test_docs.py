@@ -41,6 +41,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.http import HttpRequest
 from django.test import RequestFactory
+from django.utils.module_loading import autodiscover_modules
 from wagtail import hooks as wagtail_hooks
 from wagtail.models import Page
 
@@ -759,6 +760,7 @@ def test_example__sqlite_options_are_those_of_the_demo() -> None:
 def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget afterwards what examples register: here, in Wagtail, in Django, Huey and blinker."""
     wagtail_hooks.search_for_hooks()
+    autodiscover_modules("tasks")  # else an example imports some, and they are forgotten
     known: list[dict[Any, Any]] = [
         registry.entries,
         background._registry._registry,
