@@ -43,7 +43,7 @@ _SIZES: Final[Mapping[str, Mapping[str, Sequence[int]]]] = {
         "delete": (1_000,),
         "add_tags": (5_000,),
     },
-    "postgres": {"publish": (500,), "move": (500,), "delete": (1_000,), "add_tags": (500,)},
+    "postgres": {"publish": (500,), "delete": (1_000,)},
 }
 _QUICK: Final = {
     "sqlite": {"publish": (50, 200), "move": (50,), "delete": (50,), "add_tags": (50,)}

@@ -55,7 +55,7 @@ def cases(*, quick: bool) -> list[Case]:
 
     rows, times = 20_000 if quick else 1_000_000, 5
     found = []
-    for database in ("sqlite", "postgres"):
+    for database in ("sqlite", "postgres", "mysql"):
         for spread, told in _KINDS.items():
             options = {"rows": rows, "times": times, "spread": spread}
             title = f"wagtail_async_hooks, {told}"

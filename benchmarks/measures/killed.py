@@ -94,7 +94,7 @@ def rounds(*, quick: bool) -> int:
 
 def apart(cases: Sequence[Case]) -> float:
     """Return the seconds from the start of one case to that of the next: all wait for the most."""
-    return 5.0
+    return 7.0
 
 
 def _return(case: Case) -> _Return:

@@ -21,8 +21,8 @@ EXPLAINED: Final = (
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 SMALL: Final = {"tasks": 20}
 
-_THREADS: Final = (1, 2, 4, 8)
-_PROCESSES: Final = (1, 2, 4)
+_THREADS: Final = (1, 2, 4)
+_PROCESSES: Final = (1, 2)
 _QUICK: Final = ((1, 1), (2, 2))
 
 

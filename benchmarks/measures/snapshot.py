@@ -31,7 +31,7 @@ _CONTENDERS: Final = ("ours", "huey_itself")
 
 def cases(*, quick: bool) -> list[Case]:
     """Return who is measured, with and without an open transaction."""
-    tasks = 600 if quick else 40_000
+    tasks = 600 if quick else 20_000
     return [
         replace(case, title=f"{case.title}{told}", options={"tasks": tasks, "held": held})
         for held, told in ((False, ""), (True, ", beside an open transaction"))

@@ -58,7 +58,7 @@ def baseline(case: Case, cases: list[Case]) -> Case:
 
 def rounds(*, quick: bool) -> int:
     """Return how often each case is run."""
-    return 1 if quick else 2
+    return 1
 
 
 def run(case: Case) -> dict[str, list[float]]:
