@@ -18,6 +18,7 @@ class Case:
     :param database: ``"sqlite"``, ``"postgres"`` or ``"mysql"``, or blank for none.
     :param redis: whether it needs one.
     :param options: what else the measure has to know; values that fit JSON.
+    :param once: whether it is run in the first round only, as it takes long and is far behind.
     """
 
     measure: str
@@ -26,6 +27,7 @@ class Case:
     database: str = ""
     redis: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
 
     def to_json(self) -> str:
         """Return it as a text."""

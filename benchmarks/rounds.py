@@ -28,7 +28,8 @@ def in_turns(
 ) -> list[RunFailed]:
     """Run each case once per round, every round beginning with another one.
 
-    One that fails keeps no other from being measured.
+    One that fails keeps no other from being measured. Those that are measured once are in the
+    first round only.
 
     :param told: is called with each run.
     :param apart: if not 0, a round's cases run at the same time, and begin so many seconds one
@@ -39,6 +40,8 @@ def in_turns(
     for number in range(rounds):
         first = number % len(cases)
         ordered = [*cases[first:], *cases[:first]]
+        if number:
+            ordered = [case for case in ordered if not case.once]
         together = _together(lab, ordered, apart) if apart else (_try(lab, c) for c in ordered)
         for case, values in zip(ordered, together, strict=True):
             if isinstance(values, RunFailed):

@@ -83,6 +83,7 @@ elif CONTENDER == "django_q2_itself":
     Q_CLUSTER = {
         "name": "bench",
         "workers": 2,
+        "log_level": os.environ.get("BENCH_LOG_LEVEL", "INFO"),
         **({"redis": REDIS} if REDIS else {"orm": "default"}),
     }
 elif CONTENDER == "django_db_queue_itself":

@@ -44,8 +44,14 @@ class Contender(NamedTuple):
     a_second: int = 0
 
 
-_NOT_NOTICED: Final = ("pickup", "rested", "footprint")
+_SILENT: Final = ("logged",)
+"""What those cannot take part in that log no task unless a site sets up Python's logging."""
+
+_NOT_NOTICED: Final = ("pickup", "rested", "footprint", *_SILENT)
 """What APScheduler cannot take part in: it does not notice jobs that another process adds."""
+
+_SLOW: Final = ("logged",)
+"""What those cannot take part in that do one job a second: whatever that takes is lost in it."""
 
 
 ALL: Final = (
@@ -54,7 +60,12 @@ ALL: Final = (
     Contender("django-tasks-db", "django_tasks_db", "sqlite", needs="django_tasks_db"),
     Contender("django-q2", "django_q2_itself", "sqlite", needs="django_q"),
     Contender(
-        "django-db-queue", "django_db_queue_itself", "sqlite", needs="django_dbq", a_second=1
+        "django-db-queue",
+        "django_db_queue_itself",
+        "sqlite",
+        needs="django_dbq",
+        lacks=_SLOW,
+        a_second=1,
     ),
     Contender(
         "APScheduler", "apscheduler_itself", "sqlite", needs="apscheduler", lacks=_NOT_NOTICED
@@ -65,7 +76,12 @@ ALL: Final = (
     Contender("procrastinate", "procrastinate_itself", "postgres", needs="procrastinate"),
     Contender("django-q2", "django_q2_itself", "postgres", needs="django_q"),
     Contender(
-        "django-db-queue", "django_db_queue_itself", "postgres", needs="django_dbq", a_second=1
+        "django-db-queue",
+        "django_db_queue_itself",
+        "postgres",
+        needs="django_dbq",
+        lacks=_SLOW,
+        a_second=1,
     ),
     Contender(
         "APScheduler", "apscheduler_itself", "postgres", needs="apscheduler", lacks=_NOT_NOTICED
@@ -84,12 +100,14 @@ ALL: Final = (
         "lightweight_itself",
         redis=True,
         needs="django_lightweight_queue",
+        lacks=_SILENT,
     ),
     Contender(
         "django-lightweight-queue, reliable",
         "lightweight_reliable_itself",
         redis=True,
         needs="django_lightweight_queue",
+        lacks=_SILENT,
     ),
 )
 

@@ -25,9 +25,9 @@ def enqueue_many(number: int, seconds: float) -> None:
         enqueue(seconds, 0.0)
 
 
-def workers(number: int) -> list[list[str]]:
-    """Return the command of a cluster, whose workers the settings count."""
+def workers(number: int, *, logs: bool = False) -> list[list[str]]:
+    """Return the command of a cluster, whose workers and log are up to the settings."""
     from django.conf import settings
 
     assert settings.Q_CLUSTER["workers"] == number
-    return [[*MANAGE, "qcluster"]]
+    return [["env", f"BENCH_LOG_LEVEL={'INFO' if logs else 'WARNING'}", *MANAGE, "qcluster"]]

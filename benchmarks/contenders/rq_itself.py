@@ -34,7 +34,8 @@ def enqueue_many(number: int, seconds: float) -> None:
     _queue().enqueue_many([job] * number)
 
 
-def workers(number: int) -> list[list[str]]:
+def workers(number: int, *, logs: bool = False) -> list[list[str]]:
     """Return the command of a pool of so many workers."""
     pool = [PYTHON, "-m", "rq.cli", "worker-pool", "--url", os.environ["BENCH_REDIS"]]
-    return [[*pool, "--quiet", "--num-workers", str(number)]]
+    quiet = [] if logs else ["--quiet"]
+    return [[*pool, *quiet, "--num-workers", str(number)]]

@@ -14,13 +14,20 @@ from benchmarks.measures import Metric
 TITLE: Final = "The log of tasks"
 EXPLAINED: Final = (
     "Two workers do tasks that do nothing, with the log of each task that they write by default "
-    "(Celery with `--loglevel INFO`), and with warnings and errors only. It goes to a file."
+    "(Celery with `--loglevel INFO`), and with warnings and errors only. It goes to a file. "
+    "APScheduler and django-lightweight-queue log nothing unless a site sets up Python's logging."
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 SMALL: Final = {"tasks": 20}
 WORKERS: Final = 2
 
-_SLOW: Final = ("django_tasks_db", "procrastinate_itself", "celery_itself")
+_SLOW: Final = (
+    "django_tasks_db",
+    "procrastinate_itself",
+    "celery_itself",
+    "rq_itself",
+    "django_q2_itself",
+)
 
 
 def cases(*, quick: bool) -> list[Case]:
@@ -31,6 +38,7 @@ def cases(*, quick: bool) -> list[Case]:
             case,
             title=f"{case.title}, {told}",
             options={"tasks": tasks // 4 if case.contender in _SLOW else tasks, "logs": logs},
+            once=case.contender in _SLOW,
         )
         for case in contenders.cases("logged", {})
         for logs, told in ((True, "as by default"), (False, "warnings and errors only"))
@@ -38,8 +46,8 @@ def cases(*, quick: bool) -> list[Case]:
 
 
 def rounds(*, quick: bool) -> int:
-    """Return how often each case is run."""
-    return 1
+    """Return how often those are run that take little time; the others are run once."""
+    return 1 if quick else 3
 
 
 def baseline(case: Case, cases: Sequence[Case]) -> Case | None:

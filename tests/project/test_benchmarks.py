@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import json
 import os
@@ -263,6 +264,19 @@ def test_at_most__what_two_workers_do_in_time() -> None:
     assert contenders.at_most(quick, 5000) == 5000
 
 
+def test_logged__asks_for_the_log_of_those_that_have_one() -> None:
+    names = {case.contender for case in command.module_of("logged").cases(quick=False)}
+    assert {"ours", "huey_itself", "rq_itself", "django_q2_itself"} <= names
+    for name in sorted(names):
+        source = (REPOSITORY / "benchmarks" / "contenders" / f"{name}.py").read_text()
+        [workers] = [
+            node
+            for node in ast.parse(source).body
+            if isinstance(node, ast.FunctionDef) and node.name == "workers"
+        ]
+        assert "logs" in {argument.arg for argument in workers.args.kwonlyargs}, name
+
+
 def test_growth__has_a_table_of_its_own_and_no_chart() -> None:
     module = command.module_of("growth")
     [case] = module.cases(quick=True)
@@ -316,6 +330,18 @@ def test_rounds__each_begins_with_another_case(monkeypatch: pytest.MonkeyPatch) 
 
     assert "".join(run.case.contender for run in told) == "abcbca"
     assert [run.round for run in told] == [0, 0, 0, 1, 1, 1]
+
+
+def test_rounds__the_first_has_those_that_are_measured_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs_last(monkeypatch, lambda: None)
+    told: list[Run] = []
+    first, second, third = CASES
+
+    rounds.in_turns(NoLab(), [first, replace(second, once=True), third], 3, told.append)  # type: ignore[arg-type]
+
+    assert "".join(run.case.contender for run in told) == "abcca" + "ca"
 
 
 def test_rounds__what_rests_runs_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
