@@ -474,6 +474,26 @@ def test_signal__that_is_connected_later(move: Callable[..., None]) -> None:
     assert [name for name, _, _ in connected(page_published)] == ["*fresh"]
 
 
+def test_signal__that_is_connected_in_place_of_another(move: Callable[..., None]) -> None:
+    page_published.connect(caching.purge)
+    move("fresh")
+    page_published.disconnect(caching.purge)
+    page_published.connect(caching.fresh)
+    next_request()
+
+    assert [name for name, _, _ in connected(page_published)] == ["*fresh"]
+
+
+def test_hook__that_is_registered_in_place_of_another(move: Callable[..., None]) -> None:
+    wagtail_hooks.register(HOOK, caching.ping)
+    move("purge")
+    wagtail_hooks._hooks[HOOK].pop()
+    wagtail_hooks.register(HOOK, caching.purge)
+    next_request()
+
+    assert registered() == [("*purge", 0)]
+
+
 def test_signal__that_is_connected_later_and_no_request_comes(
     move: Callable[..., None], db: None
 ) -> None:

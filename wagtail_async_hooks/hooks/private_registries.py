@@ -188,13 +188,15 @@ def disconnect(signal: Signal, old: Connection) -> None:
     signal.disconnect(sender=old.sender, dispatch_uid=old.key[0])
 
 
-def sizes(signals: Iterable[Signal]) -> tuple[int, int]:
-    """Return the numbers of registrations and of connections, to notice new ones.
+def newest(signals: Iterable[Signal]) -> list[tuple[int, Any]]:
+    """Return how many there are for each hook and signal, and which is the newest of them.
+
+    It changes with each new one, also with one that takes the place of another.
 
     :raises Unreadable: see there.
     """
     try:
-        connected = sum(len(signal.receivers) for signal in signals)
-        return sum(map(len, _hooks().values())), connected
-    except (AttributeError, TypeError) as error:
-        raise Unreadable(f"a registry has no length ({error})") from error
+        connected = [(len(found), found[-1][0]) for s in signals if (found := s.receivers)]
+        return [(len(found), id(found[-1][0])) for found in _hooks().values() if found] + connected
+    except (AttributeError, LookupError, TypeError) as error:
+        raise Unreadable(f"a registry has no newest entry ({error})") from error

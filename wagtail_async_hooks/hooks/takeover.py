@@ -40,8 +40,8 @@ _OURS: Final = "wagtail_async_hooks"
 
 
 _lock: Final = threading.RLock()
-_seen: tuple[int, int] | None = None
-"""Numbers of registrations and connections at the last scan."""
+_seen: list[tuple[int, Any]] | None = None
+"""What was registered and connected at the last scan, as far as that tells what is new."""
 
 
 # When to scan -------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def _is_wanted() -> bool:
 
 def _has_changed() -> bool:
     try:
-        return private_registries.sizes(s for s, _ in catalogue.SIGNALS.values()) != _seen
+        return private_registries.newest(s for s, _ in catalogue.SIGNALS.values()) != _seen
     except Unreadable:
         return False
 
@@ -129,7 +129,7 @@ def _scan() -> None:
                 for signal in signals(moved):
                     _scan_signal(signal, moved)
             finally:
-                _seen = private_registries.sizes(s for s, _ in catalogue.SIGNALS.values())
+                _seen = private_registries.newest(s for s, _ in catalogue.SIGNALS.values())
         except Unreadable:
             return  # the check says so
         except Exception:  # it must not end a request, nor Wagtail's import of all hooks
