@@ -26,18 +26,6 @@ WORKERS: Final = 2
 _WORK: Final = {"nothing": (0.0, 5000), "1 ms": (0.001, 2000)}
 """What a task does, for how many seconds, and how many there are of it."""
 
-_SLOW: Final = (
-    "django_tasks_db",
-    "procrastinate_itself",
-    "celery_itself",
-    "rq_itself",
-    "django_q2_itself",
-    "apscheduler_itself",
-)
-"""Those that would take minutes with as many tasks as the others."""
-
-_CLOSE: Final = ("ours", "huey_itself")
-
 
 def cases(*, quick: bool) -> list[Case]:
     """Return who is measured, doing what."""
@@ -47,11 +35,11 @@ def cases(*, quick: bool) -> list[Case]:
             continue
         for case in contenders.cases("drain", {}):
             tasks = 400 if quick else tasks_of_all
-            tasks //= 4 if case.contender in _SLOW and tasks > 200 else 1
+            tasks //= 4 if case.contender in contenders.SLOW and tasks > 200 else 1
             tasks = contenders.at_most(case, tasks)
             title = f"{case.title}, {told}"
             options = {"seconds": seconds, "tasks": tasks}
-            once = case.contender not in _CLOSE
+            once = case.contender not in contenders.CLOSE
             found.append(replace(case, title=title, options=options, once=once))
     return found
 

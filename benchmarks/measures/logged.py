@@ -22,14 +22,6 @@ METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=Fa
 SMALL: Final = {"tasks": 20}
 WORKERS: Final = 2
 
-_SLOW: Final = (
-    "django_tasks_db",
-    "procrastinate_itself",
-    "celery_itself",
-    "rq_itself",
-    "django_q2_itself",
-)
-
 
 def cases(*, quick: bool) -> list[Case]:
     """Return who is measured, with and without the log."""
@@ -38,8 +30,11 @@ def cases(*, quick: bool) -> list[Case]:
         replace(
             case,
             title=f"{case.title}, {told}",
-            options={"tasks": tasks // 4 if case.contender in _SLOW else tasks, "logs": logs},
-            once=case.contender in _SLOW,
+            options={
+                "tasks": tasks // 4 if case.contender in contenders.SLOW else tasks,
+                "logs": logs,
+            },
+            once=case.contender not in contenders.CLOSE,
         )
         for case in contenders.cases("logged", {})
         for logs, told in ((True, "as by default"), (False, "warnings and errors only"))
@@ -47,7 +42,7 @@ def cases(*, quick: bool) -> list[Case]:
 
 
 def rounds(*, quick: bool) -> int:
-    """Return how often those are run that take little time; the others are run once."""
+    """Return how often those are run that are close to each other; the others are run once."""
     return 1 if quick else 3
 
 

@@ -86,6 +86,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let any look be a long one, and nobody look back, however long a test takes."""
     monkeypatch.setattr(postgresql, "LONG", -1.0)
     monkeypatch.setattr(postgresql, "LOOK_BACK", 1000.0)
+    monkeypatch.setattr(postgresql, "MOST", 1000.0)
 
 
 @pytest.mark.django_db
@@ -208,12 +209,15 @@ def test_look_behind__what_came_back_is_found_a_moment_later() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize(("rest", "finds"), [(0, "back"), (10**9, "next")])
+@pytest.mark.parametrize(
+    ("rest", "most", "finds"), [(0, 1000.0, "back"), (10**9, 1000.0, "next"), (10**9, 0.0, "back")]
+)
 def test_look_behind__for_longer_where_a_look_takes_longer(
-    rest: int, finds: str, monkeypatch: pytest.MonkeyPatch
+    rest: int, most: float, finds: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql, "LOOK_BACK", 0.0)
     monkeypatch.setattr(postgresql, "REST", rest)
+    monkeypatch.setattr(postgresql, "MOST", most)
     back, _ = enqueue(), enqueue()
     hold(back)
     claimed = claim()

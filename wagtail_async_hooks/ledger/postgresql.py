@@ -31,6 +31,9 @@ LOOK_BACK: Final = 0.05
 REST: Final = 20
 """So many times as long as its last long look took, if that is more."""
 
+MOST: Final = 5.0
+"""Seconds that this is at most: a look may have taken long since the server was busy."""
+
 _CALL: Final = f"SELECT * FROM {FUNCTION}({', '.join(['%s'] * 13)})"
 _CALL_WITHIN: Final = f"SELECT * FROM {WITHIN}({', '.join(['%s'] * 17)})"
 
@@ -83,7 +86,7 @@ def step(
 def _behind_until(seconds: float) -> float:
     """Return until when claims look behind the last one, after a look that took so long."""
     if seconds > LONG:
-        return time.monotonic() + max(LOOK_BACK, REST * seconds)
+        return time.monotonic() + min(max(LOOK_BACK, REST * seconds), MOST)
     return -math.inf
 
 
@@ -111,8 +114,8 @@ def _last(outcome: Outcome | None) -> Claim | None:
     who begins at its head passes over all of it. Where that takes long, a thread that has just
     claimed a task looks behind that: nothing of the same priority waits before it, but for what
     came back or was committed late. Those are found a moment later, which is longer where looking
-    takes longer: it never takes more than a small part of a thread's time. What has a higher
-    priority is found at once. Elsewhere the order is exact.
+    takes longer, so that it takes a small part of a thread's time, and never more than
+    :data:`MOST`. What has a higher priority is found at once. Elsewhere the order is exact.
     """
     if outcome is None or time.monotonic() > outcome.claim.behind_until:
         return None
