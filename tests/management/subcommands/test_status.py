@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.draining import run_all
@@ -121,3 +123,13 @@ def test_status__of_a_site_whose_worker_cron_starts(
 
     Worker.objects.update(heartbeat_at=ago, stopped_at=ago + datetime.timedelta(seconds=1))
     assert complaint("status").exit_code == 1
+
+
+def test_status__reads_who_works_only_where_no_worker_lives(ask: Ask, complaint: Ask) -> None:
+    tasks.add(1, 2)
+    with CaptureQueriesContext(connection) as nobody:
+        complaint("status")
+    worker()
+    with CaptureQueriesContext(connection) as somebody:
+        ask("status")
+    assert len(somebody) < len(nobody)
