@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +40,12 @@ def _must_fit(first: Results, other: Results, names: str) -> None:
 
 def _add(first: Results, other: Results) -> None:
     """Append results; a case that both have was run in more rounds."""
-    before = {case.measure: first.rounds(case.measure) for case in (run.case for run in first.runs)}
+    before = Counter[str]()
+    for run in first.runs:
+        which = run.case.to_json()
+        before[which] = max(before[which], run.round + 1)
     first.runs += [
-        replace(run, round=run.round + before.get(run.case.measure, 0)) for run in other.runs
+        replace(run, round=run.round + before[run.case.to_json()]) for run in other.runs
     ]
     first.versions |= other.versions
     first.load += other.load

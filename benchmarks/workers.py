@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks import proc, work
@@ -46,10 +46,14 @@ class Workers:
         """
         deadline = time.monotonic() + PATIENCE
         while work.count() < tasks:
-            ended = any(process.poll() is not None for process in self._processes)
-            if ended or time.monotonic() > deadline:
+            if self.have_ended or time.monotonic() > deadline:
                 raise RuntimeError(f"{work.count()} of {tasks} tasks are done:\n{self.said()}")
             time.sleep(pause)
+
+    @property
+    def have_ended(self) -> bool:
+        """Whether one of them has ended by itself."""
+        return any(process.poll() is not None for process in self._processes)
 
     def processes(self) -> list[int]:
         """Return the numbers of all processes that run now, also of those they have started."""
@@ -58,7 +62,8 @@ class Workers:
     def kill(self) -> None:
         """End them and all that they have started with no chance to tidy up, as ``kill -9``."""
         for process in self._processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
         for process in self._processes:
             for pid in proc.session(process.pid):
                 os.kill(pid, signal.SIGKILL)  # what is in a group of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
@@ -18,12 +19,13 @@ TITLE: Final = "Tasks whose worker is killed"
 EXPLAINED: Final = (
     "200 tasks of 50 ms leave a trace when they begin and when they are done. Two workers and all "
     "that they have started are ended by `kill -9` while a task runs, and started again, five "
-    "times. All have their default options, but “acks_late”; the brackets say after how long "
-    "tasks of a dead worker should come back by themselves. *Lost* is what was not done when "
-    "nothing more had come for that long and half a minute. *Later* is what had not come back by "
-    "then, but would: Celery keeps what a worker had taken for an hour. *Again* is what began "
-    "anew, and *twice* what was done twice. *Back* is from the last kill to the end of the last of "
-    "the tasks that it had interrupted."
+    "times or until none begins: APScheduler takes all that is due out of its store at once. All "
+    "have their default options, but “acks_late”; the brackets say after how long tasks of a dead "
+    "worker should come back by themselves. *Lost* is what was not done when nothing more had come "
+    "for that long and half a minute. *Later* is what had not come back by then, but would: Celery "
+    "keeps what a worker had taken for an hour. *Again* is what began anew, and *twice* what was "
+    "done twice. *Back* is from the last kill to the end of the last of the tasks that it had "
+    "interrupted."
 )
 METRICS: Final = {
     "done": Metric("done", digits=0, less_is_better=False),
@@ -109,8 +111,7 @@ def run(case: Case) -> dict[str, list[float]]:
     numbers = [float(number) for number in range(1, options["tasks"] + 1)]
     for number in numbers:
         module.enqueue(_SECONDS, number)
-    for _ in range(options["kills"]):
-        killed = _kill_at_work(module.workers(WORKERS), options["each"])
+    killed = _kill_several_times(module, options["kills"], options["each"])
     interrupted = set(work.begins()) - {trace.sent for trace in work.traces()}
     with working(module.workers(WORKERS)):
         _wait_until_quiet(len(numbers), _expected(case))
@@ -124,21 +125,40 @@ def _expected(case: Case) -> float:
     return _QUIET + (seconds if seconds <= _LONGEST else 0.0)
 
 
-def _kill_at_work(commands: Sequence[Sequence[str]], tasks: int) -> float:
-    """Start workers, and kill them while a task runs, after some others; return the moment."""
+def _kill_several_times(module: Any, times: int, tasks: int) -> float:
+    """Start workers and kill them, again and again; return the moment of the last kill.
+
+    Who takes all tasks out of the store to run them has none left after that, and is killed no
+    more.
+
+    :param tasks: that begin before each kill.
+    :raises RuntimeError: if none begins the first time, or a worker has ended by itself; says what
+        they printed.
+    """
+    killed = math.nan
+    for number in range(times):
+        workers = Workers(module.workers(WORKERS))
+        try:
+            if not _are_at_work(workers, tasks):
+                if number and not workers.have_ended:
+                    break
+                raise RuntimeError(f"Not so many as {tasks} tasks have begun:\n{workers.said()}")
+            killed = time.monotonic()
+        finally:
+            workers.kill()
+    return killed
+
+
+def _are_at_work(workers: Workers, tasks: int) -> bool:
+    """Return once so many tasks have begun and one of them runs; ``False`` if they do not."""
     begun, done = len(work.begins()), work.count()
-    workers = Workers(commands)
     deadline = time.monotonic() + _PATIENCE
-    try:
-        while True:
-            fresh = len(work.begins()) - begun
-            if fresh >= tasks and fresh > work.count() - done:
-                return time.monotonic()
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{fresh} of {tasks} tasks have begun:\n{workers.said()}")
-            time.sleep(0.001)
-    finally:
-        workers.kill()
+    while time.monotonic() < deadline and not workers.have_ended:
+        fresh = len(work.begins()) - begun
+        if fresh >= tasks and fresh > work.count() - done:
+            return True
+        time.sleep(0.001)
+    return False
 
 
 def _wait_until_quiet(tasks: int, seconds: float) -> None:

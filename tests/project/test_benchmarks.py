@@ -228,6 +228,50 @@ def test_killed__counts_what_was_begun_and_done(
     assert told == {"done": [2.0], "lost": [2.0], "later": [1.0], "again": [2.0], "twice": [1.0]}
 
 
+class TakesAllAtOnce:
+    """A contender whose first worker takes all tasks out of the store.
+
+    :param then: the commands of the next one, in Python.
+    :param patience: is called before that one starts.
+    """
+
+    def __init__(self, then: str, patience: Callable[[], None]) -> None:
+        self._scripts = ["from benchmarks import work; work.do(60.0, 1.0)", then]
+        self._patience = patience
+
+    def workers(self, number: int) -> list[list[str]]:
+        """Return the command of the next worker."""
+        script = self._scripts.pop(0)
+        if not self._scripts:
+            self._patience()
+        return [[sys.executable, "-c", script]]
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Have tasks leave traces in a folder of their own, also when they begin; return it."""
+    monkeypatch.setenv("SITE_DATA", str(tmp_path))
+    monkeypatch.setenv(work.TELLS_BEGINS, "1")
+    return tmp_path
+
+
+def test_killed__nothing_left_after_the_first_kill(
+    monkeypatch: pytest.MonkeyPatch, traced: Path
+) -> None:
+    begun = time.monotonic()
+    impatient = partial(monkeypatch.setattr, killed, "_PATIENCE", 0.1)
+    rests = TakesAllAtOnce("import time; time.sleep(60)", impatient)
+    last = killed._kill_several_times(rests, 2, tasks=1)
+    assert begun < last < time.monotonic()
+    assert work.begins() == [1.0]
+
+
+def test_killed__a_worker_that_ends_by_itself(traced: Path) -> None:
+    ends = TakesAllAtOnce("raise SystemExit('no such table')", lambda: None)
+    with pytest.raises(RuntimeError, match="no such table"):
+        killed._kill_several_times(ends, 2, tasks=1)
+
+
 def test_kill__ends_what_a_worker_has_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

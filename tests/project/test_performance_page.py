@@ -306,6 +306,15 @@ def test_read__several_files_are_more_rounds(tmp_path: Path) -> None:
     assert results.load == [0.5, 0.5]
 
 
+def test_read__what_only_one_has_is_no_further_round(tmp_path: Path) -> None:
+    first = save(tmp_path / "a.json", results_of(drained("ours", 1.0)))
+    second = save(tmp_path / "b.json", results_of(drained("huey_itself", 4.0)))
+
+    results = kept.read([first, second])
+
+    assert results.rounds("drain") == 1
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
