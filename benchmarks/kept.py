@@ -44,9 +44,7 @@ def _add(first: Results, other: Results) -> None:
     for run in first.runs:
         which = run.case.to_json()
         before[which] = max(before[which], run.round + 1)
-    first.runs += [
-        replace(run, round=run.round + before[run.case.to_json()]) for run in other.runs
-    ]
+    first.runs += [replace(run, round=run.round + before[run.case.to_json()]) for run in other.runs]
     first.versions |= other.versions
     first.load += other.load
     for what, seconds in other.seconds.items():
