@@ -18,7 +18,10 @@ EXPLAINED: Final = (
     "concurrent jobs (procrastinate). A worker of django-db-queue does one job a second. django-q2 "
     "starts each worker anew after 500 tasks, as by default, which takes most of the time of its "
     "1,250 tasks that do nothing (on Redis, it did 3,900 a second without that) and does not come "
-    "within its 500 of 1 ms. Ours and Huey are run three times, in turns, the others once."
+    "within its 500 of 1 ms. Huey, APScheduler, django-lightweight-queue as by default, and "
+    "django-q2 on Redis forget a task before they run it: see [what gets "
+    "lost](#tasks-whose-worker-is-killed). Ours and Huey are run three times, in turns, the others "
+    "once."
 )
 METRICS: Final = {"rate": Metric("tasks per second", digits=0, less_is_better=False)}
 BASELINE: Final = "ours"
