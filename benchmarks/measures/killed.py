@@ -111,7 +111,8 @@ def run(case: Case) -> dict[str, list[float]]:
     numbers = [float(number) for number in range(1, options["tasks"] + 1)]
     for number in numbers:
         module.enqueue(_SECONDS, number)
-    killed = _kill_several_times(module, options["kills"], options["each"])
+    forgets = _return(case) is _NEVER
+    killed = _kill_several_times(module, options["kills"], options["each"], forgets=forgets)
     interrupted = set(work.begins()) - {trace.sent for trace in work.traces()}
     with working(module.workers(WORKERS)):
         _wait_until_quiet(len(numbers), _expected(case))
@@ -125,22 +126,21 @@ def _expected(case: Case) -> float:
     return _QUIET + (seconds if seconds <= _LONGEST else 0.0)
 
 
-def _kill_several_times(module: Any, times: int, tasks: int) -> float:
+def _kill_several_times(module: Any, times: int, tasks: int, *, forgets: bool) -> float:
     """Start workers and kill them, again and again; return the moment of the last kill.
 
-    Who takes all tasks out of the store to run them has none left after that, and is killed no
-    more.
-
     :param tasks: that begin before each kill.
-    :raises RuntimeError: if none begins the first time, or a worker has ended by itself; says what
-        they printed.
+    :param forgets: whether tasks of a dead worker do not come back: who takes all of them out of
+        the store to run them has none left then, and is killed no more.
+    :raises RuntimeError: if so many do not begin otherwise, or a worker has ended by itself; says
+        what they printed.
     """
     killed = math.nan
     for number in range(times):
         workers = Workers(module.workers(WORKERS))
         try:
             if not _are_at_work(workers, tasks):
-                if number and not workers.have_ended:
+                if forgets and number and not workers.have_ended:
                     break
                 raise RuntimeError(f"Not so many as {tasks} tasks have begun:\n{workers.said()}")
             killed = time.monotonic()

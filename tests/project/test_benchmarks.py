@@ -261,15 +261,25 @@ def test_killed__nothing_left_after_the_first_kill(
     begun = time.monotonic()
     impatient = partial(monkeypatch.setattr, killed, "_PATIENCE", 0.1)
     rests = TakesAllAtOnce("import time; time.sleep(60)", impatient)
-    last = killed._kill_several_times(rests, 2, tasks=1)
+    last = killed._kill_several_times(rests, 2, tasks=1, forgets=True)
     assert begun < last < time.monotonic()
     assert work.begins() == [1.0]
+
+
+def test_killed__nothing_begins_of_what_should_come_back(
+    monkeypatch: pytest.MonkeyPatch, traced: Path
+) -> None:
+    """Or a worker that stalls would be killed less often, and lose less."""
+    impatient = partial(monkeypatch.setattr, killed, "_PATIENCE", 0.1)
+    stalls = TakesAllAtOnce("import time; time.sleep(60)", impatient)
+    with pytest.raises(RuntimeError, match="Not so many as 1 tasks have begun"):
+        killed._kill_several_times(stalls, 2, tasks=1, forgets=False)
 
 
 def test_killed__a_worker_that_ends_by_itself(traced: Path) -> None:
     ends = TakesAllAtOnce("raise SystemExit('no such table')", lambda: None)
     with pytest.raises(RuntimeError, match="no such table"):
-        killed._kill_several_times(ends, 2, tasks=1)
+        killed._kill_several_times(ends, 2, tasks=1, forgets=True)
 
 
 def test_kill__ends_what_a_worker_has_started(
